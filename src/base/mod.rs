@@ -1,0 +1,20 @@
+//! Shapes, element types, strided layouts, host data, errors: what every later stage speaks in.
+
+mod dtype;
+mod error;
+mod host;
+mod layout;
+mod random;
+mod real;
+mod shape;
+mod value;
+
+pub use dtype::DType;
+pub use error::{Error, ErrorKind, Fault, Result};
+pub use host::{Element, HostData, HostTensor};
+pub use layout::{Layout, View};
+pub use random::{Generator, threefry, unit_interval};
+pub use real::Real;
+pub use shape::{Axes, Shape, TensorType};
+pub use value::Value;
+pub(crate) use value::map_value;

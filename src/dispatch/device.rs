@@ -1,0 +1,189 @@
+use super::gpu::{Choice, Gpu, find};
+use crate::base::{Error, ErrorKind, Result};
+use crate::plan::Profile;
+use std::sync::Arc;
+
+/// Where steps run: a GPU, or the host. Cloning gives another handle to the same device.
+#[derive(Clone, Debug)]
+pub struct Device(pub(super) Inner);
+
+#[derive(Clone, Debug)]
+pub(super) enum Inner {
+    Cpu,
+    Gpu(Arc<Gpu>),
+}
+
+/// What is known of a device before it is opened.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DeviceInfo {
+    /// The adapter's name.
+    pub name: String,
+    /// `cpu`, `vulkan`, `metal`, `dx12`, `gl` or `webgpu`.
+    pub backend: &'static str,
+    /// The kind of device, in words.
+    pub description: String,
+    /// The driver's name and version.
+    pub driver: String,
+    /// Whether shaders run on the CPU.
+    pub is_software: bool,
+    /// What plans for it may use.
+    pub profile: Profile,
+    /// Optional capabilities, such as `SUBGROUP`.
+    pub features: Vec<String>,
+}
+
+impl Device {
+    /// The host itself: every op by its reference, in single precision.
+    #[must_use]
+    pub const fn cpu() -> Self {
+        Self(Inner::Cpu)
+    }
+
+    /// The device that the environment variable `RETROGRAD_DEVICE` names (see [`Device::named`]), or
+    /// else the best: a discrete GPU, an integrated one, any other real one, the host; software that
+    /// emulates a GPU is only taken when asked for.
+    ///
+    /// # Errors
+    /// When the variable names no device, or the device cannot be opened.
+    pub async fn best_async() -> Result<Self> {
+        if let Ok(name) = std::env::var("RETROGRAD_DEVICE")
+            && !name.is_empty()
+        {
+            return Self::named_async(&name).await;
+        }
+        match find(&Choice::Any).await.into_iter().find(|found| !found.is_software()) {
+            Some(found) => Ok(Self(Inner::Gpu(Arc::new(Gpu::open(found).await?)))),
+            None => Ok(Self::cpu()),
+        }
+    }
+
+    /// The device of this name: `cpu`, `gpu` (the best adapter), `vulkan`, `metal`, `dx12`, `gl`, or
+    /// part of an adapter's name.
+    ///
+    /// # Errors
+    /// When there is none, listing those that there are.
+    pub async fn named_async(name: &str) -> Result<Self> {
+        let wanted = name.to_lowercase();
+        let choice = match wanted.as_str() {
+            "cpu" => return Ok(Self::cpu()),
+            "gpu" => Choice::Any,
+            "vulkan" => Choice::Backend("vulkan"),
+            "metal" => Choice::Backend("metal"),
+            "dx12" => Choice::Backend("dx12"),
+            "gl" => Choice::Backend("gl"),
+            _ => Choice::Name(wanted),
+        };
+        match find(&choice).await.into_iter().next() {
+            Some(found) => Ok(Self(Inner::Gpu(Arc::new(Gpu::open(found).await?)))),
+            None => {
+                let list: Vec<String> =
+                    Self::list_async().await.iter().map(|info| format!("{} ({})", info.name, info.backend)).collect();
+                let message = format!(
+                    "there is no device `{name}`. Here are: {}. Name one of cpu, gpu, vulkan, metal, dx12, gl, or part of an adapter's name",
+                    list.join(", ")
+                );
+                Err(Error::new(ErrorKind::Device, message))
+            }
+        }
+    }
+
+    /// All devices, the host first.
+    pub async fn list_async() -> Vec<DeviceInfo> {
+        let mut list = vec![host()];
+        for found in find(&Choice::Any).await {
+            // An adapter whose profile a bad override spoils is reported when it is opened.
+            if let Ok(profile) = found.profile() {
+                list.push(DeviceInfo {
+                    name: found.info.name.clone(),
+                    backend: found.backend(),
+                    description: found.describe(),
+                    driver: format!("{} {}", found.info.driver, found.info.driver_info).trim().to_owned(),
+                    is_software: found.is_software(),
+                    profile,
+                    features: found.adapter.features().iter_names().map(|(name, _)| name.to_owned()).collect(),
+                });
+            }
+        }
+        list
+    }
+
+    /// As [`best_async`](Self::best_async), blocking.
+    ///
+    /// # Errors
+    /// As there.
+    #[cfg(not(target_arch = "wasm32"))]
+    pub fn best() -> Result<Self> {
+        pollster::block_on(Self::best_async())
+    }
+
+    /// As [`named_async`](Self::named_async), blocking.
+    ///
+    /// # Errors
+    /// As there.
+    #[cfg(not(target_arch = "wasm32"))]
+    pub fn named(name: &str) -> Result<Self> {
+        pollster::block_on(Self::named_async(name))
+    }
+
+    /// As [`list_async`](Self::list_async), blocking.
+    #[cfg(not(target_arch = "wasm32"))]
+    #[must_use]
+    pub fn list() -> Vec<DeviceInfo> {
+        pollster::block_on(Self::list_async())
+    }
+
+    /// The device in words: name, backend and kind.
+    #[must_use]
+    pub fn name(&self) -> String {
+        match &self.0 {
+            Inner::Cpu => host().description,
+            Inner::Gpu(gpu) => gpu.found.describe(),
+        }
+    }
+
+    /// Whether this is the host.
+    #[must_use]
+    pub const fn is_cpu(&self) -> bool {
+        matches!(self.0, Inner::Cpu)
+    }
+
+    /// What plans for the device may use.
+    #[must_use]
+    pub fn profile(&self) -> Profile {
+        match &self.0 {
+            Inner::Cpu => Profile::host(),
+            Inner::Gpu(gpu) => gpu.profile.clone(),
+        }
+    }
+
+    /// Blocks until everything submitted is done.
+    ///
+    /// # Errors
+    /// When the device was lost or reported an error.
+    #[cfg(not(target_arch = "wasm32"))]
+    pub fn wait(&self) -> Result<()> {
+        match &self.0 {
+            Inner::Cpu => Ok(()),
+            Inner::Gpu(gpu) => gpu.wait(),
+        }
+    }
+
+    /// Ends the device, as a driver crash would: every later use is an error. For tests of recovery.
+    pub fn destroy(&self) {
+        if let Inner::Gpu(gpu) = &self.0 {
+            gpu.device.destroy();
+        }
+    }
+}
+
+fn host() -> DeviceInfo {
+    DeviceInfo {
+        name: "CPU".into(),
+        backend: "cpu",
+        description: format!("CPU ({}, native)", std::env::consts::ARCH),
+        driver: String::new(),
+        is_software: false,
+        profile: Profile::host(),
+        features: Vec::new(),
+    }
+}

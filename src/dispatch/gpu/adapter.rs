@@ -1,0 +1,118 @@
+use crate::base::{Error, ErrorKind, Result};
+use crate::plan::Profile;
+use crate::record::KernelClass;
+
+/// Which adapters a caller accepts.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(in crate::dispatch) enum Choice {
+    /// Any.
+    Any,
+    /// Those of one backend: `vulkan`, `metal`, `dx12` or `gl`.
+    Backend(&'static str),
+    /// Those whose name holds this text, in lower case.
+    Name(String),
+}
+
+/// An adapter that was found.
+#[derive(Clone, Debug)]
+pub(in crate::dispatch) struct Found {
+    pub adapter: wgpu::Adapter,
+    pub info: wgpu::AdapterInfo,
+}
+
+impl Found {
+    /// The name, backend and driver in one line.
+    pub fn describe(&self) -> String {
+        let kind = match self.info.device_type {
+            wgpu::DeviceType::DiscreteGpu => "discrete GPU",
+            wgpu::DeviceType::IntegratedGpu => "integrated GPU",
+            wgpu::DeviceType::VirtualGpu => "virtual GPU",
+            wgpu::DeviceType::Cpu => "software",
+            wgpu::DeviceType::Other => "unknown kind",
+        };
+        format!("{} ({}, {kind})", self.info.name, self.backend())
+    }
+
+    pub fn backend(&self) -> &'static str {
+        match self.info.backend {
+            wgpu::Backend::Vulkan => "vulkan",
+            wgpu::Backend::Metal => "metal",
+            wgpu::Backend::Dx12 => "dx12",
+            wgpu::Backend::Gl => "gl",
+            wgpu::Backend::BrowserWebGpu => "webgpu",
+            wgpu::Backend::Noop => "noop",
+        }
+    }
+
+    pub fn is_software(&self) -> bool {
+        self.info.device_type == wgpu::DeviceType::Cpu
+    }
+
+    /// Real GPUs first, software last; among equals the backend that reports most.
+    fn rank(&self) -> (u8, u8) {
+        let kind = match self.info.device_type {
+            wgpu::DeviceType::DiscreteGpu => 0,
+            wgpu::DeviceType::IntegratedGpu => 1,
+            wgpu::DeviceType::VirtualGpu => 2,
+            wgpu::DeviceType::Other => 3,
+            wgpu::DeviceType::Cpu => 4,
+        };
+        (kind, u8::from(self.info.backend == wgpu::Backend::Gl))
+    }
+
+    fn matches(&self, choice: &Choice) -> bool {
+        match choice {
+            Choice::Any => true,
+            Choice::Backend(backend) => self.backend() == *backend,
+            Choice::Name(part) => self.info.name.to_lowercase().contains(part),
+        }
+    }
+
+    /// What plans for this adapter may use.
+    pub fn profile(&self) -> Result<Profile> {
+        let limits = self.adapter.limits();
+        let class = match std::env::var("RETROGRAD_KERNELS").as_deref() {
+            Ok("gpu") => KernelClass::Gpu,
+            Ok("cpu") => KernelClass::Cpu,
+            Ok("") | Err(_) if self.is_software() => KernelClass::Cpu,
+            Ok("") | Err(_) => KernelClass::Gpu,
+            Ok(other) => {
+                let message = format!("RETROGRAD_KERNELS is `{other}`; it may be `gpu` or `cpu`");
+                return Err(Error::new(ErrorKind::Argument, message));
+            }
+        };
+        Ok(Profile {
+            name: self.describe(),
+            binding_bytes: limits.max_storage_buffer_binding_size,
+            buffer_bytes: limits.max_buffer_size,
+            storage_buffers: limits.max_storage_buffers_per_shader_stage as usize,
+            workgroups: limits.max_compute_workgroups_per_dimension,
+            invocations: limits.max_compute_invocations_per_workgroup,
+            workgroup_bytes: limits.max_compute_workgroup_storage_size,
+            class,
+        })
+    }
+}
+
+/// The adapters that match, best first.
+pub(in crate::dispatch) async fn find(choice: &Choice) -> Vec<Found> {
+    let backends = match choice {
+        Choice::Backend("vulkan") => wgpu::Backends::VULKAN,
+        Choice::Backend("metal") => wgpu::Backends::METAL,
+        Choice::Backend("dx12") => wgpu::Backends::DX12,
+        Choice::Backend("gl") => wgpu::Backends::GL,
+        _ => wgpu::Backends::all(),
+    };
+    let mut descriptor = wgpu::InstanceDescriptor::new_without_display_handle();
+    descriptor.backends = backends;
+    descriptor.flags = wgpu::InstanceFlags::empty();
+    let instance = wgpu::Instance::new(descriptor);
+    let adapters = instance.enumerate_adapters(backends).await;
+    let mut found: Vec<Found> = adapters
+        .into_iter()
+        .map(|adapter| Found { info: adapter.get_info(), adapter })
+        .filter(|found| found.adapter.limits().max_compute_invocations_per_workgroup > 0 && found.matches(choice))
+        .collect();
+    found.sort_by_key(Found::rank);
+    found
+}

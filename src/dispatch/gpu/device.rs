@@ -1,0 +1,126 @@
+use super::Found;
+use crate::base::{Error, ErrorKind, Result};
+use crate::plan::Profile;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+/// Device memory, under a name that the state may use.
+pub(in crate::dispatch) type GpuBuffer = wgpu::Buffer;
+
+/// An open device with its queue, and what has gone wrong on it.
+#[derive(Debug)]
+pub(in crate::dispatch) struct Gpu {
+    pub device: wgpu::Device,
+    pub queue: wgpu::Queue,
+    pub profile: Profile,
+    pub found: Found,
+    troubles: Arc<Troubles>,
+}
+
+/// Errors that wgpu reports outside of any call.
+#[derive(Debug, Default)]
+struct Troubles {
+    /// Why the device is gone. It stays so: after a loss every call seems to succeed.
+    lost: Mutex<Option<String>>,
+    /// Errors that no scope caught, oldest first.
+    uncaptured: Mutex<Vec<(ErrorKind, String)>>,
+}
+
+fn locked<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    // The data is valid at every moment: a panic while it was held changes nothing.
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn kind(error: &wgpu::Error) -> ErrorKind {
+    match error {
+        wgpu::Error::OutOfMemory { .. } => ErrorKind::OutOfMemory,
+        _ => ErrorKind::Driver,
+    }
+}
+
+impl Gpu {
+    /// Opens an adapter with all its limits.
+    pub async fn open(found: Found) -> Result<Self> {
+        let profile = found.profile()?;
+        let descriptor = wgpu::DeviceDescriptor {
+            label: Some("retrograd"),
+            required_features: wgpu::Features::empty(),
+            required_limits: found.adapter.limits(),
+            experimental_features: wgpu::ExperimentalFeatures::disabled(),
+            memory_hints: wgpu::MemoryHints::Performance,
+            trace: wgpu::Trace::Off,
+        };
+        let (device, queue) = found.adapter.request_device(&descriptor).await.map_err(|error| {
+            Error::new(ErrorKind::Device, format!("{} could not be opened: {error}", found.describe())).caused_by(error)
+        })?;
+        let troubles = Arc::new(Troubles::default());
+        let sink = Arc::clone(&troubles);
+        device.on_uncaptured_error(Arc::new(move |error: wgpu::Error| {
+            locked(&sink.uncaptured).push((kind(&error), error.to_string()));
+        }));
+        let sink = Arc::clone(&troubles);
+        device.set_device_lost_callback(move |reason, message| {
+            locked(&sink.lost).get_or_insert(format!("{reason:?}: {message}"));
+        });
+        Ok(Self { device, queue, profile, found, troubles })
+    }
+
+    /// What has gone wrong since the last call, if anything.
+    pub fn check(&self) -> Result<()> {
+        if let Some(reason) = locked(&self.troubles.lost).as_ref() {
+            let message = format!(
+                "{} was lost ({reason}): everything on it is gone. Open the device again and go on from a saved state",
+                self.found.describe()
+            );
+            return Err(Error::new(ErrorKind::DeviceLost, message));
+        }
+        let mut errors = std::mem::take(&mut *locked(&self.troubles.uncaptured));
+        if errors.is_empty() {
+            return Ok(());
+        }
+        let (kind, text) = errors.swap_remove(0);
+        Err(Error::new(kind, format!("{} reported: {text}", self.found.describe())))
+    }
+
+    /// Blocks until everything submitted is done.
+    pub fn wait(&self) -> Result<()> {
+        let wait = wgpu::PollType::Wait { submission_index: None, timeout: Some(Duration::from_secs(600)) };
+        let polled = self.device.poll(wait);
+        self.check()?;
+        polled.map(|_| ()).map_err(|error| {
+            Error::new(ErrorKind::Driver, format!("waiting for {} failed: {error}", self.found.describe())).caused_by(error)
+        })
+    }
+
+    /// Runs `make` and turns what wgpu reports of it into an error that begins with `what`.
+    pub async fn scoped<R>(&self, what: &str, make: impl FnOnce() -> R) -> Result<R> {
+        let memory = self.device.push_error_scope(wgpu::ErrorFilter::OutOfMemory);
+        let validation = self.device.push_error_scope(wgpu::ErrorFilter::Validation);
+        let internal = self.device.push_error_scope(wgpu::ErrorFilter::Internal);
+        let made = make();
+        // All three are popped here, in order, before anything can suspend.
+        let outcomes = (internal.pop(), validation.pop(), memory.pop());
+        let outcome = outcomes.0.await.or(outcomes.1.await).or(outcomes.2.await);
+        self.check()?;
+        match outcome {
+            None => Ok(made),
+            Some(error) => {
+                let hint = match kind(&error) {
+                    ErrorKind::OutOfMemory => ": use a smaller batch, keep fewer tensors, or another device",
+                    _ => "",
+                };
+                Err(Error::new(kind(&error), format!("{what} failed on {}: {error}{hint}", self.found.describe())))
+            }
+        }
+    }
+
+    /// A storage buffer, zero at first.
+    pub fn storage(&self, label: &str, bytes: u64) -> wgpu::Buffer {
+        self.device.create_buffer(&wgpu::BufferDescriptor {
+            label: Some(label),
+            size: bytes,
+            usage: wgpu::BufferUsages::STORAGE | wgpu::BufferUsages::COPY_DST | wgpu::BufferUsages::COPY_SRC,
+            mapped_at_creation: false,
+        })
+    }
+}

@@ -1,0 +1,11 @@
+//! The only folder that names wgpu.
+
+mod adapter;
+mod device;
+mod program;
+mod transfer;
+
+pub(super) use adapter::{Choice, Found, find};
+pub(super) use device::{Gpu, GpuBuffer};
+pub(super) use program::GpuProgram;
+pub(super) use transfer::GpuRead;

@@ -1,0 +1,277 @@
+use super::device::{Device, Inner};
+use super::gpu::{Gpu, GpuBuffer};
+use crate::base::{DType, Error, ErrorKind, HostData, HostTensor, Result, Shape, Value};
+use crate::plan::{Arena, ArenaEntry, BufferKind};
+use crate::record::Params;
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+/// What lives on a device between steps: parameters, optimizer states, and the number of steps.
+///
+/// Every plan compiled on one state sees the same parameters: a network that is being trained is
+/// evaluated without copying anything. Cloning gives another handle to the same state.
+#[derive(Clone, Debug)]
+pub struct State(Arc<Inside>);
+
+#[derive(Debug)]
+struct Inside {
+    device: Device,
+    store: u64,
+    seed: u64,
+    arena: Arena,
+    frozen: Vec<bool>,
+    memory: Memory,
+    steps: Mutex<u32>,
+}
+
+#[derive(Debug)]
+enum Memory {
+    Gpu { gpu: Arc<Gpu>, segments: Mutex<BTreeMap<BufferKind, GpuBuffer>> },
+    Host(Mutex<HostMemory>),
+}
+
+/// The state on the host: one array per parameter.
+#[derive(Debug, Default)]
+pub(super) struct HostMemory {
+    pub parameters: Vec<Arc<Value<f32>>>,
+    /// By the state's name, one vector per parameter.
+    pub optimizer: BTreeMap<String, Vec<Vec<f32>>>,
+}
+
+fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl State {
+    /// Allocates the parameters on a device and uploads their initial values.
+    ///
+    /// # Errors
+    /// When `params` holds mistakes, or the device has no room.
+    pub async fn new_async(device: &Device, params: &Params) -> Result<Self> {
+        if !params.faults().is_empty() {
+            return Err(Error::recording(params.faults().to_vec()));
+        }
+        let arena = Arena::new(params.iter().map(|(name, value, _)| (name, value.shape())), &device.profile())?;
+        let memory = match &device.0 {
+            Inner::Cpu => Memory::Host(Mutex::default()),
+            Inner::Gpu(gpu) => {
+                let segments = gpu
+                    .scoped("allocating parameters", || {
+                        let segment = |(number, &bytes): (usize, &u64)| {
+                            let kind = BufferKind::Parameters(number);
+                            let buffer = gpu.storage(&kind.to_string(), bytes);
+                            (kind, buffer)
+                        };
+                        arena.segments.iter().enumerate().map(segment).collect::<BTreeMap<_, _>>()
+                    })
+                    .await?;
+                Memory::Gpu { gpu: Arc::clone(gpu), segments: Mutex::new(segments) }
+            }
+        };
+        let state = Self(Arc::new(Inside {
+            device: device.clone(),
+            store: params.store(),
+            seed: params.seed(),
+            arena,
+            frozen: params.iter().map(|(_, _, frozen)| frozen).collect(),
+            memory,
+            steps: Mutex::new(0),
+        }));
+        for (number, (_, value, _)) in params.iter().enumerate() {
+            state.write(None, number, value)?;
+        }
+        Ok(state)
+    }
+
+    /// As [`new_async`](Self::new_async), blocking.
+    ///
+    /// # Errors
+    /// As there.
+    #[cfg(not(target_arch = "wasm32"))]
+    pub fn new(device: &Device, params: &Params) -> Result<Self> {
+        pollster::block_on(Self::new_async(device, params))
+    }
+
+    /// The device that the state lives on.
+    #[must_use]
+    pub fn device(&self) -> &Device {
+        &self.0.device
+    }
+
+    /// Where parameters lie.
+    #[must_use]
+    pub fn arena(&self) -> &Arena {
+        &self.0.arena
+    }
+
+    /// Names and shapes of the parameters, in the order in which they were added.
+    pub fn parameters(&self) -> impl Iterator<Item = (&str, &Shape)> {
+        self.0.arena.entries.iter().map(|entry| (entry.name.as_str(), &entry.shape))
+    }
+
+    /// The number of training steps that were run on this state.
+    #[must_use]
+    pub fn steps(&self) -> u32 {
+        *locked(&self.0.steps)
+    }
+
+    /// Sets the number of training steps, as after a checkpoint was loaded.
+    pub fn set_steps(&self, steps: u32) {
+        *locked(&self.0.steps) = steps;
+    }
+
+    pub(crate) fn store(&self) -> u64 {
+        self.0.store
+    }
+
+    pub(crate) fn seed(&self) -> u64 {
+        self.0.seed
+    }
+
+    pub(crate) fn is_frozen(&self, parameter: usize) -> bool {
+        self.0.frozen.get(parameter).copied().unwrap_or(false)
+    }
+
+    /// The current value of a parameter.
+    ///
+    /// # Errors
+    /// When there is no parameter of this name, or the device fails.
+    pub async fn parameter_async(&self, name: &str) -> Result<HostTensor> {
+        self.read(None, self.number(name)?).await
+    }
+
+    /// As [`parameter_async`](Self::parameter_async), blocking.
+    ///
+    /// # Errors
+    /// As there.
+    #[cfg(not(target_arch = "wasm32"))]
+    pub fn parameter(&self, name: &str) -> Result<HostTensor> {
+        pollster::block_on(self.parameter_async(name))
+    }
+
+    /// Sets a parameter.
+    ///
+    /// # Errors
+    /// When there is no parameter of this name, or the shapes differ.
+    pub fn set_parameter(&self, name: &str, value: impl Into<HostTensor>) -> Result<()> {
+        let (number, value) = (self.number(name)?, value.into());
+        let entry = &self.0.arena.entries[number];
+        if *value.shape() != entry.shape || value.data().dtype() != DType::F32 {
+            let message = format!("parameter `{name}` is f32{} and the new value {}", entry.shape, value.tensor_type());
+            return Err(Error::new(ErrorKind::Argument, message));
+        }
+        self.write(None, number, &value)
+    }
+
+    fn number(&self, name: &str) -> Result<usize> {
+        self.0.arena.entries.iter().position(|entry| entry.name == name).ok_or_else(|| {
+            let names: Vec<&str> = self.parameters().map(|(name, _)| name).collect();
+            Error::new(ErrorKind::Argument, format!("there is no parameter `{name}`. Here are: {}", names.join(", ")))
+        })
+    }
+
+    /// Names of the optimizer states that exist.
+    #[must_use]
+    pub fn optimizer_states(&self) -> Vec<String> {
+        let mut names: Vec<String> = match &self.0.memory {
+            Memory::Host(memory) => locked(memory).optimizer.keys().cloned().collect(),
+            Memory::Gpu { segments, .. } => locked(segments)
+                .keys()
+                .filter_map(|kind| match kind {
+                    BufferKind::OptimizerState { state, .. } => Some(state.clone()),
+                    _ => None,
+                })
+                .collect(),
+        };
+        names.sort();
+        names.dedup();
+        names
+    }
+
+    /// Reads a parameter, or an optimizer state of it.
+    pub(crate) async fn read(&self, state: Option<&str>, number: usize) -> Result<HostTensor> {
+        let entry = &self.0.arena.entries[number];
+        let data = match &self.0.memory {
+            Memory::Host(memory) => {
+                let memory = locked(memory);
+                match state {
+                    None => memory.parameters[number].real().iter().copied().collect(),
+                    Some(state) => memory.optimizer.get(state).map_or_else(|| vec![0.0; entry.shape.elements()], |all| all[number].clone()),
+                }
+            }
+            Memory::Gpu { gpu, segments } => {
+                let Some(buffer) = locked(segments).get(&Self::kind(state, entry)).cloned() else {
+                    return Ok(zeros(entry));
+                };
+                let read = gpu.begin_read(&buffer, entry.offset, entry.bytes)?;
+                bytemuck::pod_collect_to_vec(&read.finish().await?)
+            }
+        };
+        HostTensor::new(entry.shape.clone(), HostData::F32(data)).map_err(|reason| Error::new(ErrorKind::Driver, reason))
+    }
+
+    /// Writes a parameter, or an optimizer state of it, which is made if it does not exist.
+    pub(crate) fn write(&self, state: Option<&str>, number: usize, value: &HostTensor) -> Result<()> {
+        let entry = &self.0.arena.entries[number];
+        match &self.0.memory {
+            Memory::Host(memory) => {
+                let mut memory = locked(memory);
+                match state {
+                    None => {
+                        let value = Arc::new(Value::from_host(value));
+                        if number == memory.parameters.len() {
+                            memory.parameters.push(value);
+                        } else {
+                            memory.parameters[number] = value;
+                        }
+                    }
+                    Some(state) => self.host_state(&mut memory, state)[number] = value.to_vec(),
+                }
+                Ok(())
+            }
+            Memory::Gpu { gpu, .. } => {
+                let buffer = self.segment(&Self::kind(state, entry)).ok_or_else(|| {
+                    Error::new(ErrorKind::Driver, format!("the segment of parameter `{}` does not exist", entry.name))
+                })?;
+                gpu.queue.write_buffer(&buffer, entry.offset, value.data().bytes());
+                gpu.check()
+            }
+        }
+    }
+
+    fn kind(state: Option<&str>, entry: &ArenaEntry) -> BufferKind {
+        match state {
+            None => BufferKind::Parameters(entry.segment),
+            Some(state) => BufferKind::OptimizerState { state: state.to_owned(), segment: entry.segment },
+        }
+    }
+
+    /// The buffer of a segment, which is allocated when it is asked for the first time.
+    pub(super) fn segment(&self, kind: &BufferKind) -> Option<GpuBuffer> {
+        let number = match kind {
+            BufferKind::Parameters(number) | BufferKind::Gradients(number) => *number,
+            BufferKind::OptimizerState { segment, .. } => *segment,
+            _ => return None,
+        };
+        let Memory::Gpu { gpu, segments } = &self.0.memory else { return None };
+        let bytes = *self.0.arena.segments.get(number)?;
+        Some(locked(segments).entry(kind.clone()).or_insert_with(|| gpu.storage(&kind.to_string(), bytes)).clone())
+    }
+
+    /// Runs `work` on the memory of a state that lives on the host.
+    pub(super) fn with_host<R>(&self, work: impl FnOnce(&mut HostMemory) -> R) -> Option<R> {
+        match &self.0.memory {
+            Memory::Host(memory) => Some(work(&mut locked(memory))),
+            Memory::Gpu { .. } => None,
+        }
+    }
+
+    pub(super) fn host_state<'m>(&self, memory: &'m mut HostMemory, state: &str) -> &'m mut Vec<Vec<f32>> {
+        let zeros = || self.0.arena.entries.iter().map(|entry| vec![0.0; entry.shape.elements()]).collect();
+        memory.optimizer.entry(state.to_owned()).or_insert_with(zeros)
+    }
+}
+
+fn zeros(entry: &ArenaEntry) -> HostTensor {
+    HostTensor::new(entry.shape.clone(), HostData::F32(vec![0.0; entry.shape.elements()])).expect("as many zeros as elements")
+}

@@ -1,0 +1,7 @@
+//! Layers, composed of ops.
+
+mod dropout;
+mod linear;
+
+pub use dropout::Dropout;
+pub use linear::Linear;

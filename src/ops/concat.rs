@@ -1,0 +1,108 @@
+//! Tensors laid end to end along an axis; each gets its part of g.
+
+use crate::base::{Real, TensorType, Value};
+use crate::record::{
+    Argument, Attributes, Case, CaseInput, Cotangents, EvalContext, Graph, LowerContext, Lowering, Op, Pointwise, Reference,
+    Tensor, Vjp,
+};
+use ndarray::{Axis, concatenate};
+
+/// The storage buffers that every device offers to one dispatch are eight, one of them written.
+const MOST: usize = 7;
+
+#[derive(Debug)]
+struct Concat {
+    axis: usize,
+}
+
+impl Op for Concat {
+    fn name(&self) -> &'static str {
+        "concat"
+    }
+    fn outputs(&self, inputs: &[&TensorType]) -> Result<Vec<TensorType>, String> {
+        super::elementwise::floats(inputs)?;
+        let first = &inputs[0].shape;
+        let fits = |other: &TensorType| {
+            other.shape.rank() == first.rank() && (0..first.rank()).all(|axis| axis == self.axis || other.shape[axis] == first[axis])
+        };
+        match inputs.iter().find(|input| !fits(input)) {
+            Some(input) => Err(format!("shapes {first} and {} differ on an axis other than {}", input.shape, self.axis)),
+            None => {
+                let mut extents = first.to_vec();
+                extents[self.axis] = inputs.iter().map(|input| input.shape[self.axis]).sum();
+                Ok(vec![TensorType::f32(extents)])
+            }
+        }
+    }
+    fn vjp<'g>(&self, cx: &Vjp<'g>) -> Cotangents<'g> {
+        let g = cx.cotangent();
+        let mut start = 0;
+        let part = |input: &Tensor<'g>| {
+            let range = start..start + input.shape()[self.axis];
+            start = range.end;
+            Some(g.slice(self.axis as isize, range))
+        };
+        Cotangents::Inputs(cx.inputs.iter().map(part).collect())
+    }
+    fn lower(&self, cx: &LowerContext<'_>) -> Lowering {
+        let argument = Argument::Joined { axis: self.axis, inputs: (0..cx.inputs.len()).collect() };
+        Lowering::Pointwise(Pointwise { expression: "{0}".into(), arguments: vec![argument], libraries: Vec::new() })
+    }
+    fn attributes(&self) -> Attributes {
+        Attributes::default().with("axis", self.axis)
+    }
+}
+
+impl Reference for Concat {
+    fn eval<T: Real>(&self, inputs: &[&Value<T>], _cx: &EvalContext) -> Vec<Value<T>> {
+        let views: Vec<_> = inputs.iter().map(|input| input.real().view()).collect();
+        let joined = concatenate(Axis(self.axis), &views).expect("the shape rule was checked when the op was recorded");
+        vec![Value::Real(joined.as_standard_layout().into_owned())]
+    }
+}
+
+impl Graph {
+    /// Tensors laid end to end along an axis.
+    #[must_use]
+    #[track_caller]
+    pub fn concat<'g>(&'g self, tensors: &[Tensor<'g>], axis: isize) -> Tensor<'g> {
+        let Some(first) = tensors.first() else {
+            return self.fault("concat", &[], "there is nothing to join");
+        };
+        let axis = match first.shape().axis(axis) {
+            Ok(axis) => axis,
+            Err(reason) => return self.fault("concat", tensors, reason),
+        };
+        let mut parts = tensors.to_vec();
+        while parts.len() > 1 {
+            let join = |group: &[Tensor<'g>]| if group.len() == 1 { group[0] } else { self.record(Concat { axis }, group) };
+            let mut joined = Vec::new();
+            for group in parts.chunks(MOST) {
+                joined.push(join(group));
+            }
+            parts = joined;
+        }
+        parts[0]
+    }
+
+    /// Tensors of one shape along a new axis.
+    #[must_use]
+    #[track_caller]
+    pub fn stack<'g>(&'g self, tensors: &[Tensor<'g>], axis: isize) -> Tensor<'g> {
+        let mut raised = Vec::new();
+        for tensor in tensors {
+            raised.push(tensor.unsqueeze(axis));
+        }
+        self.concat(&raised, axis)
+    }
+}
+
+pub(super) fn cases() -> Vec<Case> {
+    let parts = |extents: &[usize]| extents.iter().map(|&n| CaseInput::uniform([3, n], -1.0, 1.0)).collect::<Vec<_>>();
+    vec![
+        Case::new("three", parts(&[2, 5, 1]), |x| x[0].graph().concat(x, 1).sin()),
+        Case::new("more than one kernel takes", parts(&[1, 2, 3, 1, 2, 3, 1, 2, 3]), |x| x[0].graph().concat(x, -1).sin()),
+        Case::new("stack", parts(&[2, 2]), |x| x[0].graph().stack(x, 1).sin()),
+        Case::new("stack at the end", parts(&[2, 2]), |x| x[0].graph().stack(x, -1).sin()),
+    ]
+}

@@ -1,0 +1,38 @@
+//! y = exp(x) - 1, dx = g (y + 1).
+
+use super::elementwise::{Function, Unary};
+use crate::base::Real;
+use crate::record::{Case, CaseInput, Cotangents, Library, Tensor, libraries};
+
+#[derive(Debug)]
+struct Expm1;
+
+impl Function for Expm1 {
+    const NAME: &'static str = "expm1";
+    const LIBRARIES: &'static [&'static Library] = &[&libraries::EXPONENTIAL];
+    fn value<T: Real>(&self, x: T) -> T {
+        x.exp_m1()
+    }
+    fn wgsl(&self) -> String {
+        "expm1_f32({0})".into()
+    }
+    fn gradient<'g>(&self, _x: Tensor<'g>, y: Tensor<'g>, g: Tensor<'g>) -> Cotangents<'g> {
+        Cotangents::one(g * (y + 1.0))
+    }
+}
+
+impl<'g> Tensor<'g> {
+    /// exp(x) - 1, accurate for small x.
+    #[must_use]
+    #[track_caller]
+    pub fn expm1(self) -> Self {
+        self.graph.record(Unary(Expm1), &[self])
+    }
+}
+
+pub(super) fn cases() -> Vec<Case> {
+    vec![
+        Case::new("plain", vec![CaseInput::uniform([3, 65], -4.0, 4.0)], |x| x[0].expm1()),
+        Case::new("one element", vec![CaseInput::uniform([1], -4.0, 4.0)], |x| x[0].expm1()),
+    ]
+}

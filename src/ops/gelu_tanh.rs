@@ -1,0 +1,72 @@
+//! y = x (1 + tanh(u)) / 2 with u = sqrt(2 / pi) (x + 0.044715 x^3). Source: Hendrycks, Gimpel 2016.
+
+use super::elementwise::{Function, Unary};
+use crate::base::Real;
+use crate::record::{Case, CaseInput, Cotangents, Library, Tensor, libraries};
+
+/// sqrt(2 / pi).
+const SCALE: f64 = 0.797_884_560_802_865_4;
+const CUBIC: f64 = 0.044_715;
+
+fn inner<T: Real>(x: T) -> T {
+    T::real(SCALE) * (x + T::real(CUBIC) * x * x * x)
+}
+
+#[derive(Debug)]
+struct GeluTanh;
+
+impl Function for GeluTanh {
+    const NAME: &'static str = "gelu_tanh";
+    const LIBRARIES: &'static [&'static Library] = &[&libraries::ACTIVATION];
+    fn value<T: Real>(&self, x: T) -> T {
+        T::real(0.5) * x * (T::one() + inner(x).tanh())
+    }
+    fn wgsl(&self) -> String {
+        "gelu_tanh_f32({0})".into()
+    }
+    fn gradient<'g>(&self, x: Tensor<'g>, _y: Tensor<'g>, g: Tensor<'g>) -> Cotangents<'g> {
+        Cotangents::one(g * x.graph().record(Unary(Derivative), &[x]))
+    }
+}
+
+impl<'g> Tensor<'g> {
+    /// The Gaussian error linear unit in its tanh form, as in GPT-2.
+    #[must_use]
+    #[track_caller]
+    pub fn gelu_tanh(self) -> Self {
+        self.graph.record(Unary(GeluTanh), &[self])
+    }
+}
+
+#[derive(Debug)]
+struct Derivative;
+
+impl Function for Derivative {
+    const NAME: &'static str = "gelu_tanh_derivative";
+    const LIBRARIES: &'static [&'static Library] = &[&libraries::ACTIVATION];
+    fn value<T: Real>(&self, x: T) -> T {
+        let t = inner(x).tanh();
+        let du = T::real(SCALE) * (T::one() + T::real(3.0 * CUBIC) * x * x);
+        T::real(0.5) * (T::one() + t) + T::real(0.5) * x * (T::one() - t * t) * du
+    }
+    fn wgsl(&self) -> String {
+        "gelu_tanh_derivative_f32({0})".into()
+    }
+    fn gradient<'g>(&self, _x: Tensor<'g>, _y: Tensor<'g>, _g: Tensor<'g>) -> Cotangents<'g> {
+        Cotangents::Composition
+    }
+    fn composition<'g>(&self, x: Tensor<'g>) -> Option<Tensor<'g>> {
+        let t = ((x.square() * CUBIC + 1.0) * x * SCALE).tanh();
+        let du = x.square() * (3.0 * CUBIC * SCALE) + SCALE;
+        Some(t * 0.5 + 0.5 + x * (1.0 - t.square()) * du * 0.5)
+    }
+}
+
+pub(super) fn cases() -> Vec<Case> {
+    let derivative = |x: Tensor<'_>| x.graph().record(Unary(Derivative), &[x]).id();
+    vec![
+        Case::new("plain", vec![CaseInput::uniform([3, 65], -4.0, 4.0)], |x| x[0].gelu_tanh()),
+        Case::new("one element", vec![CaseInput::uniform([1], -4.0, 4.0)], |x| x[0].gelu_tanh()),
+        Case::new("derivative", vec![CaseInput::uniform([3, 65], -4.0, 4.0)], move |x| x[0].graph().at(derivative(x[0]))),
+    ]
+}

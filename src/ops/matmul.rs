@@ -1,0 +1,233 @@
+//! C = A B; dA = dC B^T, dB = A^T dC. Transposed operands are views that the kernels read in place.
+
+use crate::base::{DType, Layout, Real, Shape, TensorType, Value};
+use crate::record::{
+    Case, CaseInput, Cotangents, Dispatched, EvalContext, Kernel, KernelClass, LowerContext, Lowering, Op, Operand, Reduce,
+    Reduction, Reference, Stage, Tensor, Text, Vjp, grid,
+};
+use ndarray::{Array3, ArrayView3, Axis, Ix2, Ix3, IxDyn, linalg::general_mat_mul};
+
+/// Longest run of the inner axis that one invocation adds up: far below the 65,535 iterations
+/// after which software adapters stop, and short enough to keep rounding small.
+const LONGEST_RUN: usize = 2048;
+
+/// `[.., m, k]` times `[.., k, n]` with equal leading axes.
+#[derive(Debug)]
+struct Matmul;
+
+impl Op for Matmul {
+    fn name(&self) -> &'static str {
+        "matmul"
+    }
+    fn outputs(&self, inputs: &[&TensorType]) -> Result<Vec<TensorType>, String> {
+        super::elementwise::floats(inputs)?;
+        let (a, b) = (&inputs[0].shape, &inputs[1].shape);
+        let rank = a.rank();
+        if rank < 2 || b.rank() != rank || a[..rank - 2] != b[..rank - 2] {
+            return Err(format!("shapes {a} and {b} are not stacks of as many matrices"));
+        }
+        if a[rank - 1] != b[rank - 2] {
+            return Err(inner_sizes(a[rank - 1], b[rank - 2]));
+        }
+        let mut extents = a.to_vec();
+        extents[rank - 1] = b[rank - 1];
+        Ok(vec![TensorType { shape: extents.into(), dtype: DType::F32 }])
+    }
+    fn vjp<'g>(&self, cx: &Vjp<'g>) -> Cotangents<'g> {
+        let (a, b, g) = (cx.inputs[0], cx.inputs[1], cx.cotangent());
+        Cotangents::two(g.graph().record(Self, &[g, b.transpose()]), g.graph().record(Self, &[a.transpose(), g]))
+    }
+    fn lower(&self, cx: &LowerContext<'_>) -> Lowering {
+        let shape = &cx.outputs[0].shape;
+        let rank = shape.rank();
+        let (rows, columns, inner) = (shape[rank - 2], shape[rank - 1], cx.inputs[0].shape[rank - 1]);
+        let batch: usize = shape[..rank - 2].iter().product();
+        let (tile_rows, tile_columns, tiles_per_group, source, name) = match cx.class {
+            KernelClass::Gpu => (64, 64, 1, include_str!("../../shaders/matmul_tiled.wgsl"), "matmul_tiled"),
+            KernelClass::Cpu => (4, 8, 16, include_str!("../../shaders/matmul.wgsl"), "matmul"),
+        };
+        let (down, across) = (rows.div_ceil(tile_rows), columns.div_ceil(tile_columns));
+        let run = inner_run(inner, batch * down * across, cx.class);
+        let splits = inner.div_ceil(run);
+        let tiles = down * across * batch * splits;
+        let workgroups = grid(tiles.div_ceil(tiles_per_group));
+        let mut text = Text::new(source, &[])
+            .unsigned("BATCH", batch)
+            .unsigned("ROWS", rows)
+            .unsigned("COLUMNS", columns)
+            .unsigned("INNER", inner)
+            .unsigned("INNER_RUN", run)
+            .unsigned("TILES_DOWN", down)
+            .unsigned("TILES_ACROSS", across)
+            .unsigned("TILES", tiles)
+            .unsigned("GRID_WIDTH", workgroups[0] as usize);
+        if !cx.layouts[0].is_dense() {
+            text = text.function("a_index", index_function("a_index", ["row", "k"], &cx.layouts[0]));
+        }
+        if !cx.layouts[1].is_dense() {
+            text = text.function("b_index", index_function("b_index", ["k", "column"], &cx.layouts[1]));
+        }
+        let result = if splits == 1 { Operand::Output(0) } else { Operand::Scratch(0) };
+        let product = Stage::Dispatch(Dispatched {
+            name,
+            text,
+            reads: vec![Operand::Input(0), Operand::Input(1)],
+            writes: vec![result],
+            uses_step: false,
+            workgroups,
+        });
+        let mut kernel = Kernel { stages: vec![product], scratch: Vec::new(), any_layout: vec![true, true] };
+        if splits > 1 {
+            let partial = Shape::from([splits, shape.elements()]);
+            kernel.scratch.push(partial.elements());
+            kernel.stages.push(Stage::Reduce {
+                from: (result, Layout::dense(&partial)),
+                reduce: Reduce { kind: Reduction::Sum, axes: vec![0] },
+                to: Operand::Output(0),
+            });
+        }
+        Lowering::Kernel(kernel)
+    }
+}
+
+/// How much of the inner axis one invocation or workgroup adds up. A GPU with few tiles to compute
+/// gets more of them by cutting the inner axis, as in weight gradients over a long batch.
+fn inner_run(inner: usize, tiles: usize, class: KernelClass) -> usize {
+    let run = match class {
+        KernelClass::Gpu if tiles < 64 => inner.div_ceil(64usize.div_ceil(tiles)).max(256),
+        _ => inner,
+    };
+    let run = run.min(LONGEST_RUN).next_multiple_of(16);
+    if run >= inner { inner.next_multiple_of(16) } else { run }
+}
+
+fn index_function(name: &str, axes: [&str; 2], layout: &Layout) -> String {
+    let rank = layout.shape.rank();
+    let batch: Shape = layout.shape[..rank - 2].into();
+    let (statements, mut coordinates) = Layout::coordinates(&batch, "batch", "i");
+    coordinates.extend(axes.map(str::to_owned));
+    let arguments = if name == "a_index" { "batch: u32, row: u32, k: u32" } else { "batch: u32, k: u32, column: u32" };
+    format!("fn {name}({arguments}) -> u32 {{\n{statements}    return {};\n}}", layout.index_expression(&coordinates))
+}
+
+fn inner_sizes(left: usize, right: usize) -> String {
+    format!("the inner sizes {left} and {right} differ: columns of the first must equal rows of the second")
+}
+
+impl Reference for Matmul {
+    fn eval<T: Real>(&self, inputs: &[&Value<T>], _cx: &EvalContext) -> Vec<Value<T>> {
+        let (a, b) = (inputs[0].real(), inputs[1].real());
+        let rank = a.ndim();
+        let stack = |array: &'_ ndarray::ArrayD<T>| -> Array3<T> {
+            let extents = array.shape();
+            let batch: usize = extents[..rank - 2].iter().product();
+            let flat = array.as_standard_layout().into_owned();
+            flat.into_shape_with_order((batch, extents[rank - 2], extents[rank - 1])).expect("a dense array takes any shape of as many elements")
+        };
+        if let (Ok(a), Ok(b)) = (a.view().into_dimensionality::<Ix2>(), b.view().into_dimensionality::<Ix2>()) {
+            return vec![Value::Real(a.dot(&b).into_dyn())];
+        }
+        let (left, right) = (stack(a), stack(b));
+        let product = products(left.view(), right.view());
+        let mut extents = a.shape().to_vec();
+        extents[rank - 1] = b.shape()[rank - 1];
+        vec![Value::Real(product.into_shape_with_order(IxDyn(&extents)).expect("the batch was flattened and is restored").into_dyn())]
+    }
+}
+
+fn products<T: Real>(a: ArrayView3<'_, T>, b: ArrayView3<'_, T>) -> ndarray::Array<T, Ix3> {
+    let mut product = Array3::zeros((a.shape()[0], a.shape()[1], b.shape()[2]));
+    for (batch, mut plane) in product.axis_iter_mut(Axis(0)).enumerate() {
+        general_mat_mul(T::one(), &a.index_axis(Axis(0), batch), &b.index_axis(Axis(0), batch), T::zero(), &mut plane);
+    }
+    product
+}
+
+impl<'g> Tensor<'g> {
+    /// The matrix product over the last two axes, `[.., m, k] x [.., k, n] -> [.., m, n]`; leading
+    /// axes stretch to a common shape. `x.matmul(w.transpose())` reads `w` in place.
+    #[must_use]
+    #[track_caller]
+    pub fn matmul(self, other: Self) -> Self {
+        let (a, b) = (self.shape(), other.shape());
+        let fault = |reason: String| self.graph.fault("matmul", &[self, other], reason);
+        if !self.is_valid() || !other.is_valid() {
+            return fault(String::new());
+        }
+        if a.rank() < 2 || b.rank() < 2 {
+            return fault("it needs matrices: give a vector a second axis with `unsqueeze`".into());
+        }
+        let (columns, rows) = (a.last(), b[b.rank() - 2]);
+        if columns != rows {
+            return fault(inner_sizes(columns, rows));
+        }
+        if b.rank() == 2 && a.rank() > 2 {
+            // One matrix for the whole stack: a single product with all rows.
+            let mut extents = a.to_vec();
+            extents[a.rank() - 1] = b.last();
+            let flat = self.reshape([a.elements() / columns, columns]);
+            return self.graph.record(Matmul, &[flat, other]).reshape(extents);
+        }
+        let (lead_a, lead_b): (Shape, Shape) = (a[..a.rank() - 2].into(), b[..b.rank() - 2].into());
+        let Some(lead) = lead_a.broadcast(&lead_b) else {
+            return fault(format!("the leading axes {lead_a} and {lead_b} do not stretch to a common shape"));
+        };
+        let stretched = |tensor: Self, shape: &Shape| {
+            let mut extents = lead.to_vec();
+            extents.extend(&shape[shape.rank() - 2..]);
+            tensor.broadcast_to(extents)
+        };
+        self.graph.record(Matmul, &[stretched(self, &a), stretched(other, &b)])
+    }
+}
+
+pub(super) fn cases() -> Vec<Case> {
+    let pair = |a: &[usize], b: &[usize]| vec![CaseInput::uniform(a, -1.0, 1.0), CaseInput::uniform(b, -1.0, 1.0)];
+    let product = |x: &[Tensor<'_>]| x[0].matmul(x[1]).id();
+    let plain = move |name: &str, a: &[usize], b: &[usize]| {
+        Case::new(name, pair(a, b), move |x| x[0].graph().at(product(x)))
+    };
+    vec![
+        plain("one element", &[1, 1], &[1, 1]),
+        plain("primes", &[7, 13], &[13, 5]),
+        plain("just past a tile", &[65, 33], &[33, 65]),
+        plain("row times column", &[1, 129], &[129, 1]),
+        plain("column times row", &[17, 1], &[1, 19]),
+        plain("batched", &[2, 3, 4], &[2, 4, 5]),
+        plain("one matrix for a stack", &[2, 3, 4], &[4, 5]),
+        plain("stretched batch", &[2, 1, 3, 4], &[3, 4, 2]),
+        plain("a long inner axis", &[2, 5000], &[5000, 3]),
+        Case::new("second transposed", pair(&[9, 12], &[7, 12]), |x| x[0].matmul(x[1].transpose())),
+        Case::new("first transposed", pair(&[12, 9], &[12, 7]), |x| x[0].transpose().matmul(x[1])),
+        Case::new("both transposed", pair(&[12, 9], &[7, 12]), |x| x[0].transpose().matmul(x[1].transpose())),
+        Case::new("slices", pair(&[10, 9], &[11, 8]), |x| {
+            x[0].slice_step(0, 1..9, 2).slice(1, 2..8).matmul(x[1].slice(0, 3..9).flip(0))
+        }),
+        Case::new("by itself", vec![CaseInput::uniform([6, 6], -1.0, 1.0)], |x| x[0].matmul(x[0])),
+        Case::new("batch from a permutation", pair(&[3, 2, 4], &[2, 4, 5]), |x| x[0].permute([1, 0, 2]).matmul(x[1])),
+    ]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::base::View;
+
+    #[test]
+    fn runs_cover_the_inner_axis_and_stay_short() {
+        for inner in [1, 15, 16, 17, 300, 2048, 2049, 100_000] {
+            for tiles in [1, 5, 63, 64, 1000] {
+                for class in [KernelClass::Gpu, KernelClass::Cpu] {
+                    let run = inner_run(inner, tiles, class);
+                    assert!(run <= LONGEST_RUN && run % 16 == 0 && inner.div_ceil(run) * run >= inner);
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn index_functions_follow_views() {
+        let layout = Layout::dense(&[4, 5].into()).view(&View::Permute(vec![1, 0])).unwrap();
+        assert!(index_function("a_index", ["row", "k"], &layout).contains("return row + k * 5u;"));
+    }
+}

@@ -1,0 +1,42 @@
+//! y = a b; da = g b, db = g a.
+
+use super::elementwise::{Binary, Function2, record_pair};
+use crate::base::Real;
+use crate::record::{Case, CaseInput, Cotangents, Tensor};
+use std::ops::Mul;
+
+#[derive(Debug)]
+struct Multiplication;
+
+impl Function2 for Multiplication {
+    const NAME: &'static str = "mul";
+    const WGSL: &'static str = "({0} * {1})";
+    fn value<T: Real>(&self, a: T, b: T) -> T {
+        a * b
+    }
+    fn gradient<'g>(&self, a: Tensor<'g>, b: Tensor<'g>, _y: Tensor<'g>, g: Tensor<'g>) -> Cotangents<'g> {
+        Cotangents::two(g * b, g * a)
+    }
+}
+
+impl<'g> Mul for Tensor<'g> {
+    type Output = Tensor<'g>;
+    #[track_caller]
+    fn mul(self, other: Tensor<'g>) -> Tensor<'g> {
+        record_pair(Binary(Multiplication), self, other)
+    }
+}
+
+pub(super) fn cases() -> Vec<Case> {
+    let pair = |a: &[usize], b: &[usize]| vec![CaseInput::uniform(a, -2.0, 2.0), CaseInput::uniform(b, -2.0, 2.0)];
+    vec![
+        Case::new("same shape", pair(&[3, 65], &[3, 65]), |x| x[0] * x[1]),
+        Case::new("row", pair(&[4, 5], &[5]), |x| x[0] * x[1]),
+        Case::new("outer", pair(&[4, 1], &[1, 5]), |x| x[0] * x[1]),
+        Case::new("three axes", pair(&[2, 3, 4], &[3, 1]), |x| x[0] * x[1]),
+        Case::new("one tensor twice", vec![CaseInput::uniform([7], -2.0, 2.0)], |x| {
+            let (a, b) = (x[0], x[0]);
+            a * b
+        }),
+    ]
+}

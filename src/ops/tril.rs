@@ -1,0 +1,66 @@
+//! The lower triangle of matrices: y[.., i, j] = x[.., i, j] where j <= i + k, else 0; dx = the same part of g.
+
+use super::elementwise::floats;
+use crate::base::{Real, TensorType, Value};
+use crate::record::{
+    Argument, Attributes, Case, CaseInput, Cotangents, EvalContext, LowerContext, Lowering, Op, Pointwise, Reference, Tensor, Vjp,
+};
+
+#[derive(Debug)]
+struct Tril {
+    diagonal: i32,
+}
+
+impl Op for Tril {
+    fn name(&self) -> &'static str {
+        "tril"
+    }
+    fn outputs(&self, inputs: &[&TensorType]) -> Result<Vec<TensorType>, String> {
+        floats(inputs)?;
+        if inputs[0].shape.rank() < 2 { Err("it needs at least two axes".into()) } else { Ok(vec![inputs[0].clone()]) }
+    }
+    fn vjp<'g>(&self, cx: &Vjp<'g>) -> Cotangents<'g> {
+        Cotangents::one(cx.cotangent().tril(self.diagonal))
+    }
+    fn lower(&self, cx: &LowerContext<'_>) -> Lowering {
+        let rank = cx.inputs[0].shape.rank();
+        Lowering::Pointwise(Pointwise {
+            expression: format!("select(0.0f, {{0}}, i32({{2}}) <= i32({{1}}) + ({}))", self.diagonal),
+            arguments: vec![Argument::Input(0), Argument::Coordinate(rank - 2), Argument::Coordinate(rank - 1)],
+            libraries: Vec::new(),
+        })
+    }
+    fn attributes(&self) -> Attributes {
+        Attributes::default().with("diagonal", self.diagonal)
+    }
+}
+
+impl Reference for Tril {
+    fn eval<T: Real>(&self, inputs: &[&Value<T>], _cx: &EvalContext) -> Vec<Value<T>> {
+        let mut output = inputs[0].real().clone();
+        let rank = output.ndim();
+        for (index, x) in output.indexed_iter_mut() {
+            if index[rank - 1] as i64 > index[rank - 2] as i64 + i64::from(self.diagonal) {
+                *x = T::zero();
+            }
+        }
+        vec![Value::Real(output)]
+    }
+}
+
+impl<'g> Tensor<'g> {
+    /// The lower triangle of the last two axes, up to the diagonal that lies `diagonal` columns
+    /// right of the main one; zero above.
+    #[must_use]
+    #[track_caller]
+    pub fn tril(self, diagonal: i32) -> Self {
+        self.graph.record(Tril { diagonal }, &[self])
+    }
+}
+
+pub(super) fn cases() -> Vec<Case> {
+    vec![
+        Case::new("square", vec![CaseInput::uniform([6, 6], -1.0, 1.0)], |x| x[0].tril(0)),
+        Case::new("batched, shifted", vec![CaseInput::uniform([2, 4, 7], -1.0, 1.0)], |x| x[0].tril(-1) + x[0].tril(2)),
+    ]
+}

@@ -1,0 +1,148 @@
+use super::Profile;
+use crate::base::{DType, Shape};
+use crate::record::{NodeId, TensorId};
+use serde::{Deserialize, Serialize};
+
+/// A training or inference step for one device profile: everything that happens, in order.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Plan {
+    /// The limits it was made for.
+    pub profile: Profile,
+    /// The shaders, each once.
+    pub kernels: Vec<KernelText>,
+    /// The memory.
+    pub buffers: Vec<Buffer>,
+    /// What runs, first to last.
+    pub dispatches: Vec<Dispatch>,
+    /// Where tensors lie that can be read after a step, in ascending order.
+    pub readable: Vec<(TensorId, Stored)>,
+    /// The greatest sum of bytes of intermediate tensors that are needed at one time.
+    pub live_bytes: u64,
+}
+
+/// A shader.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct KernelText {
+    /// The name: of the op, or of the shader file.
+    pub name: String,
+    /// The whole text.
+    pub wgsl: String,
+    /// For every binding of group 0: whether it is written.
+    pub writes: Vec<bool>,
+    /// Whether it reads the step's uniform block.
+    pub uses_step: bool,
+}
+
+/// A piece of device memory.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Buffer {
+    /// What it is for.
+    pub kind: BufferKind,
+    /// Its size.
+    pub bytes: u64,
+}
+
+/// What a buffer is for.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub enum BufferKind {
+    /// Fed before a step.
+    Input(NodeId),
+    /// Uploaded once.
+    Constant(NodeId),
+    /// A segment of the parameters.
+    Parameters(usize),
+    /// A segment of the gradients.
+    Gradients(usize),
+    /// A segment of one of the optimizer's states.
+    OptimizerState {
+        /// The state's name.
+        state: String,
+        /// The segment.
+        segment: usize,
+    },
+    /// Intermediate tensors, one after another.
+    Slot(usize),
+    /// A tensor that stays readable.
+    Kept(usize),
+}
+
+/// Which of the three lists a dispatch belongs to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub enum Phase {
+    /// Computes what was recorded.
+    Forward,
+    /// Computes gradients.
+    Backward,
+    /// Changes the state.
+    Update,
+}
+
+/// One run of one kernel.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Dispatch {
+    /// Its list.
+    pub phase: Phase,
+    /// The kernel's number.
+    pub kernel: usize,
+    /// The op with its attributes and the type that it makes.
+    pub label: String,
+    /// The buffers, in the order of the kernel's bindings.
+    pub bindings: Vec<Binding>,
+    /// Workgroups in x, y and z.
+    pub workgroups: [u32; 3],
+    /// The node of the recording that it computes; none in the update.
+    pub node: Option<NodeId>,
+    /// For a backward dispatch: the forward node whose gradient it helps to compute.
+    pub origin: Option<NodeId>,
+    /// The source line that recorded it.
+    pub location: String,
+    /// The scopes that it was recorded in.
+    pub scope: String,
+}
+
+/// A range of a buffer.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Binding {
+    /// The buffer's number.
+    pub buffer: usize,
+    /// First byte.
+    pub offset: u64,
+    /// Bytes.
+    pub bytes: u64,
+}
+
+/// Where a readable tensor lies, densely.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Stored {
+    /// The range.
+    pub binding: Binding,
+    /// The extent of every axis.
+    pub shape: Shape,
+    /// The element type.
+    pub dtype: DType,
+}
+
+impl Plan {
+    /// The dispatches of one list, in order.
+    pub fn list(&self, phase: Phase) -> impl Iterator<Item = &Dispatch> {
+        self.dispatches.iter().filter(move |dispatch| dispatch.phase == phase)
+    }
+
+    /// The bytes of all buffers for which `wanted` holds.
+    pub fn bytes(&self, wanted: impl Fn(&BufferKind) -> bool) -> u64 {
+        self.buffers.iter().filter(|buffer| wanted(&buffer.kind)).map(|buffer| buffer.bytes).sum()
+    }
+
+    /// The bytes of all buffers.
+    #[must_use]
+    pub fn total_bytes(&self) -> u64 {
+        self.bytes(|_| true)
+    }
+
+    /// Where a tensor can be read after a step, if it can.
+    #[must_use]
+    pub fn stored(&self, tensor: TensorId) -> Option<&Stored> {
+        let place = self.readable.binary_search_by_key(&tensor, |(id, _)| *id).ok()?;
+        Some(&self.readable[place].1)
+    }
+}

@@ -1,0 +1,85 @@
+use super::{BufferKind, Dispatch, Phase, Plan};
+use std::fmt;
+
+impl fmt::Display for Plan {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (phase, title) in [(Phase::Forward, "forward"), (Phase::Backward, "backward"), (Phase::Update, "update")] {
+            let count = self.list(phase).count();
+            writeln!(f, "{title}: {count} {}", if count == 1 { "dispatch" } else { "dispatches" })?;
+            for (number, dispatch) in self.dispatches.iter().enumerate().filter(|(_, dispatch)| dispatch.phase == phase) {
+                self.line(f, number, dispatch)?;
+            }
+        }
+        self.memory(f)
+    }
+}
+
+impl Plan {
+    fn line(&self, f: &mut fmt::Formatter<'_>, number: usize, dispatch: &Dispatch) -> fmt::Result {
+        let kernel = &self.kernels[dispatch.kernel];
+        let [x, y, z] = dispatch.workgroups;
+        let reads = self.operands(dispatch, false);
+        let writes = self.operands(dispatch, true);
+        write!(f, "  {number:>3}  {:<22} {reads} -> {writes}  [{x} x {y} x {z}]", kernel.name)?;
+        write!(f, "  {}", dispatch.label)?;
+        if let Some(node) = dispatch.node {
+            write!(f, "  %{}", node.0)?;
+        }
+        if let Some(origin) = dispatch.origin {
+            write!(f, " of %{}", origin.0)?;
+        }
+        if !dispatch.scope.is_empty() {
+            write!(f, "  in {}", dispatch.scope)?;
+        }
+        if !dispatch.location.is_empty() {
+            write!(f, "  at {}", dispatch.location)?;
+        }
+        writeln!(f)
+    }
+
+    fn operands(&self, dispatch: &Dispatch, written: bool) -> String {
+        let kernel = &self.kernels[dispatch.kernel];
+        let list = dispatch.bindings.iter().zip(&kernel.writes).filter(|(_, writes)| **writes == written).map(|(binding, _)| {
+            let name = self.buffers[binding.buffer].kind.to_string();
+            if binding.offset == 0 { name } else { format!("{name}+{}", binding.offset) }
+        });
+        list.collect::<Vec<_>>().join(", ")
+    }
+
+    fn memory(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let is_slot = |kind: &BufferKind| matches!(kind, BufferKind::Slot(_));
+        let rows: [(&str, u64); 7] = [
+            ("inputs", self.bytes(|kind| matches!(kind, BufferKind::Input(_)))),
+            ("constants", self.bytes(|kind| matches!(kind, BufferKind::Constant(_)))),
+            ("parameters", self.bytes(|kind| matches!(kind, BufferKind::Parameters(_)))),
+            ("gradients", self.bytes(|kind| matches!(kind, BufferKind::Gradients(_)))),
+            ("optimizer states", self.bytes(|kind| matches!(kind, BufferKind::OptimizerState { .. }))),
+            ("kept tensors", self.bytes(|kind| matches!(kind, BufferKind::Kept(_)))),
+            ("intermediate tensors", self.bytes(is_slot)),
+        ];
+        writeln!(f, "memory for {}: {} bytes in {} buffers", self.profile.name, self.total_bytes(), self.buffers.len())?;
+        for (name, bytes) in rows.into_iter().filter(|(_, bytes)| *bytes > 0) {
+            write!(f, "  {name:<22} {bytes:>12}")?;
+            if name == "intermediate tensors" {
+                let slots = self.buffers.iter().filter(|buffer| is_slot(&buffer.kind)).count();
+                write!(f, "  in {slots} slots; at most {} bytes live at a time", self.live_bytes)?;
+            }
+            writeln!(f)?;
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Display for BufferKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Input(node) => write!(f, "input%{}", node.0),
+            Self::Constant(node) => write!(f, "constant%{}", node.0),
+            Self::Parameters(segment) => write!(f, "parameters{segment}"),
+            Self::Gradients(segment) => write!(f, "gradients{segment}"),
+            Self::OptimizerState { state, segment } => write!(f, "{state}{segment}"),
+            Self::Slot(number) => write!(f, "slot{number}"),
+            Self::Kept(number) => write!(f, "kept{number}"),
+        }
+    }
+}

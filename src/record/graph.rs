@@ -1,0 +1,271 @@
+use super::{Leaf, Node, NodeId, NodeKind, Op, Param, Place, Recording, Tensor, TensorId};
+use crate::base::{DType, Fault, HostTensor, Shape, TensorType};
+use std::cell::RefCell;
+use std::panic::Location;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+/// A recording in progress: ops are written down in order, nothing is computed.
+///
+/// ```
+/// use retrograd::Graph;
+///
+/// let g = Graph::new();
+/// let x = g.input("x", [3]);
+/// let y = (x * x).sum(..);
+/// assert_eq!(y.shape().rank(), 0);
+/// ```
+#[derive(Debug)]
+pub struct Graph {
+    id: u64,
+    recording: RefCell<Recording>,
+    surroundings: RefCell<Surroundings>,
+}
+
+/// What surrounds the next op to be recorded.
+#[derive(Debug, Default)]
+struct Surroundings {
+    location: Option<String>,
+    scopes: Vec<String>,
+    origin: Option<NodeId>,
+}
+
+impl Default for Graph {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Graph {
+    /// An empty recording.
+    #[must_use]
+    pub fn new() -> Self {
+        static NEXT: AtomicU64 = AtomicU64::new(1);
+        Self {
+            id: NEXT.fetch_add(1, Ordering::Relaxed),
+            recording: RefCell::default(),
+            surroundings: RefCell::default(),
+        }
+    }
+
+    pub(crate) const fn id(&self) -> u64 {
+        self.id
+    }
+
+    /// A copy of what has been recorded so far.
+    #[must_use]
+    pub fn recording(&self) -> Recording {
+        self.recording.borrow().clone()
+    }
+
+    pub(crate) fn with_recording<R>(&self, look: impl FnOnce(&Recording) -> R) -> R {
+        look(&self.recording.borrow())
+    }
+
+    /// A float input that is fed before every step.
+    #[track_caller]
+    pub fn input(&self, name: &str, shape: impl Into<Shape>) -> Tensor<'_> {
+        self.typed_input(name, shape, DType::F32)
+    }
+
+    /// An input of class labels or indices (`i32`). Values are checked against the number of
+    /// classes when they are fed.
+    #[track_caller]
+    pub fn labels(&self, name: &str, shape: impl Into<Shape>) -> Tensor<'_> {
+        self.typed_input(name, shape, DType::I32)
+    }
+
+    /// An input of truth values (`u32`, 0 is false).
+    #[track_caller]
+    pub fn mask(&self, name: &str, shape: impl Into<Shape>) -> Tensor<'_> {
+        self.typed_input(name, shape, DType::U32)
+    }
+
+    #[track_caller]
+    fn typed_input(&self, name: &str, shape: impl Into<Shape>, dtype: DType) -> Tensor<'_> {
+        let tensor_type = TensorType { shape: shape.into(), dtype };
+        if self.recording.borrow().inputs.contains_key(name) {
+            let reason = format!("an input named `{name}` was recorded before: every input needs a name of its own");
+            return self.fault("input", &[], reason);
+        }
+        let tensor = self.push_leaf(Leaf::Input { name: name.to_owned() }, tensor_type);
+        if tensor.is_valid() {
+            self.recording.borrow_mut().inputs.insert(name.to_owned(), tensor.id.node);
+        }
+        tensor
+    }
+
+    /// A tensor that is uploaded once, when the graph is compiled.
+    #[track_caller]
+    pub fn constant(&self, value: impl Into<HostTensor>) -> Tensor<'_> {
+        let value = value.into();
+        let tensor_type = value.tensor_type();
+        self.push_leaf(Leaf::Constant(Arc::new(value)), tensor_type)
+    }
+
+    /// The current value of a parameter. Asking twice gives the same tensor, so tied layers
+    /// share one.
+    #[track_caller]
+    pub fn param(&self, param: &Param) -> Tensor<'_> {
+        let known = self.recording.borrow().nodes.iter().position(
+            |node| matches!(&node.kind, NodeKind::Leaf(Leaf::Parameter(info)) if info.store == param.info().store && info.index == param.info().index),
+        );
+        match known {
+            Some(index) => self.tensor(TensorId { node: NodeId(index as u32), output: 0 }),
+            None => self.push_leaf(Leaf::Parameter(param.info().clone()), TensorType::f32(param.shape())),
+        }
+    }
+
+    /// Opens a name scope, which lasts until the guard is dropped. Names nest: `decoder.attention`.
+    ///
+    /// Everything recorded meanwhile also keeps the location of this call, so that a mistake
+    /// inside a layer is reported at the line that uses the layer.
+    #[track_caller]
+    pub fn scope(&self, name: &str) -> ScopeGuard<'_> {
+        let here = Location::caller().to_string();
+        let mut surroundings = self.surroundings.borrow_mut();
+        surroundings.scopes.push(name.to_owned());
+        let outermost = surroundings.location.is_none();
+        surroundings.location.get_or_insert(here);
+        ScopeGuard { graph: self, outermost }
+    }
+
+    pub(crate) fn keep(&self, tensor: Tensor<'_>) {
+        if tensor.is_valid() {
+            self.recording.borrow_mut().kept.insert(tensor.id);
+        }
+    }
+
+    /// Records an op with one output.
+    #[track_caller]
+    pub fn record(&self, op: impl Op + 'static, inputs: &[Tensor<'_>]) -> Tensor<'_> {
+        self.record_outputs(op, inputs, 1)[0]
+    }
+
+    /// Records an op with `count` outputs.
+    #[track_caller]
+    pub fn record_outputs(&self, op: impl Op + 'static, inputs: &[Tensor<'_>], count: usize) -> Vec<Tensor<'_>> {
+        let invalid = vec![self.tensor(TensorId::INVALID); count];
+        if inputs.iter().any(|input| !input.is_valid()) {
+            return invalid;
+        }
+        if inputs.iter().any(|input| input.graph.id != self.id) {
+            self.fault(op.name(), &[], "an operand belongs to another graph: handles are only good within the graph that made them");
+            return invalid;
+        }
+        let types: Vec<TensorType> = inputs.iter().map(|input| input.tensor_type()).collect();
+        let outputs = match op.outputs(&types.iter().collect::<Vec<_>>()) {
+            Ok(outputs) => outputs,
+            Err(reason) => {
+                self.fault(op.name(), inputs, reason);
+                return invalid;
+            }
+        };
+        assert_eq!(outputs.len(), count, "op {} was recorded for {count} outputs and has {}", op.name(), outputs.len());
+        if let Some(reason) = outputs.iter().find_map(unusable) {
+            self.fault(op.name(), inputs, reason);
+            return invalid;
+        }
+        let inputs = inputs.iter().map(|input| input.id).collect();
+        let node = self.push(NodeKind::Op(Arc::new(op)), inputs, outputs);
+        (0..count as u32).map(|output| self.tensor(TensorId { node, output })).collect()
+    }
+
+    /// Notes a mistake and returns an invalid tensor.
+    #[track_caller]
+    pub fn fault(&self, op: &str, operands: &[Tensor<'_>], reason: impl Into<String>) -> Tensor<'_> {
+        let place = self.place(Location::caller());
+        // An operand that is invalid has been reported where it went wrong.
+        if operands.iter().all(|operand| operand.is_valid()) {
+            let operands = operands.iter().map(|operand| operand.tensor_type().to_string()).collect();
+            let fault = Fault { op: op.to_owned(), operands, reason: reason.into(), location: place.location, scope: place.scope };
+            self.recording.borrow_mut().faults.push(fault);
+        }
+        self.tensor(TensorId::INVALID)
+    }
+
+    /// Runs `record` such that what it records counts as the gradient of `origin` and keeps its place.
+    pub(crate) fn on_behalf_of<R>(&self, origin: NodeId, record: impl FnOnce() -> R) -> R {
+        let place = self.recording.borrow().nodes[origin.index()].place.clone();
+        let scopes = if place.scope.is_empty() { Vec::new() } else { vec![place.scope] };
+        let inner = Surroundings { location: Some(place.location), scopes, origin: Some(origin) };
+        let outer = self.surroundings.replace(inner);
+        let result = record();
+        self.surroundings.replace(outer);
+        result
+    }
+
+    /// The handle of a tensor that was recorded before; an invalid one where there is none.
+    #[must_use]
+    pub fn at(&self, id: TensorId) -> Tensor<'_> {
+        let recording = self.recording.borrow();
+        let exists = recording.nodes.get(id.node.index()).is_some_and(|node| (id.output as usize) < node.outputs.len());
+        self.tensor(if exists { id } else { TensorId::INVALID })
+    }
+
+    pub(crate) fn tensor(&self, id: TensorId) -> Tensor<'_> {
+        Tensor { graph: self, id }
+    }
+
+    pub(crate) fn tensor_type(&self, id: TensorId) -> TensorType {
+        if id.is_valid() { self.recording.borrow().tensor_type(id).clone() } else { TensorType::f32(Shape::default()) }
+    }
+
+    #[track_caller]
+    fn push_leaf(&self, leaf: Leaf, tensor_type: TensorType) -> Tensor<'_> {
+        if let Some(reason) = unusable(&tensor_type) {
+            let name = match leaf {
+                Leaf::Input { .. } => "input",
+                Leaf::Parameter(_) => "parameter",
+                Leaf::Constant(_) => "constant",
+            };
+            return self.fault(name, &[], reason);
+        }
+        let node = self.push(NodeKind::Leaf(leaf), Vec::new(), vec![tensor_type]);
+        self.tensor(TensorId { node, output: 0 })
+    }
+
+    #[track_caller]
+    fn push(&self, kind: NodeKind, inputs: Vec<TensorId>, outputs: Vec<TensorType>) -> NodeId {
+        let place = self.place(Location::caller());
+        let origin = self.surroundings.borrow().origin;
+        let mut recording = self.recording.borrow_mut();
+        recording.nodes.push(Node { kind, inputs, outputs, place, origin });
+        NodeId(recording.nodes.len() as u32 - 1)
+    }
+
+    fn place(&self, caller: &Location<'_>) -> Place {
+        let surroundings = self.surroundings.borrow();
+        Place {
+            location: surroundings.location.clone().unwrap_or_else(|| caller.to_string()),
+            scope: surroundings.scopes.join("."),
+        }
+    }
+}
+
+/// Why a tensor of this type cannot exist.
+fn unusable(tensor_type: &TensorType) -> Option<String> {
+    match tensor_type.shape.checked_elements() {
+        Some(0) => Some(format!("{tensor_type} has no elements: tensors need at least one")),
+        // Shaders index with 32 bits.
+        Some(elements) if elements <= u32::MAX as usize / 2 => None,
+        _ => Some(format!("{tensor_type} has more elements than a shader can index (2^31 - 1)")),
+    }
+}
+
+/// Closes a name scope when dropped; made by [`Graph::scope`].
+#[must_use = "the scope ends when the guard is dropped"]
+pub struct ScopeGuard<'g> {
+    graph: &'g Graph,
+    outermost: bool,
+}
+
+impl Drop for ScopeGuard<'_> {
+    fn drop(&mut self) {
+        let mut surroundings = self.graph.surroundings.borrow_mut();
+        surroundings.scopes.pop();
+        if self.outermost {
+            surroundings.location = None;
+        }
+    }
+}

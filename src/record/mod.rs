@@ -1,0 +1,22 @@
+//! Recording: the op trait, the graph that ops are recorded in, handles, parameters.
+
+mod case;
+mod graph;
+mod library;
+mod lowering;
+mod node;
+mod op;
+mod params;
+mod tensor;
+
+pub use case::{Case, CaseInput, Draw};
+pub use graph::{Graph, ScopeGuard};
+pub use library::{Library, libraries};
+pub use lowering::{
+    Argument, Dispatched, Kernel, KernelClass, LowerContext, Lowering, Operand, Pointwise, Reduce, Reduction, Stage, Text, grid,
+    lanes,
+};
+pub use node::{Leaf, Node, NodeId, NodeKind, Place, Recording, TensorId};
+pub use op::{Attributes, Cotangents, Eval, EvalContext, Op, Reference, Vjp};
+pub use params::{Init, Param, Params, ParamInfo};
+pub use tensor::{Feed, FeedSource, Tensor};

@@ -1,0 +1,248 @@
+use crate::base::{Error, ErrorKind, Fault, Generator, HostData, HostTensor, Result, Shape};
+use ndarray::{Array, Dimension};
+use std::collections::BTreeMap;
+use std::panic::Location;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+/// How a parameter starts. `fan_in` and `fan_out` are the numbers of inputs and outputs of a
+/// weight of shape `[fan_out, fan_in, ..]`, both times the product of further axes.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Init {
+    /// All zero.
+    Zeros,
+    /// All the same.
+    Constant(f64),
+    /// Evenly distributed in `[low, high)`.
+    Uniform(f64, f64),
+    /// Normally distributed with this mean and standard deviation.
+    Normal(f64, f64),
+    /// Uniform with bound `gain * sqrt(3 / fan_in)`: He et al. 2015; a gain of `sqrt(2)` suits relu.
+    KaimingUniform(f64),
+    /// Normal with deviation `gain / sqrt(fan_in)`.
+    KaimingNormal(f64),
+    /// Uniform with bound `gain * sqrt(6 / (fan_in + fan_out))`: Glorot and Bengio 2010.
+    XavierUniform(f64),
+    /// Normal with deviation `gain * sqrt(2 / (fan_in + fan_out))`.
+    XavierNormal(f64),
+    /// These values.
+    Values(Vec<f32>),
+}
+
+impl Init {
+    fn values(&self, shape: &Shape, generator: &mut Generator) -> Result<Vec<f32>, String> {
+        let elements = shape.elements();
+        let receptive: usize = shape.iter().skip(2).product();
+        let fan_in = (shape.get(1).copied().unwrap_or(shape.last()) * receptive) as f64;
+        let fan_out = (shape.first().copied().unwrap_or(1) * receptive) as f64;
+        let mut uniform = |bound: f64| (0..elements).map(|_| generator.uniform(-bound, bound) as f32).collect();
+        Ok(match self {
+            Self::Zeros => vec![0.0; elements],
+            Self::Constant(value) => vec![*value as f32; elements],
+            Self::KaimingUniform(gain) => uniform(gain * (3.0 / fan_in).sqrt()),
+            Self::XavierUniform(gain) => uniform(gain * (6.0 / (fan_in + fan_out)).sqrt()),
+            Self::Uniform(low, high) => (0..elements).map(|_| generator.uniform(*low, *high) as f32).collect(),
+            Self::Normal(mean, deviation) => (0..elements).map(|_| generator.normal(*mean, *deviation) as f32).collect(),
+            Self::KaimingNormal(gain) => {
+                (0..elements).map(|_| generator.normal(0.0, gain / fan_in.sqrt()) as f32).collect()
+            }
+            Self::XavierNormal(gain) => {
+                let deviation = gain * (2.0 / (fan_in + fan_out)).sqrt();
+                (0..elements).map(|_| generator.normal(0.0, deviation) as f32).collect()
+            }
+            Self::Values(values) if values.len() == elements => values.clone(),
+            Self::Values(values) => return Err(format!("{} values were given for shape {shape}", values.len())),
+        })
+    }
+}
+
+/// What a recording notes of a parameter.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ParamInfo {
+    /// The store it lives in.
+    pub store: u64,
+    /// Its position there.
+    pub index: usize,
+    /// Its name, such as `decoder.up.weight`.
+    pub name: String,
+}
+
+/// A parameter of a [`Params`] store: what a layer holds.
+#[derive(Clone, Debug)]
+pub struct Param {
+    info: ParamInfo,
+    shape: Shape,
+}
+
+impl Param {
+    /// The name.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.info.name
+    }
+
+    /// The extent of every axis.
+    #[must_use]
+    pub const fn shape(&self) -> &Shape {
+        &self.shape
+    }
+
+    pub(crate) const fn info(&self) -> &ParamInfo {
+        &self.info
+    }
+}
+
+#[derive(Clone, Debug)]
+struct Entry {
+    name: String,
+    value: HostTensor,
+    frozen: bool,
+}
+
+/// Named parameters with their initial values, drawn from one seed.
+///
+/// Every parameter has a random stream of its own, named after it: adding a layer does not
+/// change the others. A mistake (a name used twice, say) is reported by `compile`.
+#[derive(Debug)]
+pub struct Params {
+    store: u64,
+    seed: u64,
+    entries: Vec<Entry>,
+    names: BTreeMap<String, usize>,
+    faults: Vec<Fault>,
+    scopes: Vec<String>,
+}
+
+impl Params {
+    /// An empty store whose random initial values follow from `seed`.
+    #[must_use]
+    pub fn seeded(seed: u64) -> Self {
+        static NEXT: AtomicU64 = AtomicU64::new(1);
+        Self {
+            store: NEXT.fetch_add(1, Ordering::Relaxed),
+            seed,
+            entries: Vec::new(),
+            names: BTreeMap::new(),
+            faults: Vec::new(),
+            scopes: Vec::new(),
+        }
+    }
+
+    /// The seed, which is also that of dropout.
+    #[must_use]
+    pub const fn seed(&self) -> u64 {
+        self.seed
+    }
+
+    /// Adds a parameter. Its full name is that of the open scopes and `name`, joined by dots.
+    #[track_caller]
+    pub fn add(&mut self, name: &str, shape: impl Into<Shape>, init: Init) -> Param {
+        let shape = shape.into();
+        let name = self.scopes.iter().map(String::as_str).chain([name]).collect::<Vec<_>>().join(".");
+        let index = self.entries.len();
+        let elements = shape.checked_elements().filter(|&elements| elements > 0 && elements < u32::MAX as usize / 2);
+        let values = match elements {
+            Some(_) => init.values(&shape, &mut Generator::named(self.seed, &name)),
+            None => Err(format!("shape {shape} has no elements, or too many")),
+        };
+        let duplicate = self.names.contains_key(&name).then(|| "a parameter of this name was added before".to_owned());
+        let value = match (values, duplicate) {
+            (Ok(values), None) => HostTensor::new(shape.clone(), HostData::F32(values)),
+            (Err(reason), _) | (_, Some(reason)) => Err(reason),
+        };
+        match value {
+            Ok(value) => {
+                self.names.insert(name.clone(), index);
+                self.entries.push(Entry { name: name.clone(), value, frozen: false });
+            }
+            Err(reason) => self.faults.push(Fault {
+                op: format!("parameter `{name}`"),
+                operands: vec![format!("f32{shape}")],
+                reason,
+                location: Location::caller().to_string(),
+                scope: self.scopes.join("."),
+            }),
+        }
+        Param { info: ParamInfo { store: self.store, index, name }, shape }
+    }
+
+    /// Runs `build` with `name` put before the names of the parameters that it adds.
+    pub fn scope<R>(&mut self, name: &str, build: impl FnOnce(&mut Self) -> R) -> R {
+        self.scopes.push(name.to_owned());
+        let result = build(self);
+        self.scopes.pop();
+        result
+    }
+
+    /// Excludes a parameter from training, or includes it again, in everything compiled afterwards.
+    ///
+    /// # Errors
+    /// When the parameter belongs to another store.
+    pub fn set_frozen(&mut self, param: &Param, frozen: bool) -> Result<()> {
+        let index = self.index(param)?;
+        self.entries[index].frozen = frozen;
+        Ok(())
+    }
+
+    /// The initial value on the host. Training happens on a device and does not change it:
+    /// trained values are read from the step.
+    ///
+    /// # Errors
+    /// When the parameter belongs to another store.
+    pub fn value(&self, param: &Param) -> Result<&HostTensor> {
+        Ok(&self.entries[self.index(param)?].value)
+    }
+
+    /// Sets the initial value from an array of the same shape.
+    ///
+    /// # Errors
+    /// When shapes differ or the parameter belongs to another store.
+    pub fn set_value<D: Dimension>(&mut self, param: &Param, value: &Array<f32, D>) -> Result<()> {
+        let index = self.index(param)?;
+        let entry = &mut self.entries[index];
+        if entry.value.shape()[..] != *value.shape() {
+            let message = format!("parameter `{}` has shape {}, the new value {:?}", entry.name, entry.value.shape(), value.shape());
+            return Err(Error::new(ErrorKind::Argument, message));
+        }
+        entry.value = value.into();
+        Ok(())
+    }
+
+    /// The number of parameters.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.entries.len()
+    }
+
+    /// Whether nothing has been added.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.entries.is_empty()
+    }
+
+    /// The number of elements of all parameters together.
+    #[must_use]
+    pub fn elements(&self) -> usize {
+        self.entries.iter().map(|entry| entry.value.shape().elements()).sum()
+    }
+
+    /// Name, initial value and whether it is frozen, in the order of addition.
+    pub fn iter(&self) -> impl Iterator<Item = (&str, &HostTensor, bool)> {
+        self.entries.iter().map(|entry| (entry.name.as_str(), &entry.value, entry.frozen))
+    }
+
+    pub(crate) const fn store(&self) -> u64 {
+        self.store
+    }
+
+    pub(crate) fn faults(&self) -> &[Fault] {
+        &self.faults
+    }
+
+    fn index(&self, param: &Param) -> Result<usize> {
+        if param.info.store == self.store && param.info.index < self.entries.len() {
+            return Ok(param.info.index);
+        }
+        let message = format!("parameter `{}` belongs to another store: use the `Params` that it was added to", param.info.name);
+        Err(Error::new(ErrorKind::Argument, message))
+    }
+}

@@ -1,0 +1,129 @@
+use super::Step;
+use crate::base::{Error, ErrorKind, HostData, HostTensor, Result, Shape};
+use crate::dispatch::State;
+use safetensors::tensor::{Dtype, SafeTensors, TensorView};
+use std::collections::HashMap;
+use std::path::Path;
+
+/// Optimizer states are stored under this prefix, then the state's and the parameter's name.
+const OPTIMIZER: &str = "optimizer/";
+/// The number of steps stands in the metadata under this key.
+const STEPS: &str = "retrograd.steps";
+
+impl State {
+    /// Parameters and optimizer states in the safetensors format. Parameters stand under their
+    /// names, optimizer states under `optimizer/<state>/<parameter>`, and the number of steps in
+    /// the metadata.
+    ///
+    /// # Errors
+    /// When the device fails.
+    pub async fn to_safetensors(&self) -> Result<Vec<u8>> {
+        let mut tensors: Vec<(String, HostTensor)> = Vec::new();
+        for (number, entry) in self.arena().entries.iter().enumerate() {
+            tensors.push((entry.name.clone(), self.read(None, number).await?));
+        }
+        for state in self.optimizer_states() {
+            for (number, entry) in self.arena().entries.iter().enumerate() {
+                tensors.push((format!("{OPTIMIZER}{state}/{}", entry.name), self.read(Some(&state), number).await?));
+            }
+        }
+        let views = tensors.iter().map(|(name, tensor)| Ok((name.as_str(), view(tensor)?))).collect::<Result<Vec<_>>>()?;
+        let metadata = HashMap::from([(STEPS.to_owned(), self.steps().to_string())]);
+        safetensors::serialize(views, Some(metadata)).map_err(|error| file(format!("the state could not be written down: {error}")))
+    }
+
+    /// Takes parameters, and optimizer states where there are some, from bytes in the safetensors
+    /// format. Everything is checked first: on an error nothing has changed.
+    ///
+    /// # Errors
+    /// When the bytes are damaged, or names or shapes differ, listing all differences.
+    pub fn load_safetensors(&self, bytes: &[u8]) -> Result<()> {
+        let tensors = SafeTensors::deserialize(bytes).map_err(|error| file(format!("this is no valid safetensors file: {error}")))?;
+        let (_, metadata) = SafeTensors::read_metadata(bytes).map_err(|error| file(error.to_string()))?;
+        let mut writes: Vec<(Option<String>, usize, HostTensor)> = Vec::new();
+        let mut differences = Vec::new();
+        for (name, view) in tensors.iter() {
+            let (state, parameter) = match name.strip_prefix(OPTIMIZER).and_then(|rest| rest.split_once('/')) {
+                Some((state, parameter)) => (Some(state.to_owned()), parameter),
+                None => (None, name),
+            };
+            let Some(number) = self.arena().entries.iter().position(|entry| entry.name == parameter) else {
+                differences.push(format!("the file has `{name}`, which the model lacks"));
+                continue;
+            };
+            let shape = &self.arena().entries[number].shape;
+            match host_tensor(&view) {
+                Ok(tensor) if tensor.shape() == shape => writes.push((state, number, tensor)),
+                Ok(tensor) => differences.push(format!("`{name}` has shape {} in the file and {shape} in the model", tensor.shape())),
+                Err(reason) => differences.push(format!("`{name}`: {reason}")),
+            }
+        }
+        for (number, entry) in self.arena().entries.iter().enumerate() {
+            if !writes.iter().any(|(state, place, _)| state.is_none() && *place == number) && tensors.tensor(&entry.name).is_err() {
+                differences.push(format!("the file lacks `{}` f32{}", entry.name, entry.shape));
+            }
+        }
+        if !differences.is_empty() {
+            return Err(file(format!("the file does not fit the model:\n  {}", differences.join("\n  "))));
+        }
+        for (state, number, tensor) in &writes {
+            self.write(state.as_deref(), *number, tensor)?;
+        }
+        let steps = metadata.metadata().as_ref().and_then(|metadata| metadata.get(STEPS)?.parse().ok());
+        self.set_steps(steps.unwrap_or(0));
+        Ok(())
+    }
+}
+
+fn view(tensor: &HostTensor) -> Result<TensorView<'_>> {
+    TensorView::new(Dtype::F32, tensor.shape().to_vec(), tensor.data().bytes()).map_err(|error| file(error.to_string()))
+}
+
+fn host_tensor(view: &TensorView<'_>) -> Result<HostTensor, String> {
+    if view.dtype() != Dtype::F32 {
+        return Err(format!("its elements are {:?}, and the model's are F32", view.dtype()));
+    }
+    HostTensor::new(Shape::from(view.shape()), HostData::from_bytes(crate::base::DType::F32, view.data()))
+}
+
+fn file(message: String) -> Error {
+    Error::new(ErrorKind::File, message)
+}
+
+#[cfg(not(target_arch = "wasm32"))]
+impl Step {
+    /// Writes parameters and optimizer states to a safetensors file: first to a temporary file
+    /// beside it, which then takes its place, so that a good file is there at every moment.
+    ///
+    /// # Errors
+    /// When the file cannot be written, or the device fails.
+    pub fn save(&self, path: impl AsRef<Path>) -> Result<()> {
+        let path = path.as_ref();
+        let bytes = pollster::block_on(self.state().to_safetensors())?;
+        let mut name = path.file_name().unwrap_or_default().to_os_string();
+        name.push(".partial");
+        let partial = path.with_file_name(name);
+        let write = || -> std::io::Result<()> {
+            let mut out = std::fs::File::create(&partial)?;
+            std::io::Write::write_all(&mut out, &bytes)?;
+            out.sync_all()?;
+            std::fs::rename(&partial, path)
+        };
+        write().map_err(|error| {
+            // What is half written helps nobody; that it is gone already is fine.
+            let _ = std::fs::remove_file(&partial);
+            file(format!("{} could not be written: {error}", path.display())).caused_by(error)
+        })
+    }
+
+    /// Takes parameters and optimizer states from a safetensors file.
+    ///
+    /// # Errors
+    /// When the file cannot be read, is damaged, or does not fit, listing all differences.
+    pub fn load(&self, path: impl AsRef<Path>) -> Result<()> {
+        let path = path.as_ref();
+        let bytes = std::fs::read(path)
+            .map_err(|error| file(format!("{} could not be read: {error}", path.display())).caused_by(error))?;
+        self.state().load_safetensors(&bytes).map_err(|error| file(format!("{}: {error}", path.display())))
+    }
+}

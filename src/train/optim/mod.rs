@@ -1,0 +1,35 @@
+//! Optimizers: how parameters change from their gradients.
+//!
+//! Each is a kernel over the arena of parameters, the same rule on the host, and the numbers that
+//! change from step to step, which the host computes in double precision.
+
+mod adam;
+mod sgd;
+
+pub use adam::{Adam, AdamW};
+pub use sgd::Sgd;
+
+use crate::base::Result;
+use crate::plan::Update;
+
+/// An optimizer: what [`Graph::train`](crate::Graph::train) takes.
+pub trait Optimizer: std::fmt::Debug {
+    /// The learning rate that training starts with.
+    fn learning_rate(&self) -> f64;
+
+    /// The numbers for step `count` (from 1), which the rule finds in
+    /// [`StepScalars::scalars`](crate::plan::StepScalars::scalars).
+    fn scalars(&self, count: u32, learning_rate: f64) -> [f64; 4];
+
+    /// The kernel, its states, and the same rule on the host.
+    ///
+    /// # Errors
+    /// When a setting cannot be used.
+    fn update(&self) -> Result<Update>;
+}
+
+/// An error that says which setting of which optimizer is out of range.
+fn refuse(optimizer: &str, setting: &str, value: f64, allowed: &str) -> crate::Error {
+    let message = format!("{optimizer}: {setting} is {value} and must be {allowed}");
+    crate::Error::new(crate::ErrorKind::Argument, message)
+}

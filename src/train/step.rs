@@ -1,0 +1,207 @@
+use super::optim::Optimizer;
+use crate::base::{Error, ErrorKind, HostData, HostTensor, Result, TensorType, threefry};
+use crate::dispatch::{PendingRead, Program, State};
+use crate::fuse::Simplified;
+use crate::plan::{Plan, StepScalars};
+use crate::record::{Feed, NodeId, Recording, Tensor, TensorId};
+use std::sync::Arc;
+
+/// A compiled step: feed, run, read. Training and inference are both steps; they differ in whether
+/// the plan has an update.
+#[derive(Debug)]
+pub struct Step {
+    graph: u64,
+    program: Program,
+    plan: Arc<Plan>,
+    simplified: Simplified,
+    state: State,
+    inputs: Vec<InputSlot>,
+    optimizer: Option<(Box<dyn Optimizer>, f64)>,
+    checks_feeds: bool,
+    inferences: u32,
+}
+
+/// An input of a step.
+#[derive(Clone, Debug)]
+pub(super) struct InputSlot {
+    pub name: String,
+    pub node: NodeId,
+    pub tensor_type: TensorType,
+    /// For labels: how many classes there are.
+    pub limit: Option<usize>,
+}
+
+/// What a step is put together from.
+pub(super) struct StepParts {
+    pub graph: u64,
+    pub program: Program,
+    pub plan: Arc<Plan>,
+    pub simplified: Simplified,
+    pub state: State,
+    pub inputs: Vec<InputSlot>,
+    pub optimizer: Option<(Box<dyn Optimizer>, f64)>,
+    pub checks_feeds: bool,
+}
+
+impl Step {
+    pub(super) fn new(parts: StepParts) -> Self {
+        let StepParts { graph, program, plan, simplified, state, inputs, optimizer, checks_feeds } = parts;
+        Self { graph, program, plan, simplified, state, inputs, optimizer, checks_feeds, inferences: 0 }
+    }
+
+    /// Runs one step on the fed inputs, each exactly once, and returns as soon as the work is
+    /// submitted. Nothing is changed when an error is found in what is fed.
+    ///
+    /// # Errors
+    /// An input that is missing, fed twice, of the wrong length, shape or type; labels outside the
+    /// classes; a lost device.
+    pub fn run<'a>(&mut self, feeds: impl AsRef<[Feed<'a>]>) -> Result<()> {
+        let fed = self.match_feeds(feeds.as_ref())?;
+        let scalars = self.scalars();
+        self.program.run(&fed, &scalars)?;
+        match &self.optimizer {
+            Some(_) => self.state.set_steps(scalars.count),
+            None => self.inferences += 1,
+        }
+        Ok(())
+    }
+
+    /// What changes from step to step.
+    fn scalars(&self) -> StepScalars {
+        let seed = self.state.seed();
+        let count = if self.optimizer.is_some() { self.state.steps() + 1 } else { self.inferences + 1 };
+        let (learning_rate, scalars) = match &self.optimizer {
+            Some((optimizer, rate)) => (*rate, optimizer.scalars(count, *rate)),
+            None => (0.0, [0.0; 4]),
+        };
+        StepScalars { seed: threefry([seed as u32, (seed >> 32) as u32], [count, 0x5354_4550]), count, learning_rate, scalars }
+    }
+
+    /// Checks everything fed and pairs it with its input.
+    fn match_feeds<'f>(&self, feeds: &'f [Feed<'_>]) -> Result<Vec<(NodeId, &'f HostData)>> {
+        let mut fed: Vec<Option<&HostData>> = vec![None; self.inputs.len()];
+        for feed in feeds {
+            if feed.graph != self.graph {
+                return Err(Error::new(ErrorKind::Feed, "a fed tensor belongs to another graph than this step"));
+            }
+            let Some(tensor) = self.simplified.get(feed.tensor) else {
+                // An input that nothing depends on: fed for nothing, which does no harm.
+                continue;
+            };
+            let Some(place) = self.inputs.iter().position(|input| input.node == tensor.node) else {
+                let what = self.simplified.recording.describe(tensor);
+                return Err(Error::new(ErrorKind::Feed, format!("{what} is computed, not an input: it cannot be fed")));
+            };
+            self.check_feed(&self.inputs[place], feed)?;
+            if fed[place].replace(feed.data.as_ref()).is_some() {
+                return Err(Error::new(ErrorKind::Feed, format!("input `{}` is fed twice", self.inputs[place].name)));
+            }
+        }
+        let missing: Vec<&str> = self.inputs.iter().zip(&fed).filter(|(_, fed)| fed.is_none()).map(|(input, _)| input.name.as_str()).collect();
+        if !missing.is_empty() {
+            return Err(Error::new(ErrorKind::Feed, format!("not all inputs were fed: {} missing", missing.join(", "))));
+        }
+        Ok(self.inputs.iter().map(|input| input.node).zip(fed.into_iter().flatten()).collect())
+    }
+
+    fn check_feed(&self, input: &InputSlot, feed: &Feed<'_>) -> Result<()> {
+        let (name, wanted) = (&input.name, &input.tensor_type);
+        let refuse = |reason: String| Err(Error::new(ErrorKind::Feed, format!("input `{name}` {wanted}: {reason}")));
+        let data = feed.data.as_ref();
+        if data.dtype() != wanted.dtype {
+            return refuse(format!("it was fed {} elements", data.dtype()));
+        }
+        if let Some(shape) = feed.shape.as_ref().filter(|shape| **shape != wanted.shape) {
+            return refuse(format!("it was fed an array of shape {shape}"));
+        }
+        if data.len() != wanted.shape.elements() {
+            let hint = if data.len() < wanted.shape.elements() { "; fill up a short batch and give its rows weight 0" } else { "" };
+            return refuse(format!("it takes {} elements and was fed {}{hint}", wanted.shape.elements(), data.len()));
+        }
+        if let (Some(limit), HostData::I32(labels)) = (input.limit, data)
+            && let Some(place) = labels.iter().position(|&label| usize::try_from(label).map_or(true, |label| label >= limit))
+        {
+            return refuse(format!("element {place} is {}, and classes are 0 to {}", labels[place], limit - 1));
+        }
+        if let (true, HostData::F32(values)) = (self.checks_feeds, data)
+            && let Some(place) = values.iter().position(|value| !value.is_finite())
+        {
+            return refuse(format!("element {place} is {}", values[place]));
+        }
+        Ok(())
+    }
+
+    /// Starts to read a kept tensor without waiting. Steps may run meanwhile: what arrives is the
+    /// value after the last step before this call.
+    ///
+    /// # Errors
+    /// When the tensor is not kept, nothing has run, or the device is lost.
+    pub fn read_async(&self, tensor: Tensor<'_>) -> Result<PendingRead> {
+        if tensor.graph().id() != self.graph {
+            return Err(Error::new(ErrorKind::Argument, "the tensor belongs to another graph than this step"));
+        }
+        let id = tensor.id();
+        if !id.is_valid() {
+            return Err(Error::new(ErrorKind::Argument, "the tensor is invalid: recording it failed"));
+        }
+        let not_kept = || {
+            let what = tensor.graph().with_recording(|recording| recording.describe(id));
+            Error::new(ErrorKind::NotKept, format!("{what} is not kept: its memory is used again within the step. Call `keep()` on it before compiling"))
+        };
+        let place = self.simplified.get(id).filter(|&place| self.is_kept(place)).ok_or_else(not_kept)?;
+        self.program.begin_read(place)
+    }
+
+    fn is_kept(&self, tensor: TensorId) -> bool {
+        self.simplified.recording.kept.contains(&tensor)
+    }
+
+    /// Reads a kept tensor after the last step; waits until it is there.
+    ///
+    /// # Errors
+    /// When the tensor is not kept, nothing has run, or the device is lost.
+    #[cfg(not(target_arch = "wasm32"))]
+    pub fn read(&self, tensor: Tensor<'_>) -> Result<HostTensor> {
+        self.read_async(tensor)?.wait()
+    }
+
+    /// Sets the learning rate of the steps to come. Nothing is compiled anew.
+    pub fn set_learning_rate(&mut self, learning_rate: f64) {
+        if let Some((_, rate)) = &mut self.optimizer {
+            *rate = learning_rate;
+        }
+    }
+
+    /// The learning rate of the next step; `None` for inference.
+    #[must_use]
+    pub fn learning_rate(&self) -> Option<f64> {
+        self.optimizer.as_ref().map(|(_, rate)| *rate)
+    }
+
+    /// Parameters and optimizer states, which other steps may share.
+    #[must_use]
+    pub const fn state(&self) -> &State {
+        &self.state
+    }
+
+    /// What the step does, dispatch by dispatch.
+    #[must_use]
+    pub fn plan(&self) -> &Plan {
+        &self.plan
+    }
+
+    /// The recording that the plan was made from: simplified, with its backward nodes.
+    #[must_use]
+    pub const fn recording(&self) -> &Recording {
+        &self.simplified.recording
+    }
+
+    /// Blocks until everything submitted is done.
+    ///
+    /// # Errors
+    /// When the device is lost or reports an error.
+    #[cfg(not(target_arch = "wasm32"))]
+    pub fn wait(&self) -> Result<()> {
+        self.program.wait()
+    }
+}

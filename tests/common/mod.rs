@@ -1,0 +1,88 @@
+//! What the test programs share: devices, comparison, running a recording on any engine.
+#![allow(dead_code)] // every test program uses another part
+
+use retrograd::base::Value;
+use retrograd::record::{EvalContext, Leaf, NodeId, TensorId};
+use retrograd::reference::evaluate;
+use retrograd::{Device, Graph, HostTensor, Params, Tensor};
+use std::collections::BTreeMap;
+use std::sync::{Arc, OnceLock};
+
+/// The software adapters that the suite runs on, opened once. An adapter that is missing is named
+/// on standard error, as nothing that was not run may look as if it was.
+pub fn device(name: &'static str) -> Option<&'static Device> {
+    static VULKAN: OnceLock<Option<Device>> = OnceLock::new();
+    static GL: OnceLock<Option<Device>> = OnceLock::new();
+    let open = || match Device::named(name) {
+        Ok(device) => Some(device),
+        Err(error) => {
+            eprintln!("\n*** NOT RUN on {name}: {error}\n");
+            None
+        }
+    };
+    match name {
+        "vulkan" => VULKAN.get_or_init(open).as_ref(),
+        "gl" => GL.get_or_init(open).as_ref(),
+        _ => {
+            static CPU: OnceLock<Device> = OnceLock::new();
+            Some(CPU.get_or_init(Device::cpu))
+        }
+    }
+}
+
+/// How far a result lies from what it should be.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Distance {
+    /// The greatest |got - want| / (relative |want| + share max|want|): at most 1 passes.
+    pub excess: f64,
+    /// The greatest |got - want| / |want|, where |want| is at least a thousandth of the greatest.
+    pub relative: f64,
+}
+
+impl Distance {
+    pub fn join(self, other: Self) -> Self {
+        let worse = |a: f64, b: f64| if b > a || b.is_nan() { b } else { a };
+        Self { excess: worse(self.excess, other.excess), relative: worse(self.relative, other.relative) }
+    }
+}
+
+/// Compares element by element against `relative` |want| + `share` max|want|.
+pub fn distance(got: &[f64], want: &[f64], relative: f64, share: f64) -> Distance {
+    assert_eq!(got.len(), want.len(), "as many elements as expected");
+    let greatest = want.iter().fold(0.0f64, |greatest, w| greatest.max(w.abs()));
+    let mut worst = Distance::default();
+    for (&g, &w) in got.iter().zip(want) {
+        let error = if g == w || (g.is_nan() && w.is_nan()) { 0.0 } else { (g - w).abs() };
+        let excess = if error == 0.0 { 0.0 } else { error / (relative * w.abs() + share * greatest) };
+        let ratio = if w.abs() > 1e-3 * greatest { error / w.abs() } else { 0.0 };
+        worst = worst.join(Distance { excess, relative: ratio });
+    }
+    worst
+}
+
+/// A value as numbers in double precision.
+pub fn numbers(value: &Value<f64>) -> Vec<f64> {
+    value.to_real().iter().copied().collect()
+}
+
+/// Evaluates tensors on the float64 reference.
+pub fn on_reference(graph: &Graph, wanted: &[Tensor<'_>], feeds: &BTreeMap<NodeId, HostTensor>, seed: [u32; 2]) -> Vec<Vec<f64>> {
+    let recording = graph.recording();
+    assert!(recording.faults.is_empty(), "{}", retrograd::Error::recording(recording.faults));
+    let ids: Vec<TensorId> = wanted.iter().map(|tensor| tensor.id()).collect();
+    let evaluation = evaluate::<f64>(&recording, &ids, &EvalContext { seed }, |id, node, leaf| match leaf {
+        Leaf::Constant(tensor) => Ok(Arc::new(Value::from_host(tensor))),
+        _ => Ok(Arc::new(Value::from_host(feeds.get(&id).unwrap_or_else(|| panic!("{} is not fed", node.label()))))),
+    })
+    .expect("all leaves are fed");
+    ids.iter().map(|&id| numbers(evaluation.get(id).expect("it was wanted"))).collect()
+}
+
+/// Compiles and runs tensors on a device, once.
+pub fn on_device(device: &Device, graph: &Graph, wanted: &[Tensor<'_>], feeds: &[(Tensor<'_>, HostTensor)]) -> Vec<Vec<f64>> {
+    let mut step = graph.infer(wanted).compile(device, &Params::seeded(0)).unwrap_or_else(|error| panic!("{error}"));
+    let fed: Vec<_> = feeds.iter().map(|(input, data)| input.feed(data)).collect();
+    step.run(fed).unwrap_or_else(|error| panic!("{error}"));
+    let read = |tensor: &Tensor<'_>| step.read(*tensor).unwrap_or_else(|error| panic!("{error}"));
+    wanted.iter().map(|tensor| read(tensor).to_vec().into_iter().map(f64::from).collect()).collect()
+}
