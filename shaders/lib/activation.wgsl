@@ -6,6 +6,17 @@ fn sigmoid_f32(x: f32) -> f32 {
     return select(1.0f, e, x < 0.0f) / (1.0f + e);
 }
 
+// e / (1 + e)^2 with e = exp(-|x|): s (1 - s) without its cancellation.
+fn sigmoid_derivative_f32(x: f32) -> f32 {
+    let e = exp_f32(-abs(x));
+    return e / ((1.0f + e) * (1.0f + e));
+}
+
+// sech(x)^2 = 4 e / (1 + e)^2 with e = exp(-2 |x|): 1 - tanh(x)^2 without its cancellation.
+fn tanh_derivative_f32(x: f32) -> f32 {
+    return 4.0f * sigmoid_derivative_f32(2.0f * x);
+}
+
 // log(1 + exp(x)) = max(x, 0) + log1p(exp(-|x|)).
 fn softplus_f32(x: f32) -> f32 {
     return select(x, 0.0f, x <= 0.0f) + log1p_f32(exp_f32(-abs(x)));
@@ -54,16 +65,16 @@ fn gelu_erf_derivative_f32(x: f32) -> f32 {
     return 0.5f * erfc_f32(x * -0.70710678f) + x * 0.39894228f * exp_f32(-0.5f * x * x);
 }
 
-// x (1 + tanh(u)) / 2 with u = sqrt(2/pi) (x + 0.044715 x^3).
+// x (1 + tanh(u)) / 2 with u = sqrt(2/pi) (x + 0.044715 x^3), as x sigmoid(2 u), which does not
+// cancel for negative x. Hendrycks, Gimpel 2016.
 fn gelu_tanh_f32(x: f32) -> f32 {
-    let u = 0.79788456f * x * (1.0f + 0.044715f * x * x);
-    return 0.5f * x * (1.0f + tanh_f32(u));
+    return x * sigmoid_f32(1.5957691f * x * (1.0f + 0.044715f * x * x));
 }
 
 fn gelu_tanh_derivative_f32(x: f32) -> f32 {
-    let t = tanh_f32(0.79788456f * x * (1.0f + 0.044715f * x * x));
-    let du = 0.79788456f * (1.0f + 0.134145f * x * x);
-    return 0.5f * (1.0f + t) + 0.5f * x * (1.0f - t * t) * du;
+    let inner = 1.5957691f * x * (1.0f + 0.044715f * x * x);
+    let slope = 1.5957691f * (1.0f + 0.134145f * x * x);
+    return sigmoid_f32(inner) + x * sigmoid_derivative_f32(inner) * slope;
 }
 
 // x tanh(softplus(x)). Misra 2019.

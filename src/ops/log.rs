@@ -33,6 +33,6 @@ impl<'g> Tensor<'g> {
 pub(super) fn cases() -> Vec<Case> {
     vec![
         Case::new("plain", vec![CaseInput::uniform([3, 65], 0.05, 5.0)], |x| x[0].log()),
-        Case::new("one element", vec![CaseInput::uniform([1], 0.05, 5.0)], |x| x[0].log()),
+        Case::new("one element", vec![CaseInput::uniform([1], 0.2, 1.2)], |x| x[0].log()),
     ]
 }

@@ -32,6 +32,6 @@ impl<'g> Tensor<'g> {
 pub(super) fn cases() -> Vec<Case> {
     vec![
         Case::new("plain", vec![CaseInput::uniform([3, 65], 0.2, 4.0)], |x| x[0].reciprocal()),
-        Case::new("one element", vec![CaseInput::uniform([1], 0.2, 4.0)], |x| x[0].reciprocal()),
+        Case::new("one element", vec![CaseInput::uniform([1], 0.2, 1.2)], |x| x[0].reciprocal()),
     ]
 }

@@ -56,7 +56,7 @@ pub(super) fn cases() -> Vec<Case> {
     let derivative = |x: Tensor<'_>| x.graph().record(Unary(Derivative), &[x]).id();
     vec![
         Case::new("plain", vec![CaseInput::uniform([3, 65], -5.0, 5.0)], |x| x[0].silu()),
-        Case::new("one element", vec![CaseInput::uniform([1], -5.0, 5.0)], |x| x[0].silu()),
+        Case::new("one element", vec![CaseInput::uniform([1], 0.2, 1.2)], |x| x[0].silu()),
         Case::new("derivative", vec![CaseInput::uniform([3, 65], -5.0, 5.0)], move |x| x[0].graph().at(derivative(x[0]))),
     ]
 }

@@ -33,3 +33,15 @@ fn refuse(optimizer: &str, setting: &str, value: f64, allowed: &str) -> crate::E
     let message = format!("{optimizer}: {setting} is {value} and must be {allowed}");
     crate::Error::new(crate::ErrorKind::Argument, message)
 }
+
+impl<O: Optimizer + ?Sized> Optimizer for Box<O> {
+    fn learning_rate(&self) -> f64 {
+        (**self).learning_rate()
+    }
+    fn scalars(&self, count: u32, learning_rate: f64) -> [f64; 4] {
+        (**self).scalars(count, learning_rate)
+    }
+    fn update(&self) -> Result<Update> {
+        (**self).update()
+    }
+}
