@@ -5,7 +5,7 @@
 
 mod common;
 
-use common::{Distance, device, distance, on_device, on_reference};
+use common::{Distance, device, distance, on_device, on_reference, within};
 use libtest_mimic::{Arguments, Failed, Trial};
 use retrograd::optim::{Adam, AdamW, Optimizer, Sgd};
 use retrograd::plan::StepScalars;
@@ -115,13 +115,9 @@ fn check(set: &Set, engine: &'static str, case: &Json) -> Result<(), Failed> {
     let mut worst = Distance::default();
     for (name, got, want) in &pairs {
         let distance = match (engine, alone) {
-            // 1e-11, relative to the element where that is greater than one.
-            ("reference", false) => {
-                let one: Vec<f64> = want.iter().map(|want| want.abs().max(1.0)).collect();
-                let off: Vec<f64> = got.iter().zip(want).zip(&one).map(|((got, want), one)| one + (got - want)).collect();
-                let relative = distance(got, want, 1e-11, 1e-11).relative;
-                Distance { relative, ..distance(&off, &one, 1e-11, 0.0) }
-            }
+            // PyTorch's own results carry rounding and cut-offs of this size where values vanish or
+            // saturate (softplus is linear above 20, tanh is one), so shares below one count as one.
+            ("reference", false) => within(got, want, |want, greatest| 1e-11 * want + 1e-11 * greatest.max(1.0)),
             ("reference", true) => distance(got, want, 1e-11, 0.0),
             (_, true) => distance(got, want, 1e-5, 0.0),
             (_, false) => distance(got, want, 2e-5, 2e-6),

@@ -48,12 +48,17 @@ impl Distance {
 
 /// Compares element by element against `relative` |want| + `share` max|want|.
 pub fn distance(got: &[f64], want: &[f64], relative: f64, share: f64) -> Distance {
+    within(got, want, |want, greatest| relative * want + share * greatest)
+}
+
+/// Compares element by element against what is allowed for |want| and max|want|.
+pub fn within(got: &[f64], want: &[f64], allowed: impl Fn(f64, f64) -> f64) -> Distance {
     assert_eq!(got.len(), want.len(), "as many elements as expected");
     let greatest = want.iter().fold(0.0f64, |greatest, w| greatest.max(w.abs()));
     let mut worst = Distance::default();
     for (&g, &w) in got.iter().zip(want) {
         let error = if g == w || (g.is_nan() && w.is_nan()) { 0.0 } else { (g - w).abs() };
-        let excess = if error == 0.0 { 0.0 } else { error / (relative * w.abs() + share * greatest) };
+        let excess = if error == 0.0 { 0.0 } else { error / allowed(w.abs(), greatest) };
         let ratio = if w.abs() > 1e-3 * greatest { error / w.abs() } else { 0.0 };
         worst = worst.join(Distance { excess, relative: ratio });
     }
