@@ -1,0 +1,187 @@
+//! A network learns handwritten digits: 64 pixels, one hidden layer of 128, ten classes.
+//!
+//! Shows a training step with dropout, an evaluation step that shares its parameters, a learning
+//! rate that falls without recompiling, and a short last batch filled up with rows of weight 0.
+
+mod support;
+
+use clap::Parser;
+use indicatif::{ProgressBar, ProgressStyle};
+use retrograd::{Device, Generator, Graph, Params, Result, Step, Tensor, nn, optim::AdamW};
+use std::path::PathBuf;
+use std::time::Instant;
+use support::{Images, Outcome};
+
+#[derive(Parser)]
+#[command(about = "Trains a network on the UCI handwritten digits")]
+struct Options {
+    /// Seed of the split, the initial parameters, the shuffles and the dropout
+    #[arg(long, default_value_t = 1)]
+    seed: u64,
+    /// Train this many times, with consecutive seeds
+    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u64).range(1..))]
+    seeds: u64,
+    /// Passes over the training images
+    #[arg(long, default_value_t = 60, value_parser = clap::value_parser!(u64).range(1..))]
+    epochs: u64,
+    /// Folder with another digits.csv.gz
+    #[arg(long)]
+    data: Option<PathBuf>,
+    /// End with one line of JSON
+    #[arg(long)]
+    json: bool,
+}
+
+const BATCH: usize = 64;
+
+struct Mlp {
+    up: nn::Linear,
+    dropout: nn::Dropout,
+    down: nn::Linear,
+}
+
+impl Mlp {
+    fn new(params: &mut Params) -> Self {
+        Self {
+            up: nn::Linear::new(params, "up", 64, 128),
+            dropout: nn::Dropout::new(0.3),
+            down: nn::Linear::new(params, "down", 128, 10),
+        }
+    }
+
+    fn forward<'g>(&self, x: Tensor<'g>, training: bool) -> Tensor<'g> {
+        let hidden = self.dropout.forward(self.up.forward(x).relu(), training);
+        self.down.forward(hidden)
+    }
+}
+
+/// What one training gives.
+struct Trained {
+    accuracy: f64,
+    train_accuracy: f64,
+    confusion: Vec<Vec<usize>>,
+    losses: Vec<f32>,
+    seconds: f64,
+}
+
+fn main() -> std::process::ExitCode {
+    support::run(|| run(&Options::parse()))
+}
+
+fn run(options: &Options) -> Outcome<()> {
+    let started = Instant::now();
+    let device = Device::best()?;
+    println!("device: {}", device.name());
+    let images = support::digits(options.data.as_deref())?;
+    let mut all = Vec::new();
+    for seed in options.seed..options.seed + options.seeds {
+        let trained = train(&device, &images, seed, options.epochs)?;
+        println!("seed {seed}: test accuracy {:.4}, {:.1} s", trained.accuracy, trained.seconds);
+        all.push(trained);
+    }
+    let last = all.last().ok_or("nothing was trained")?;
+    print_confusion(&last.confusion);
+    let accuracies: Vec<f64> = all.iter().map(|trained| trained.accuracy).collect();
+    let (mean, least) = support::mean_and_least(&accuracies);
+    println!("test accuracy: mean {mean:.4}, least {least:.4} of {} seeds", all.len());
+    if options.json {
+        let result = serde_json::json!({
+            "device": device.name(),
+            "seconds": started.elapsed().as_secs_f64(),
+            "seconds_per_training": all.iter().map(|trained| trained.seconds).collect::<Vec<_>>(),
+            "seeds": options.seeds,
+            "test_accuracy": mean,
+            "test_accuracy_min": least,
+            "train_accuracy": last.train_accuracy,
+            "loss": last.losses.last(),
+            "first_losses": all[0].losses.iter().take(50).collect::<Vec<_>>(),
+        });
+        println!("{result}");
+    }
+    Ok(())
+}
+
+fn train(device: &Device, images: &Images, seed: u64, epochs: u64) -> Outcome<Trained> {
+    let started = Instant::now();
+    let (training, testing) = images.split(0.8, seed);
+    let mut params = Params::seeded(seed);
+    let model = Mlp::new(&mut params);
+
+    let g = Graph::new();
+    let x = g.input("images", [BATCH, 64]);
+    let y = g.labels("digits", [BATCH]);
+    let weights = g.input("weights", [BATCH]);
+    let loss = model.forward(x, true).cross_entropy_weighted(y, weights);
+    let rate = 3e-3;
+    let mut step = g.train(loss, AdamW::new(rate).weight_decay(0.01)).compile(device, &params)?;
+
+    let bar = ProgressBar::new(epochs);
+    bar.set_style(ProgressStyle::with_template("{bar:40} epoch {pos}/{len}  loss {msg}  {eta} left")?);
+    let mut order: Vec<usize> = (0..training.len()).collect();
+    let mut generator = Generator::named(seed, "shuffle");
+    let mut losses = Vec::new();
+    for epoch in 0..epochs {
+        // Half a cosine from the full rate to none.
+        let progress = epoch as f64 / epochs as f64;
+        step.set_learning_rate(rate * 0.5 * (1.0 + (std::f64::consts::PI * progress).cos()));
+        generator.shuffle(&mut order);
+        for places in order.chunks(BATCH) {
+            let (batch, batch_weights) = fill_up(&training, places);
+            step.run([x.feed(&batch.pixels), y.feed(&batch.labels), weights.feed(&batch_weights)])?;
+            if losses.len() < 50 {
+                losses.push(step.read(loss)?.item());
+            }
+        }
+        let current = step.read(loss)?.item();
+        bar.set_message(format!("{current:.4}"));
+        bar.inc(1);
+        if epoch + 1 == epochs {
+            losses.push(current);
+        }
+    }
+    bar.finish_and_clear();
+
+    let confusion = confusion(&model, &step, &testing)?;
+    let hits = |confusion: &[Vec<usize>]| (0..10).map(|digit| confusion[digit][digit]).sum::<usize>() as f64;
+    let train_confusion = self::confusion(&model, &step, &training)?;
+    Ok(Trained {
+        accuracy: hits(&confusion) / testing.len() as f64,
+        train_accuracy: hits(&train_confusion) / training.len() as f64,
+        confusion,
+        losses,
+        seconds: started.elapsed().as_secs_f64(),
+    })
+}
+
+/// A batch of full size: the last image is repeated with weight 0 where there are too few.
+fn fill_up(images: &Images, places: &[usize]) -> (Images, Vec<f32>) {
+    let mut filled = places.to_vec();
+    filled.resize(BATCH, places[places.len() - 1]);
+    let mut weights = vec![1.0; places.len()];
+    weights.resize(BATCH, 0.0);
+    (images.select(&filled), weights)
+}
+
+/// How often each digit was taken for which, by a step that shares the trained parameters.
+fn confusion(model: &Mlp, step: &Step, images: &Images) -> Result<Vec<Vec<usize>>> {
+    let g = Graph::new();
+    let x = g.input("images", [images.len(), 64]);
+    let scores = model.forward(x, false);
+    let digits = scores.argmax(-1);
+    let mut evaluation = g.infer(&[digits]).compile_on(step.state())?;
+    evaluation.run([x.feed(&images.pixels)])?;
+    let mut confusion = vec![vec![0; 10]; 10];
+    for (&label, guess) in images.labels.iter().zip(evaluation.read(digits)?.to_vec()) {
+        confusion[label as usize][guess as usize] += 1;
+    }
+    Ok(confusion)
+}
+
+fn print_confusion(confusion: &[Vec<usize>]) {
+    println!("rows: the digit; columns: what it was taken for");
+    println!("     {}", (0..10).map(|digit| format!("{digit:4}")).collect::<String>());
+    for (digit, row) in confusion.iter().enumerate() {
+        let cells: String = row.iter().map(|&count| if count == 0 { "   .".to_owned() } else { format!("{count:4}") }).collect();
+        println!("{digit:4} {cells}");
+    }
+}
