@@ -34,7 +34,10 @@ fn main() -> std::process::ExitCode {
                 println!("  storage binding      {} bytes", profile.binding_bytes);
                 println!("  buffer               {} bytes", profile.buffer_bytes);
                 println!("  storage buffers      {} per dispatch", profile.storage_buffers);
-                println!("  workgroup            {} invocations, {} bytes", profile.invocations, profile.workgroup_bytes);
+                println!(
+                    "  workgroup            {} invocations, {} bytes",
+                    profile.invocations, profile.workgroup_bytes
+                );
                 println!("  workgroups           {} per dimension", profile.workgroups);
                 println!("  features             {}", info.features.join(", "));
             }

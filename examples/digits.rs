@@ -181,7 +181,8 @@ fn print_confusion(confusion: &[Vec<usize>]) {
     println!("rows: the digit; columns: what it was taken for");
     println!("     {}", (0..10).map(|digit| format!("{digit:4}")).collect::<String>());
     for (digit, row) in confusion.iter().enumerate() {
-        let cells: String = row.iter().map(|&count| if count == 0 { "   .".to_owned() } else { format!("{count:4}") }).collect();
+        let cells: String =
+            row.iter().map(|&count| if count == 0 { "   .".to_owned() } else { format!("{count:4}") }).collect();
         println!("{digit:4} {cells}");
     }
 }

@@ -42,7 +42,8 @@ struct Mlp {
 impl Mlp {
     fn new(params: &mut Params) -> Self {
         let sizes = [2, 64, 64, ARMS];
-        let layer = |(number, pair): (usize, &[usize])| nn::Linear::new(params, &format!("layer{number}"), pair[0], pair[1]);
+        let layer =
+            |(number, pair): (usize, &[usize])| nn::Linear::new(params, &format!("layer{number}"), pair[0], pair[1]);
         Self { layers: sizes.windows(2).enumerate().map(layer).collect() }
     }
 
@@ -121,7 +122,8 @@ fn run(options: &Options) -> Outcome<()> {
 /// The arm that the network decides for at every place of a grid over [-1.2, 1.2] squared.
 fn decide(model: &Mlp, step: &retrograd::Step, width: usize, height: usize) -> Result<Vec<usize>> {
     let at = |place: usize, extent: usize| (place as f32 + 0.5) / extent as f32 * 2.4 - 1.2;
-    let grid: Vec<f32> = (0..height).flat_map(|row| (0..width).flat_map(move |column| [at(column, width), -at(row, height)])).collect();
+    let grid: Vec<f32> =
+        (0..height).flat_map(|row| (0..width).flat_map(move |column| [at(column, width), -at(row, height)])).collect();
     let g = Graph::new();
     let x = g.input("grid", [width * height, 2]);
     let scores = model.forward(x);
@@ -139,7 +141,11 @@ fn cell(coordinate: f32, extent: usize) -> usize {
 fn draw(map: &[usize], width: usize, height: usize, points: &[f32], labels: &[i32]) {
     let symbol = |place: usize, extent: usize, drawn: usize| place * extent / drawn;
     let mut lines: Vec<Vec<char>> = (0..HEIGHT)
-        .map(|row| (0..WIDTH).map(|column| ['.', ':', ' '][map[symbol(row, height, HEIGHT) * width + symbol(column, width, WIDTH)]]).collect())
+        .map(|row| {
+            (0..WIDTH)
+                .map(|column| ['.', ':', ' '][map[symbol(row, height, HEIGHT) * width + symbol(column, width, WIDTH)]])
+                .collect()
+        })
         .collect();
     for (point, &label) in points.chunks(2).zip(labels) {
         lines[cell(-point[1], HEIGHT)][cell(point[0], WIDTH)] = ['o', 'x', '+'][label as usize];
@@ -154,12 +160,15 @@ fn write_png(path: &Path, map: &[usize], width: usize, height: usize, points: &[
     for (point, &label) in points.chunks(2).zip(labels) {
         let (row, column) = (cell(-point[1], height), cell(point[0], width));
         for (y, x) in (0..25).map(|place| (row + place / 5, column + place % 5)) {
-            if let (Some(y), Some(x)) = (y.checked_sub(2).filter(|&y| y < height), x.checked_sub(2).filter(|&x| x < width)) {
+            if let (Some(y), Some(x)) =
+                (y.checked_sub(2).filter(|&y| y < height), x.checked_sub(2).filter(|&x| x < width))
+            {
                 pixels[(y * width + x) * 3..][..3].copy_from_slice(&DARK[label as usize]);
             }
         }
     }
-    let file = std::fs::File::create(path).map_err(|error| format!("{} could not be written: {error}", path.display()))?;
+    let file =
+        std::fs::File::create(path).map_err(|error| format!("{} could not be written: {error}", path.display()))?;
     let mut encoder = png::Encoder::new(std::io::BufWriter::new(file), width as u32, height as u32);
     encoder.set_color(png::ColorType::Rgb);
     encoder.write_header()?.write_image_data(&pixels)?;

@@ -31,8 +31,11 @@ struct Set {
 }
 
 fn load() -> &'static Set {
-    let folder = std::env::var("RETROGRAD_GOLDEN").unwrap_or_else(|_| concat!(env!("CARGO_MANIFEST_DIR"), "/tests/golden").into());
-    let read = |name: &str| std::fs::read(format!("{folder}/{name}")).unwrap_or_else(|error| panic!("{folder}/{name}: {error}"));
+    let folder = std::env::var("RETROGRAD_GOLDEN")
+        .unwrap_or_else(|_| concat!(env!("CARGO_MANIFEST_DIR"), "/tests/golden").into());
+    let read = |name: &str| {
+        std::fs::read(format!("{folder}/{name}")).unwrap_or_else(|error| panic!("{folder}/{name}: {error}"))
+    };
     let index: Json = serde_json::from_slice(&read("cases.json")).expect("cases.json is JSON");
     let cases = index["cases"].as_array().expect("cases.json lists cases").clone();
     Box::leak(Box::new(Set { cases, bytes: read("cases.safetensors") }))
@@ -76,10 +79,31 @@ fn main() {
 /// Ops of the set that the crate does not have yet.
 fn knows(op: &str) -> bool {
     let lacking: BTreeSet<&str> = [
-        "adaptive_avg_pool2d", "avg_pool2d", "batch_norm_eval", "batch_norm_train", "conv1d", "conv2d", "conv_transpose2d",
-        "cumsum", "embedding", "gather", "group_norm", "gru_cell", "index_select", "layer_norm", "lstm_cell", "max_pool2d",
-        "optim_adagrad", "optim_adamax", "optim_nadam", "optim_radam", "optim_rmsprop", "rms_norm",
-        "scaled_dot_product_attention", "scatter_add", "upsample_nearest2d",
+        "adaptive_avg_pool2d",
+        "avg_pool2d",
+        "batch_norm_eval",
+        "batch_norm_train",
+        "conv1d",
+        "conv2d",
+        "conv_transpose2d",
+        "cumsum",
+        "embedding",
+        "gather",
+        "group_norm",
+        "gru_cell",
+        "index_select",
+        "layer_norm",
+        "lstm_cell",
+        "max_pool2d",
+        "optim_adagrad",
+        "optim_adamax",
+        "optim_nadam",
+        "optim_radam",
+        "optim_rmsprop",
+        "rms_norm",
+        "scaled_dot_product_attention",
+        "scatter_add",
+        "upsample_nearest2d",
     ]
     .into();
     !lacking.contains(op)
@@ -91,8 +115,12 @@ fn tensor(set: &Set, name: &str) -> Option<(Vec<usize>, Vec<f64>)> {
     let view = tensors.tensor(name).ok()?;
     let data = match view.dtype() {
         safetensors::Dtype::F64 => bytemuck::pod_collect_to_vec::<u8, f64>(view.data()),
-        safetensors::Dtype::F32 => bytemuck::pod_collect_to_vec::<u8, f32>(view.data()).into_iter().map(f64::from).collect(),
-        safetensors::Dtype::I32 => bytemuck::pod_collect_to_vec::<u8, i32>(view.data()).into_iter().map(f64::from).collect(),
+        safetensors::Dtype::F32 => {
+            bytemuck::pod_collect_to_vec::<u8, f32>(view.data()).into_iter().map(f64::from).collect()
+        }
+        safetensors::Dtype::I32 => {
+            bytemuck::pod_collect_to_vec::<u8, i32>(view.data()).into_iter().map(f64::from).collect()
+        }
         other => panic!("{name} has elements of type {other:?}"),
     };
     Some((view.shape().to_vec(), data))
@@ -123,7 +151,12 @@ fn check(set: &Set, engine: &'static str, case: &Json) -> Result<(), Failed> {
             (_, false) => distance(got, want, 2e-5, 2e-6),
         };
         if !(distance.excess <= 1.0) {
-            return Err(format!("{id} {name}: {distance:?}\n  got  {:?}\n  want {:?}", &got[..got.len().min(8)], &want[..want.len().min(8)]).into());
+            return Err(format!(
+                "{id} {name}: {distance:?}\n  got  {:?}\n  want {:?}",
+                &got[..got.len().min(8)],
+                &want[..want.len().min(8)]
+            )
+            .into());
         }
         worst = worst.join(distance);
     }
@@ -143,7 +176,8 @@ fn evaluate(set: &Set, engine: &'static str, case: &Json) -> Result<Pairs, Faile
     let mut inputs: BTreeMap<String, Tensor<'_>> = BTreeMap::new();
     let mut feeds: Vec<(Tensor<'_>, HostTensor)> = Vec::new();
     for (name, dtype) in case["inputs"].as_object().expect("a case has inputs") {
-        let (shape, data) = tensor(set, &format!("{id}/in/{name}")).ok_or_else(|| format!("{id}/in/{name} is missing"))?;
+        let (shape, data) =
+            tensor(set, &format!("{id}/in/{name}")).ok_or_else(|| format!("{id}/in/{name} is missing"))?;
         let integers = dtype.as_str() == Some("i32");
         let input = if integers { g.labels(name, shape.clone()) } else { g.input(name, shape.clone()) };
         feeds.push((input, host(&shape, &data, integers)));
@@ -155,20 +189,23 @@ fn evaluate(set: &Set, engine: &'static str, case: &Json) -> Result<Pairs, Faile
     }
     let (_, want) = tensor(set, &format!("{id}/out")).ok_or_else(|| format!("{id}/out is missing"))?;
     let mut wanted = vec![("out".to_owned(), output, want)];
-    let grads: Vec<&str> = case["grads"].as_array().map(|grads| grads.iter().filter_map(Json::as_str).collect()).unwrap_or_default();
+    let grads: Vec<&str> =
+        case["grads"].as_array().map(|grads| grads.iter().filter_map(Json::as_str).collect()).unwrap_or_default();
     if output.dtype() == DType::F32 && !grads.is_empty() {
         let (_, data) = tensor(set, &format!("{id}/upstream")).ok_or_else(|| format!("{id}/upstream is missing"))?;
         let upstream = g.input("upstream", output.shape());
         feeds.push((upstream, host(&output.shape(), &data, false)));
         let of: Vec<Tensor<'_>> = grads.iter().map(|name| inputs[*name]).collect();
         for (name, gradient) in grads.iter().zip(g.vector_jacobian(&[(output, upstream)], &of)) {
-            let (_, want) = tensor(set, &format!("{id}/grad/{name}")).ok_or_else(|| format!("{id}/grad/{name} is missing"))?;
+            let (_, want) =
+                tensor(set, &format!("{id}/grad/{name}")).ok_or_else(|| format!("{id}/grad/{name} is missing"))?;
             wanted.push((format!("gradient of {name}"), gradient, want));
         }
     }
     let tensors: Vec<Tensor<'_>> = wanted.iter().map(|(_, tensor, _)| *tensor).collect();
     let got = if engine == "reference" {
-        let leaves: BTreeMap<NodeId, HostTensor> = feeds.iter().map(|(input, data)| (input.id().node, data.clone())).collect();
+        let leaves: BTreeMap<NodeId, HostTensor> =
+            feeds.iter().map(|(input, data)| (input.id().node, data.clone())).collect();
         on_reference(&g, &tensors, &leaves, [0, 0])
     } else {
         let device = device(engine).ok_or("the device is missing")?;
@@ -271,7 +308,9 @@ fn build<'g>(case: &Json, g: &'g Graph, inputs: &BTreeMap<String, Tensor<'g>>) -
         "slice" => {
             let ranges = attrs["ranges"].as_array().expect("ranges per axis");
             let part = |range: &Json, place: usize| range[place].as_u64().expect("a range has three numbers") as usize;
-            let cut = |x: Tensor<'g>, (axis, range): (usize, &Json)| x.slice_step(axis as isize, part(range, 0)..part(range, 1), part(range, 2));
+            let cut = |x: Tensor<'g>, (axis, range): (usize, &Json)| {
+                x.slice_step(axis as isize, part(range, 0)..part(range, 1), part(range, 2))
+            };
             ranges.iter().enumerate().fold(input("x"), cut).sin()
         }
         "pad" => {
@@ -296,11 +335,14 @@ fn optimizer(case: &Json) -> Box<dyn Optimizer> {
             Box::new(if attrs["nesterov"].as_bool() == Some(true) { sgd.nesterov() } else { sgd })
         }
         "optim_adamw" => Box::new(
-            AdamW::new(number("lr")).betas(beta(0), beta(1)).epsilon(number("eps")).weight_decay(number("weight_decay")),
+            AdamW::new(number("lr"))
+                .betas(beta(0), beta(1))
+                .epsilon(number("eps"))
+                .weight_decay(number("weight_decay")),
         ),
-        "optim_adam" | "optim_adam_wd" => {
-            Box::new(Adam::new(number("lr")).betas(beta(0), beta(1)).epsilon(number("eps")).weight_decay(number("weight_decay")))
-        }
+        "optim_adam" | "optim_adam_wd" => Box::new(
+            Adam::new(number("lr")).betas(beta(0), beta(1)).epsilon(number("eps")).weight_decay(number("weight_decay")),
+        ),
         other => panic!("the golden set names `{other}`, which is neither built here nor listed as lacking"),
     }
 }
@@ -308,7 +350,9 @@ fn optimizer(case: &Json) -> Box<dyn Optimizer> {
 /// The weights after every step of minimising sum(a (w - b)^2).
 fn trajectory(set: &Set, engine: &'static str, case: &Json) -> Result<Pairs, Failed> {
     let id = case["id"].as_str().unwrap_or_default();
-    let part = |name: &str| tensor(set, &format!("{id}/{name}")).ok_or_else(|| Failed::from(format!("{id}/{name} is missing")));
+    let part = |name: &str| {
+        tensor(set, &format!("{id}/{name}")).ok_or_else(|| Failed::from(format!("{id}/{name} is missing")))
+    };
     let ((shape, a), (_, b), (_, w0), (out_shape, want)) = (part("in/a")?, part("in/b")?, part("in/w0")?, part("out")?);
     let optimizer = optimizer(case);
     let rate = optimizer.learning_rate();
@@ -319,7 +363,12 @@ fn trajectory(set: &Set, engine: &'static str, case: &Json) -> Result<Pairs, Fai
         let mut states = vec![vec![0.0; weight.len()]; update.states.len()];
         for count in 1..=out_shape[0] as u32 {
             let gradient: Vec<f64> = (0..weight.len()).map(|i| 2.0 * a[i] * (weight[i] - b[i])).collect();
-            let step = StepScalars { count, learning_rate: rate, scalars: optimizer.scalars(count, rate), ..StepScalars::default() };
+            let step = StepScalars {
+                count,
+                learning_rate: rate,
+                scalars: optimizer.scalars(count, rate),
+                ..StepScalars::default()
+            };
             update.host.apply_f64(&step, &gradient, &mut weight, &mut states);
             got.extend(&weight);
         }

@@ -54,7 +54,8 @@ fn record<'g>(case: &Case, g: &'g Graph) -> Recorded<'g> {
     let mut recorded = Recorded { inputs, output, upstream: None, gradients: Vec::new() };
     if case.differentiable && output.is_valid() {
         let upstream = g.input("upstream", output.shape());
-        let floats: Vec<Tensor<'g>> = recorded.inputs.iter().copied().filter(|input| input.dtype() == DType::F32).collect();
+        let floats: Vec<Tensor<'g>> =
+            recorded.inputs.iter().copied().filter(|input| input.dtype() == DType::F32).collect();
         let gradients = g.vector_jacobian(&[(output, upstream)], &floats);
         recorded.gradients = floats.into_iter().zip(gradients).collect();
         recorded.upstream = Some(upstream);
@@ -81,15 +82,24 @@ fn gradient(case: &Case, generator: &mut Generator) -> Result<(), String> {
     let loss = (recorded.output * upstream).sum(..);
     let tensors = recorded.inputs.iter().chain([&upstream]);
     let leaves: BTreeMap<NodeId, HostTensor> = tensors.map(|tensor| tensor.id().node).zip(data).collect();
-    let pairs: Vec<(NodeId, TensorId)> = recorded.gradients.iter().map(|(input, gradient)| (input.id().node, gradient.id())).collect();
+    let pairs: Vec<(NodeId, TensorId)> =
+        recorded.gradients.iter().map(|(input, gradient)| (input.id().node, gradient.id())).collect();
     if pairs.is_empty() {
         return Err("no input has a gradient".into());
     }
-    let check = check_gradient(&g.recording(), loss.id(), &pairs, &leaves, 3, generator).map_err(|error| error.to_string())?;
+    let check =
+        check_gradient(&g.recording(), loss.id(), &pairs, &leaves, 3, generator).map_err(|error| error.to_string())?;
     if !check.is_meaningful() {
-        return Err(format!("only {} of {} gradient elements are not negligible: the check means nothing", check.significant, check.elements));
+        return Err(format!(
+            "only {} of {} gradient elements are not negligible: the check means nothing",
+            check.significant, check.elements
+        ));
     }
-    if check.error < 1e-6 { Ok(()) } else { Err(format!("the gradient differs from central differences by {:.2e}", check.error)) }
+    if check.error < 1e-6 {
+        Ok(())
+    } else {
+        Err(format!("the gradient differs from central differences by {:.2e}", check.error))
+    }
 }
 
 /// The key of the first inference step of a state with seed 0, as the library derives it.
@@ -103,7 +113,8 @@ fn on(name: &'static str, case: &Case, generator: &mut Generator) -> Result<(), 
     let recorded = record(case, &g);
     let data = draw(case, &recorded, generator);
     let inputs: Vec<Tensor<'_>> = recorded.inputs.iter().copied().chain(recorded.upstream).collect();
-    let leaves: BTreeMap<NodeId, HostTensor> = inputs.iter().map(|input| input.id().node).zip(data.iter().cloned()).collect();
+    let leaves: BTreeMap<NodeId, HostTensor> =
+        inputs.iter().map(|input| input.id().node).zip(data.iter().cloned()).collect();
     let mut wanted = vec![recorded.output];
     wanted.extend(recorded.gradients.iter().map(|(_, gradient)| *gradient));
     let want = on_reference(&g, &wanted, &leaves, first_seed());

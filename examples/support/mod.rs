@@ -58,7 +58,8 @@ pub fn digits(folder: Option<&Path>) -> Outcome<Images> {
         None => (bundled.to_vec(), "the bundled digits".to_owned()),
         Some(folder) => {
             let path = folder.join("digits.csv.gz");
-            let bytes = std::fs::read(&path).map_err(|error| format!("{} could not be read: {error}", path.display()))?;
+            let bytes =
+                std::fs::read(&path).map_err(|error| format!("{} could not be read: {error}", path.display()))?;
             (bytes, path.display().to_string())
         }
     };
@@ -67,9 +68,13 @@ pub fn digits(folder: Option<&Path>) -> Outcome<Images> {
         .read_to_string(&mut text)
         .map_err(|error| format!("{name} is damaged or truncated: {error}"))?;
     let mut images = Images { width: 64, ..Images::default() };
-    for (number, record) in csv::ReaderBuilder::new().has_headers(false).from_reader(text.as_bytes()).deserialize().enumerate() {
+    for (number, record) in
+        csv::ReaderBuilder::new().has_headers(false).from_reader(text.as_bytes()).deserialize().enumerate()
+    {
         let values: Vec<f32> = record.map_err(|error| format!("{name}, line {}: {error}", number + 1))?;
-        let [pixels @ .., label] = &values[..] else { return Err(format!("{name}, line {} is empty", number + 1).into()) };
+        let [pixels @ .., label] = &values[..] else {
+            return Err(format!("{name}, line {} is empty", number + 1).into());
+        };
         if pixels.len() != 64 || !(0.0..10.0).contains(label) {
             return Err(format!("{name}, line {}: expected 64 pixels and a digit", number + 1).into());
         }
@@ -81,7 +86,9 @@ pub fn digits(folder: Option<&Path>) -> Outcome<Images> {
 
 /// The place of the greatest of every `width` numbers.
 pub fn argmax_rows(values: &[f32], width: usize) -> Vec<usize> {
-    let greatest = |row: &[f32]| row.iter().enumerate().fold(0, |best, (place, value)| if *value > row[best] { place } else { best });
+    let greatest = |row: &[f32]| {
+        row.iter().enumerate().fold(0, |best, (place, value)| if *value > row[best] { place } else { best })
+    };
     values.chunks(width).map(greatest).collect()
 }
 

@@ -17,14 +17,14 @@ fn tanh_derivative_f32(x: f32) -> f32 {
     return 4.0f * sigmoid_derivative_f32(2.0f * x);
 }
 
-// log(1 + exp(x)) = max(x, 0) + log1p(exp(-|x|)).
-fn softplus_f32(x: f32) -> f32 {
-    return select(x, 0.0f, x <= 0.0f) + log1p_f32(exp_f32(-abs(x)));
+// max(x, 0), with NaN kept. Compilers may turn x <= 0 into !(x > 0), so NaN is told by its bits.
+fn relu_f32(x: f32) -> f32 {
+    return select(select(x, 0.0f, x <= 0.0f), x, is_nan(x));
 }
 
-// max(x, 0), with NaN kept.
-fn relu_f32(x: f32) -> f32 {
-    return select(x, 0.0f, x <= 0.0f);
+// log(1 + exp(x)) = max(x, 0) + log1p(exp(-|x|)).
+fn softplus_f32(x: f32) -> f32 {
+    return relu_f32(x) + log1p_f32(exp_f32(-abs(x)));
 }
 
 // x > 0 ? x : slope x.
@@ -39,7 +39,8 @@ fn leaky_step_f32(x: f32, slope: f32) -> f32 {
 
 // x > 0 ? x : alpha (exp(x) - 1). Clevert, Unterthiner, Hochreiter 2016.
 fn elu_f32(x: f32, alpha: f32) -> f32 {
-    return select(x, alpha * expm1_f32(select(x, 0.0f, x > 0.0f)), x <= 0.0f);
+    let y = select(x, alpha * expm1_f32(select(x, 0.0f, x > 0.0f)), x <= 0.0f);
+    return select(y, x, is_nan(x));
 }
 
 fn elu_derivative_f32(x: f32, alpha: f32) -> f32 {

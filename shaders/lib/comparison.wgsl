@@ -11,9 +11,9 @@ fn minimum_f32(a: f32, b: f32) -> f32 {
 }
 
 fn clamp_f32(x: f32, low: f32, high: f32) -> f32 {
-    return select(select(x, low, x < low), high, x > high);
+    return select(select(select(x, low, x < low), high, x > high), x, is_nan(x));
 }
 
 fn sign_f32(x: f32) -> f32 {
-    return select(select(x, 1.0f, x > 0.0f), -1.0f, x < 0.0f);
+    return select(select(select(x, 1.0f, x > 0.0f), -1.0f, x < 0.0f), x, is_nan(x));
 }

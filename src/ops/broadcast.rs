@@ -12,7 +12,10 @@ impl ViewGradient for Back {
         let (from, g) = (cx.inputs[0].shape(), cx.cotangent());
         let to = g.shape();
         let lead = to.rank() - from.rank();
-        let stretched: Vec<isize> = (0..to.rank()).filter(|&axis| axis < lead || from[axis - lead] != to[axis]).map(|axis| axis as isize).collect();
+        let stretched: Vec<isize> = (0..to.rank())
+            .filter(|&axis| axis < lead || from[axis - lead] != to[axis])
+            .map(|axis| axis as isize)
+            .collect();
         Cotangents::one(g.sum_keep(&stretched[..]).reshape(from))
     }
 }
@@ -32,7 +35,9 @@ impl<'g> Tensor<'g> {
 
 pub(super) fn cases() -> Vec<Case> {
     vec![
-        Case::new("new and stretched axes", vec![CaseInput::uniform([3, 1], -1.0, 1.0)], |x| x[0].broadcast_to([4, 3, 5]).sin()),
+        Case::new("new and stretched axes", vec![CaseInput::uniform([3, 1], -1.0, 1.0)], |x| {
+            x[0].broadcast_to([4, 3, 5]).sin()
+        }),
         Case::new("from a scalar", vec![CaseInput::uniform(vec![], -1.0, 1.0)], |x| x[0].broadcast_to([7]).sin()),
     ]
 }

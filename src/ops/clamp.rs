@@ -63,7 +63,11 @@ impl<'g> Tensor<'g> {
     #[track_caller]
     pub fn clamp(self, low: f64, high: f64) -> Self {
         if !(low <= high && (low as f32).is_finite() && (high as f32).is_finite()) {
-            return self.graph.fault("clamp", &[self], format!("the bounds must be finite and in order, and are {low} and {high}"));
+            return self.graph.fault(
+                "clamp",
+                &[self],
+                format!("the bounds must be finite and in order, and are {low} and {high}"),
+            );
         }
         self.graph.record(Unary(Clamp { low, high }), &[self])
     }

@@ -2,7 +2,9 @@
 
 use super::elementwise::{floats, record_pair, same_shapes};
 use crate::base::{DType, Real, TensorType, Value};
-use crate::record::{Case, CaseInput, Cotangents, EvalContext, LowerContext, Lowering, Op, Pointwise, Reference, Tensor, Vjp};
+use crate::record::{
+    Case, CaseInput, Cotangents, EvalContext, LowerContext, Lowering, Op, Pointwise, Reference, Tensor, Vjp,
+};
 use ndarray::Zip;
 
 #[derive(Clone, Copy, Debug)]

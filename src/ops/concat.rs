@@ -2,8 +2,8 @@
 
 use crate::base::{Real, TensorType, Value};
 use crate::record::{
-    Argument, Attributes, Case, CaseInput, Cotangents, EvalContext, Graph, LowerContext, Lowering, Op, Pointwise, Reference,
-    Tensor, Vjp,
+    Argument, Attributes, Case, CaseInput, Cotangents, EvalContext, Graph, LowerContext, Lowering, Op, Pointwise,
+    Reference, Tensor, Vjp,
 };
 use ndarray::{Axis, concatenate};
 
@@ -23,10 +23,13 @@ impl Op for Concat {
         super::elementwise::floats(inputs)?;
         let first = &inputs[0].shape;
         let fits = |other: &TensorType| {
-            other.shape.rank() == first.rank() && (0..first.rank()).all(|axis| axis == self.axis || other.shape[axis] == first[axis])
+            other.shape.rank() == first.rank()
+                && (0..first.rank()).all(|axis| axis == self.axis || other.shape[axis] == first[axis])
         };
         match inputs.iter().find(|input| !fits(input)) {
-            Some(input) => Err(format!("shapes {first} and {} differ on an axis other than {}", input.shape, self.axis)),
+            Some(input) => {
+                Err(format!("shapes {first} and {} differ on an axis other than {}", input.shape, self.axis))
+            }
             None => {
                 let mut extents = first.to_vec();
                 extents[self.axis] = inputs.iter().map(|input| input.shape[self.axis]).sum();
@@ -75,7 +78,8 @@ impl Graph {
         };
         let mut parts = tensors.to_vec();
         while parts.len() > 1 {
-            let join = |group: &[Tensor<'g>]| if group.len() == 1 { group[0] } else { self.record(Concat { axis }, group) };
+            let join =
+                |group: &[Tensor<'g>]| if group.len() == 1 { group[0] } else { self.record(Concat { axis }, group) };
             let mut joined = Vec::new();
             for group in parts.chunks(MOST) {
                 joined.push(join(group));
@@ -101,7 +105,9 @@ pub(super) fn cases() -> Vec<Case> {
     let parts = |extents: &[usize]| extents.iter().map(|&n| CaseInput::uniform([3, n], -1.0, 1.0)).collect::<Vec<_>>();
     vec![
         Case::new("three", parts(&[2, 5, 1]), |x| x[0].graph().concat(x, 1).sin()),
-        Case::new("more than one kernel takes", parts(&[1, 2, 3, 1, 2, 3, 1, 2, 3]), |x| x[0].graph().concat(x, -1).sin()),
+        Case::new("more than one kernel takes", parts(&[1, 2, 3, 1, 2, 3, 1, 2, 3]), |x| {
+            x[0].graph().concat(x, -1).sin()
+        }),
         Case::new("stack", parts(&[2, 2]), |x| x[0].graph().stack(x, 1).sin()),
         Case::new("stack at the end", parts(&[2, 2]), |x| x[0].graph().stack(x, -1).sin()),
     ]

@@ -10,7 +10,8 @@ use super::rows;
 use super::softmax::softmax_backward;
 use crate::base::{DType, Real, TensorType, Value};
 use crate::record::{
-    Attributes, Case, CaseInput, Cotangents, Draw, EvalContext, LowerContext, Lowering, Op, Reference, Tensor, Text, Vjp, libraries,
+    Attributes, Case, CaseInput, Cotangents, Draw, EvalContext, LowerContext, Lowering, Op, Reference, Tensor, Text,
+    Vjp, libraries,
 };
 use ndarray::{ArrayD, IxDyn};
 
@@ -30,7 +31,11 @@ impl Op for CrossEntropy {
             return Err(format!("labels are i32 and these are {}: record them with `Graph::labels`", labels.dtype));
         }
         if x.shape.rank() == 0 || x.shape[..x.shape.rank() - 1] != labels.shape[..] {
-            return Err(format!("scores {} need labels of shape {:?}", x.shape, &x.shape[..x.shape.rank().saturating_sub(1)]));
+            return Err(format!(
+                "scores {} need labels of shape {:?}",
+                x.shape,
+                &x.shape[..x.shape.rank().saturating_sub(1)]
+            ));
         }
         Ok(vec![TensorType::f32(&labels.shape), x.clone()])
     }
@@ -45,7 +50,8 @@ impl Op for CrossEntropy {
     }
     fn lower(&self, cx: &LowerContext<'_>) -> Lowering {
         let libraries = [&libraries::EXPONENTIAL, &libraries::LOGARITHM, &libraries::COMPARISON, &libraries::NUMBERS];
-        let text = Text::new(include_str!("../../shaders/cross_entropy.wgsl"), &libraries).float("SMOOTHING", self.smoothing);
+        let text =
+            Text::new(include_str!("../../shaders/cross_entropy.wgsl"), &libraries).float("SMOOTHING", self.smoothing);
         rows::lower("cross_entropy", text, &cx.inputs[0].shape, cx.class, [2, 2])
     }
     fn attributes(&self) -> Attributes {

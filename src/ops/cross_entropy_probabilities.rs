@@ -74,7 +74,8 @@ impl<'g> Tensor<'g> {
 }
 
 pub(super) fn cases() -> Vec<Case> {
-    let input = |shape: [usize; 2]| vec![CaseInput::uniform(shape, -3.0, 3.0), CaseInput::new(shape, Draw::Probabilities)];
+    let input =
+        |shape: [usize; 2]| vec![CaseInput::uniform(shape, -3.0, 3.0), CaseInput::new(shape, Draw::Probabilities)];
     vec![
         Case::new("mean", input([8, 10]), |x| x[0].cross_entropy_probabilities(x[1])),
         Case::new("wide", input([3, 1025]), |x| x[0].cross_entropy_probabilities(x[1])),

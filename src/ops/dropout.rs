@@ -6,8 +6,8 @@
 
 use crate::base::{Real, Shape, TensorType, Value, threefry, unit_interval};
 use crate::record::{
-    Argument, Attributes, Case, CaseInput, Cotangents, EvalContext, LowerContext, Lowering, Op, Pointwise, Reference, Tensor, Text,
-    Vjp, libraries,
+    Argument, Attributes, Case, CaseInput, Cotangents, EvalContext, LowerContext, Lowering, Op, Pointwise, Reference,
+    Tensor, Text, Vjp, libraries,
 };
 use ndarray::{ArrayD, IxDyn};
 
@@ -51,7 +51,9 @@ impl Reference for DropoutMask {
             if uniform < rate { T::zero() } else { T::real(1.0 / (1.0 - self.rate)) }
         };
         let elements = (0..self.shape.elements()).map(element).collect();
-        vec![Value::Real(ArrayD::from_shape_vec(IxDyn(&self.shape), elements).expect("one number was made per element"))]
+        vec![Value::Real(
+            ArrayD::from_shape_vec(IxDyn(&self.shape), elements).expect("one number was made per element"),
+        )]
     }
 }
 
@@ -62,7 +64,11 @@ impl<'g> Tensor<'g> {
     #[track_caller]
     pub fn dropout(self, rate: f64) -> Self {
         if !(0.0..1.0).contains(&rate) {
-            return self.graph.fault("dropout", &[self], format!("the rate must be at least 0 and below 1, and is {rate}"));
+            return self.graph.fault(
+                "dropout",
+                &[self],
+                format!("the rate must be at least 0 and below 1, and is {rate}"),
+            );
         }
         let stream = self.graph.with_recording(|recording| recording.nodes.len() as u32);
         self * self.graph.record(DropoutMask { shape: self.shape(), rate, stream }, &[])
@@ -72,6 +78,8 @@ impl<'g> Tensor<'g> {
 pub(super) fn cases() -> Vec<Case> {
     vec![
         Case::new("half", vec![CaseInput::uniform([13, 17], 0.5, 1.5)], |x| x[0].dropout(0.5)),
-        Case::new("two masks differ", vec![CaseInput::uniform([65], 0.5, 1.5)], |x| x[0].dropout(0.2) * x[0].dropout(0.2)),
+        Case::new("two masks differ", vec![CaseInput::uniform([65], 0.5, 1.5)], |x| {
+            x[0].dropout(0.2) * x[0].dropout(0.2)
+        }),
     ]
 }

@@ -112,7 +112,11 @@ pub(super) fn record_pair<'g>(op: impl Op + 'static, a: Tensor<'g>, b: Tensor<'g
 
 /// Both operands stretched to their common shape, or the invalid tensor of a noted fault.
 #[track_caller]
-pub(super) fn broadcast_pair<'g>(name: &str, a: Tensor<'g>, b: Tensor<'g>) -> Result<(Tensor<'g>, Tensor<'g>), Tensor<'g>> {
+pub(super) fn broadcast_pair<'g>(
+    name: &str,
+    a: Tensor<'g>,
+    b: Tensor<'g>,
+) -> Result<(Tensor<'g>, Tensor<'g>), Tensor<'g>> {
     let (left, right) = (a.shape(), b.shape());
     if !a.is_valid() || !b.is_valid() || left == right {
         return Ok((a, b));

@@ -5,7 +5,8 @@ use super::elementwise::floats;
 use super::sum::reduction;
 use crate::base::{Axes, Real, TensorType, Value};
 use crate::record::{
-    Attributes, Case, CaseInput, Cotangents, Draw, EvalContext, LowerContext, Lowering, Op, Reduce, Reduction, Reference, Tensor, Vjp,
+    Attributes, Case, CaseInput, Cotangents, Draw, EvalContext, LowerContext, Lowering, Op, Reduce, Reduction,
+    Reference, Tensor, Vjp,
 };
 use ndarray::Axis;
 

@@ -73,6 +73,8 @@ pub(super) fn cases() -> Vec<Case> {
     vec![
         Case::new("plain", vec![CaseInput::uniform([3, 65], -4.0, 4.0)], |x| x[0].gelu_tanh()),
         Case::new("one element", vec![CaseInput::uniform([1], 0.2, 1.2)], |x| x[0].gelu_tanh()),
-        Case::new("derivative", vec![CaseInput::uniform([3, 65], -4.0, 4.0)], move |x| x[0].graph().at(derivative(x[0]))),
+        Case::new("derivative", vec![CaseInput::uniform([3, 65], -4.0, 4.0)], move |x| {
+            x[0].graph().at(derivative(x[0]))
+        }),
     ]
 }

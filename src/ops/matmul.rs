@@ -1,9 +1,9 @@
 //! C = A B; dA = dC B^T, dB = A^T dC. Transposed operands are views that the kernels read in place.
 
-use crate::base::{DType, Layout, Real, Shape, TensorType, Value};
+use crate::base::{DType, Layout, Real, Shape, TensorType, Value, View};
 use crate::record::{
-    Case, CaseInput, Cotangents, Dispatched, EvalContext, Kernel, KernelClass, LowerContext, Lowering, Op, Operand, Reduce,
-    Reduction, Reference, Stage, Tensor, Text, Vjp, grid,
+    Case, CaseInput, Cotangents, Dispatched, EvalContext, Kernel, KernelClass, LowerContext, Lowering, NodeKind, Op,
+    Operand, Reduce, Reduction, Reference, Stage, Tensor, Text, Vjp, grid,
 };
 use ndarray::{Array3, ArrayView3, Axis, Ix2, Ix3, IxDyn, linalg::general_mat_mul};
 
@@ -35,7 +35,12 @@ impl Op for Matmul {
     }
     fn vjp<'g>(&self, cx: &Vjp<'g>) -> Cotangents<'g> {
         let (a, b, g) = (cx.inputs[0], cx.inputs[1], cx.cotangent());
-        Cotangents::two(g.graph().record(Self, &[g, b.transpose()]), g.graph().record(Self, &[a.transpose(), g]))
+        let product = |left: Tensor<'g>, right: Tensor<'g>| g.graph().record(Self, &[left, right]);
+        // The gradient of a transposed operand is computed transposed, so that it lies in memory
+        // like the operand does: (A^T dC)^T = dC^T A.
+        let da = if is_transposed(a) { product(b, g.transpose()).transpose() } else { product(g, b.transpose()) };
+        let db = if is_transposed(b) { product(g.transpose(), a).transpose() } else { product(a.transpose(), g) };
+        Cotangents::two(da, db)
     }
     fn lower(&self, cx: &LowerContext<'_>) -> Lowering {
         let shape = &cx.outputs[0].shape;
@@ -90,6 +95,19 @@ impl Op for Matmul {
     }
 }
 
+/// Whether a tensor was recorded as a permutation that exchanges its last two axes.
+fn is_transposed(tensor: Tensor<'_>) -> bool {
+    tensor.graph().with_recording(|recording| {
+        let node = recording.node(tensor.id());
+        let NodeKind::Op(op) = &node.kind else { return false };
+        let types: Vec<TensorType> = node.inputs.iter().map(|&input| recording.tensor_type(input).clone()).collect();
+        let layouts: Vec<Layout> = types.iter().map(|input| Layout::dense(&input.shape)).collect();
+        let cx = LowerContext { inputs: &types, layouts: &layouts, outputs: &node.outputs, class: KernelClass::Cpu };
+        let Lowering::View(View::Permute(order)) = op.lower(&cx) else { return false };
+        order.len() >= 2 && order[order.len() - 2] == order.len() - 1 && order[order.len() - 1] == order.len() - 2
+    })
+}
+
 /// How much of the inner axis one invocation or workgroup adds up. A GPU with few tiles to compute
 /// gets more of them by cutting the inner axis, as in weight gradients over a long batch.
 fn inner_run(inner: usize, tiles: usize, class: KernelClass) -> usize {
@@ -122,7 +140,8 @@ impl Reference for Matmul {
             let extents = array.shape();
             let batch: usize = extents[..rank - 2].iter().product();
             let flat = array.as_standard_layout().into_owned();
-            flat.into_shape_with_order((batch, extents[rank - 2], extents[rank - 1])).expect("a dense array takes any shape of as many elements")
+            flat.into_shape_with_order((batch, extents[rank - 2], extents[rank - 1]))
+                .expect("a dense array takes any shape of as many elements")
         };
         if let (Ok(a), Ok(b)) = (a.view().into_dimensionality::<Ix2>(), b.view().into_dimensionality::<Ix2>()) {
             return vec![Value::Real(a.dot(&b).into_dyn())];
@@ -131,7 +150,9 @@ impl Reference for Matmul {
         let product = products(left.view(), right.view());
         let mut extents = a.shape().to_vec();
         extents[rank - 1] = b.shape()[rank - 1];
-        vec![Value::Real(product.into_shape_with_order(IxDyn(&extents)).expect("the batch was flattened and is restored").into_dyn())]
+        vec![Value::Real(
+            product.into_shape_with_order(IxDyn(&extents)).expect("the batch was flattened and is restored").into_dyn(),
+        )]
     }
 }
 
@@ -184,9 +205,8 @@ impl<'g> Tensor<'g> {
 pub(super) fn cases() -> Vec<Case> {
     let pair = |a: &[usize], b: &[usize]| vec![CaseInput::uniform(a, -1.0, 1.0), CaseInput::uniform(b, -1.0, 1.0)];
     let product = |x: &[Tensor<'_>]| x[0].matmul(x[1]).id();
-    let plain = move |name: &str, a: &[usize], b: &[usize]| {
-        Case::new(name, pair(a, b), move |x| x[0].graph().at(product(x)))
-    };
+    let plain =
+        move |name: &str, a: &[usize], b: &[usize]| Case::new(name, pair(a, b), move |x| x[0].graph().at(product(x)));
     vec![
         plain("one element", &[1, 1], &[1, 1]),
         plain("primes", &[7, 13], &[13, 5]),
@@ -211,7 +231,6 @@ pub(super) fn cases() -> Vec<Case> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::base::View;
 
     #[test]
     fn runs_cover_the_inner_axis_and_stay_short() {

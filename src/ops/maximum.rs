@@ -32,7 +32,10 @@ impl<'g> Tensor<'g> {
 pub(super) fn cases() -> Vec<Case> {
     let pair = |a: &[usize], b: &[usize]| {
         // Even and odd places of one grid: no value of one comes near a value of the other.
-        vec![CaseInput::new(a, Draw::Distinct { low: -2.0, high: 2.0 }), CaseInput::new(b, Draw::Distinct { low: -1.99, high: 2.01 })]
+        vec![
+            CaseInput::new(a, Draw::Distinct { low: -2.0, high: 2.0 }),
+            CaseInput::new(b, Draw::Distinct { low: -1.99, high: 2.01 }),
+        ]
     };
     vec![
         Case::new("same shape", pair(&[3, 13], &[3, 13]), |x| x[0].maximum(x[1])),

@@ -61,6 +61,8 @@ pub(super) fn cases() -> Vec<Case> {
     vec![
         Case::new("plain", vec![CaseInput::uniform([3, 65], -5.0, 5.0)], |x| x[0].mish()),
         Case::new("one element", vec![CaseInput::uniform([1], 0.2, 1.2)], |x| x[0].mish()),
-        Case::new("derivative", vec![CaseInput::uniform([3, 65], -5.0, 5.0)], move |x| x[0].graph().at(derivative(x[0]))),
+        Case::new("derivative", vec![CaseInput::uniform([3, 65], -5.0, 5.0)], move |x| {
+            x[0].graph().at(derivative(x[0]))
+        }),
     ]
 }

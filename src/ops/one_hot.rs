@@ -2,8 +2,8 @@
 
 use crate::base::{DType, Real, TensorType, Value};
 use crate::record::{
-    Argument, Attributes, Case, CaseInput, Cotangents, Draw, EvalContext, LowerContext, Lowering, Op, Pointwise, Reference, Tensor,
-    Vjp,
+    Argument, Attributes, Case, CaseInput, Cotangents, Draw, EvalContext, LowerContext, Lowering, Op, Pointwise,
+    Reference, Tensor, Vjp,
 };
 
 /// The input is the labels, stretched along a last axis of `classes`.

@@ -2,7 +2,8 @@
 
 use crate::base::{DType, Real, Shape, TensorType, Value};
 use crate::record::{
-    Argument, Attributes, Case, CaseInput, Cotangents, EvalContext, LowerContext, Lowering, Op, Pointwise, Reference, Tensor, Vjp,
+    Argument, Attributes, Case, CaseInput, Cotangents, EvalContext, LowerContext, Lowering, Op, Pointwise, Reference,
+    Tensor, Vjp,
 };
 use ndarray::{ArrayD, IxDyn, Slice};
 

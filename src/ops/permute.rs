@@ -24,12 +24,15 @@ impl<'g> Tensor<'g> {
     pub fn permute(self, order: impl AsRef<[isize]>) -> Self {
         let shape = self.shape();
         let axes: Result<Vec<usize>, String> = order.as_ref().iter().map(|&axis| shape.axis(axis)).collect();
-        let complete = |axes: &[usize]| axes.len() == shape.rank() && (0..shape.rank()).all(|axis| axes.contains(&axis));
+        let complete =
+            |axes: &[usize]| axes.len() == shape.rank() && (0..shape.rank()).all(|axis| axes.contains(&axis));
         match axes {
-            Ok(axes) if complete(&axes) => {
-                self.graph.record(ViewOp { name: "permute", view: View::Permute(axes.clone()), gradient: Back(axes) }, &[self])
+            Ok(axes) if complete(&axes) => self
+                .graph
+                .record(ViewOp { name: "permute", view: View::Permute(axes.clone()), gradient: Back(axes) }, &[self]),
+            Ok(_) => {
+                self.graph.fault("permute", &[self], format!("{:?} does not name every axis once", order.as_ref()))
             }
-            Ok(_) => self.graph.fault("permute", &[self], format!("{:?} does not name every axis once", order.as_ref())),
             Err(reason) => self.graph.fault("permute", &[self], reason),
         }
     }

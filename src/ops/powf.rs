@@ -32,7 +32,11 @@ impl Function for Powf {
         }
     }
     fn gradient<'g>(&self, x: Tensor<'g>, _y: Tensor<'g>, g: Tensor<'g>) -> Cotangents<'g> {
-        if self.exponent == 0.0 { Cotangents::ends(1) } else { Cotangents::one(g * x.powf(self.exponent - 1.0) * self.exponent) }
+        if self.exponent == 0.0 {
+            Cotangents::ends(1)
+        } else {
+            Cotangents::one(g * x.powf(self.exponent - 1.0) * self.exponent)
+        }
     }
     fn attributes(&self) -> Attributes {
         Attributes::default().with("exponent", self.exponent)

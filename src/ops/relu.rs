@@ -84,7 +84,9 @@ impl<'g> Tensor<'g> {
 }
 
 pub(super) fn cases() -> Vec<Case> {
-    let input = |shape: [usize; 2]| vec![CaseInput::new(shape, Draw::Avoiding { low: -2.0, high: 2.0, points: &[0.0], margin: 0.01 })];
+    let input = |shape: [usize; 2]| {
+        vec![CaseInput::new(shape, Draw::Avoiding { low: -2.0, high: 2.0, points: &[0.0], margin: 0.01 })]
+    };
     vec![
         Case::new("relu", input([3, 65]), |x| x[0].relu()),
         Case::new("relu of one element", vec![CaseInput::uniform([1, 1], 0.1, 2.0)], |x| x[0].relu()),

@@ -30,7 +30,11 @@ pub(super) fn lower(
         uses_step: false,
         workgroups,
     };
-    Lowering::Kernel(Kernel { stages: vec![Stage::Dispatch(dispatched)], scratch: Vec::new(), any_layout: vec![false; reads] })
+    Lowering::Kernel(Kernel {
+        stages: vec![Stage::Dispatch(dispatched)],
+        scratch: Vec::new(),
+        any_layout: vec![false; reads],
+    })
 }
 
 /// The type of a row op's output, which is that of its inputs.
@@ -45,7 +49,12 @@ pub(super) fn output(inputs: &[&TensorType]) -> Result<Vec<TensorType>, String> 
 
 /// Runs `op` with `axis` brought to the end and back.
 #[track_caller]
-pub(super) fn along<'g>(name: &str, x: Tensor<'g>, axis: isize, op: impl FnOnce(Tensor<'g>) -> Tensor<'g>) -> Tensor<'g> {
+pub(super) fn along<'g>(
+    name: &str,
+    x: Tensor<'g>,
+    axis: isize,
+    op: impl FnOnce(Tensor<'g>) -> Tensor<'g>,
+) -> Tensor<'g> {
     let last = x.rank() as isize - 1;
     match x.shape().axis(axis) {
         Ok(axis) if axis as isize == last => op(x),

@@ -38,7 +38,10 @@ impl<'g> Tensor<'g> {
             Err(reason) => return self.graph.fault("slice", &[self], reason),
         };
         if range.start >= range.end || range.end > shape[axis] || step == 0 {
-            let reason = format!("range {range:?} with step {step} takes nothing from, or reaches past, extent {} of axis {axis}", shape[axis]);
+            let reason = format!(
+                "range {range:?} with step {step} takes nothing from, or reaches past, extent {} of axis {axis}",
+                shape[axis]
+            );
             return self.graph.fault("slice", &[self], reason);
         }
         let mut starts = vec![0; shape.rank()];

@@ -85,7 +85,11 @@ impl Reference for SoftmaxBackward {
         let last = Axis(y.ndim() - 1);
         let mut dx = y * g;
         let product = dx.sum_axis(last).insert_axis(last);
-        Zip::from(&mut dx).and(y).and(g).and_broadcast(&product).for_each(|dx, &y, &g, &product| *dx = y * (g - product));
+        Zip::from(&mut dx)
+            .and(y)
+            .and(g)
+            .and_broadcast(&product)
+            .for_each(|dx, &y, &g, &product| *dx = y * (g - product));
         vec![Value::Real(dx)]
     }
 }

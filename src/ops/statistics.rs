@@ -44,7 +44,11 @@ impl<'g> Tensor<'g> {
         };
         let divisor = count(&self.shape(), &axes) - correction as f64;
         if divisor <= 0.0 {
-            return self.graph.fault("var", &[self], format!("the divisor n - {correction} is {divisor}, which must be positive"));
+            return self.graph.fault(
+                "var",
+                &[self],
+                format!("the divisor n - {correction} is {divisor}, which must be positive"),
+            );
         }
         let axes = signed(&axes);
         let deviation = self - self.mean_keep(&axes[..]);

@@ -3,7 +3,8 @@
 use super::elementwise::floats;
 use crate::base::{Axes, Real, Shape, TensorType, Value};
 use crate::record::{
-    Attributes, Case, CaseInput, Cotangents, EvalContext, LowerContext, Lowering, Op, Reduce, Reduction, Reference, Tensor, Vjp,
+    Attributes, Case, CaseInput, Cotangents, EvalContext, LowerContext, Lowering, Op, Reduce, Reduction, Reference,
+    Tensor, Vjp,
 };
 use ndarray::Axis;
 
@@ -44,7 +45,11 @@ impl Reference for Sum {
 
 /// The resolved axes and the shape without them, or the invalid tensor of a noted fault.
 #[track_caller]
-pub(super) fn reduction<'g>(name: &str, x: Tensor<'g>, axes: impl Into<Axes>) -> Result<(Vec<usize>, Shape), Tensor<'g>> {
+pub(super) fn reduction<'g>(
+    name: &str,
+    x: Tensor<'g>,
+    axes: impl Into<Axes>,
+) -> Result<(Vec<usize>, Shape), Tensor<'g>> {
     let shape = x.shape();
     match axes.into().resolve(&shape) {
         Ok(axes) => {

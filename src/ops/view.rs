@@ -30,12 +30,20 @@ impl<G: ViewGradient> Op for ViewOp<G> {
         let shape: Shape = match &self.view {
             View::Reshape(shape) => match shape.checked_elements() {
                 Some(elements) if elements == input.elements() => shape.clone(),
-                _ => return Err(format!("{input} has {} elements and {shape} has {}", input.elements(), shape.elements())),
+                _ => {
+                    return Err(format!(
+                        "{input} has {} elements and {shape} has {}",
+                        input.elements(),
+                        shape.elements()
+                    ));
+                }
             },
             View::Permute(order) => order.iter().map(|&axis| input[axis]).collect::<Vec<_>>().into(),
             View::Broadcast(shape) if input.broadcasts_to(shape) => shape.clone(),
             View::Broadcast(shape) => {
-                return Err(format!("{input} does not stretch to {shape}: aligned at the last axis, extents must be equal or 1"));
+                return Err(format!(
+                    "{input} does not stretch to {shape}: aligned at the last axis, extents must be equal or 1"
+                ));
             }
             View::Slice { extents, .. } => extents.clone().into(),
         };
@@ -68,7 +76,9 @@ fn apply<A: Clone>(view: &View, array: &ArrayD<A>) -> ArrayD<A> {
     // The shape rule has checked that every one of these fits.
     const CHECKED: &str = "the shape rule of the view was checked when it was recorded";
     match view {
-        View::Reshape(shape) => array.as_standard_layout().into_owned().into_shape_with_order(IxDyn(shape)).expect(CHECKED),
+        View::Reshape(shape) => {
+            array.as_standard_layout().into_owned().into_shape_with_order(IxDyn(shape)).expect(CHECKED)
+        }
         View::Permute(order) => array.view().permuted_axes(IxDyn(order)).as_standard_layout().into_owned(),
         View::Broadcast(shape) => array.broadcast(IxDyn(shape)).expect(CHECKED).as_standard_layout().into_owned(),
         View::Slice { starts, steps, extents } => {

@@ -402,13 +402,24 @@ impl Builder<'_> {
                 let node = self.request.recording.node(gradient).clone();
                 let tensor_type = TensorType::f32(&located.layout.shape);
                 let copy = Pointwise { expression: "{0}".into(), arguments: vec![Argument::Input(0)], libraries: Vec::new() };
+                let source = located.memory;
                 self.pointwise_named("copy", gradient.node, &node, &copy, &[located], target, &tensor_type)?;
-                if let Some(draft) = self.drafts.last_mut() {
+                if let Some(mut draft) = self.drafts.pop() {
                     draft.dispatch.phase = Phase::Backward;
+                    self.drafts.insert(self.written_by(source), draft);
                 }
             }
         }
         Ok(())
+    }
+
+    /// The place right after the last dispatch that writes this memory; the end, where none does.
+    fn written_by(&self, memory: Memory) -> usize {
+        let writes = |draft: &Draft| {
+            let kernel = &self.kernels[draft.dispatch.kernel].writes;
+            draft.operands.iter().zip(kernel).any(|(&operand, &writes)| operand == memory && writes)
+        };
+        self.drafts.iter().rposition(writes).map_or(self.drafts.len(), |place| place + 1)
     }
 
     fn is_read(&self, memory: Memory) -> bool {

@@ -32,7 +32,7 @@ pub mod libraries {
     library!(TRIGONOMETRY, "trigonometry");
     library!(POWER, "power", EXPONENTIAL, LOGARITHM, NUMBERS);
     library!(COMPARISON, "comparison", NUMBERS);
-    library!(ACTIVATION, "activation", EXPONENTIAL, LOGARITHM, HYPERBOLIC, ERROR_FUNCTION);
+    library!(ACTIVATION, "activation", NUMBERS, EXPONENTIAL, LOGARITHM, HYPERBOLIC, ERROR_FUNCTION);
     library!(RANDOM, "random");
 
     /// Every library, each after those that it needs.

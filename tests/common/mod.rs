@@ -71,7 +71,12 @@ pub fn numbers(value: &Value<f64>) -> Vec<f64> {
 }
 
 /// Evaluates tensors on the float64 reference.
-pub fn on_reference(graph: &Graph, wanted: &[Tensor<'_>], feeds: &BTreeMap<NodeId, HostTensor>, seed: [u32; 2]) -> Vec<Vec<f64>> {
+pub fn on_reference(
+    graph: &Graph,
+    wanted: &[Tensor<'_>],
+    feeds: &BTreeMap<NodeId, HostTensor>,
+    seed: [u32; 2],
+) -> Vec<Vec<f64>> {
     let recording = graph.recording();
     assert!(recording.faults.is_empty(), "{}", retrograd::Error::recording(recording.faults));
     let ids: Vec<TensorId> = wanted.iter().map(|tensor| tensor.id()).collect();
@@ -84,7 +89,12 @@ pub fn on_reference(graph: &Graph, wanted: &[Tensor<'_>], feeds: &BTreeMap<NodeI
 }
 
 /// Compiles and runs tensors on a device, once.
-pub fn on_device(device: &Device, graph: &Graph, wanted: &[Tensor<'_>], feeds: &[(Tensor<'_>, HostTensor)]) -> Vec<Vec<f64>> {
+pub fn on_device(
+    device: &Device,
+    graph: &Graph,
+    wanted: &[Tensor<'_>],
+    feeds: &[(Tensor<'_>, HostTensor)],
+) -> Vec<Vec<f64>> {
     let mut step = graph.infer(wanted).compile(device, &Params::seeded(0)).unwrap_or_else(|error| panic!("{error}"));
     let fed: Vec<_> = feeds.iter().map(|(input, data)| input.feed(data)).collect();
     step.run(fed).unwrap_or_else(|error| panic!("{error}"));

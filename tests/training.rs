@@ -1,0 +1,297 @@
+//! Training from end to end: the same on every device, the same every time, and nothing lost.
+
+mod common;
+
+use common::device;
+use ndarray::{Array2, array};
+use retrograd::optim::{Adam, AdamW, Sgd};
+use retrograd::{Device, ErrorKind, Generator, Graph, Init, Params, Step, Tensor, nn};
+
+/// Devices that are there; `device` names the missing ones on standard error.
+fn devices() -> Vec<&'static Device> {
+    ["cpu", "vulkan", "gl"].into_iter().filter_map(device).collect()
+}
+
+struct Mlp {
+    up: nn::Linear,
+    down: nn::Linear,
+}
+
+impl Mlp {
+    fn new(params: &mut Params) -> Self {
+        Self { up: nn::Linear::new(params, "up", 5, 16), down: nn::Linear::new(params, "down", 16, 3) }
+    }
+
+    fn forward<'g>(&self, x: Tensor<'g>, rate: f64) -> Tensor<'g> {
+        self.down.forward(self.up.forward(x).gelu_tanh().dropout(rate))
+    }
+}
+
+fn batch(generator: &mut Generator, rows: usize) -> (Vec<f32>, Vec<i32>) {
+    let pixels: Vec<f32> = (0..rows * 5).map(|_| generator.uniform(-1.0, 1.0) as f32).collect();
+    let class = |row: &[f32]| i32::from(row[0] + row[1] > 0.0) + i32::from(row[2] > 0.3);
+    let labels = pixels.chunks(5).map(class).collect();
+    (pixels, labels)
+}
+
+/// The losses of some steps, and the parameters after them.
+fn train(device: &Device, steps: usize) -> (Vec<f32>, Vec<Vec<f32>>) {
+    let mut params = Params::seeded(11);
+    let model = Mlp::new(&mut params);
+    let g = Graph::new();
+    let (x, y) = (g.input("x", [32, 5]), g.labels("y", [32]));
+    let loss = model.forward(x, 0.25).cross_entropy(y);
+    let mut step = g.train(loss, AdamW::new(1e-2).weight_decay(0.01)).compile(device, &params).unwrap();
+    let mut generator = Generator::new(3);
+    let mut losses = Vec::new();
+    for _ in 0..steps {
+        let (pixels, labels) = batch(&mut generator, 32);
+        step.run([x.feed(&pixels), y.feed(&labels)]).unwrap();
+        losses.push(step.read(loss).unwrap().item());
+    }
+    (losses, parameters(&step))
+}
+
+fn parameters(step: &Step) -> Vec<Vec<f32>> {
+    let state = step.state();
+    let names: Vec<String> = state.parameters().map(|(name, _)| name.to_owned()).collect();
+    names.iter().map(|name| state.parameter(name).unwrap().to_vec()).collect()
+}
+
+#[test]
+fn loss_curves_agree_between_devices() {
+    let (want, _) = train(&Device::cpu(), 50);
+    assert!(want[49] < 0.8 * want[0], "the loss falls: {want:?}");
+    for device in devices() {
+        let (got, _) = train(device, 50);
+        for (step, (got, want)) in got.iter().zip(&want).enumerate() {
+            assert!((got - want).abs() <= 1e-3 * want.abs(), "{}, step {step}: {got} and {want}", device.name());
+        }
+    }
+}
+
+#[test]
+fn the_same_seed_gives_the_same_bits() {
+    for device in devices() {
+        let bits = |run: (Vec<f32>, Vec<Vec<f32>>)| {
+            let all = run.0.into_iter().chain(run.1.into_iter().flatten());
+            all.map(f32::to_bits).collect::<Vec<_>>()
+        };
+        assert_eq!(bits(train(device, 20)), bits(train(device, 20)), "{}", device.name());
+    }
+}
+
+#[test]
+fn evaluation_shares_parameters_with_training() {
+    for device in devices() {
+        let mut params = Params::seeded(1);
+        let layer = nn::Linear::with_init(&mut params, "layer", 2, 1, Init::Zeros, None);
+        let g = Graph::new();
+        let (x, t) = (g.input("x", [4, 2]), g.input("t", [4, 1]));
+        let loss = layer.forward(x).mse_loss(t);
+        let mut step = g.train(loss, Sgd::new(0.1)).compile(device, &params).unwrap();
+
+        let h = Graph::new();
+        let one = h.input("one", [1, 2]);
+        let y = layer.forward(one);
+        let mut evaluation = h.infer(&[y]).compile_on(step.state()).unwrap();
+        let mut answer = || {
+            evaluation.run([one.feed(&[1.0f32, 2.0])]).unwrap();
+            evaluation.read(y).unwrap().item()
+        };
+        assert_eq!(answer(), 0.0);
+        let inputs = array![[1.0f32, 0.0], [0.0, 1.0], [1.0, 1.0], [2.0, -1.0]];
+        let targets: Array2<f32> = inputs.map_axis(ndarray::Axis(1), |row| 3.0 * row[0] - row[1]).insert_axis(ndarray::Axis(1));
+        for _ in 0..200 {
+            step.run([x.feed(&inputs), t.feed(&targets)]).unwrap();
+        }
+        assert!((answer() - 1.0).abs() < 1e-3, "{}: {}", device.name(), answer());
+    }
+}
+
+#[test]
+fn frozen_parameters_stay_and_tied_ones_add_up() {
+    for device in devices() {
+        let mut params = Params::seeded(1);
+        let tied = params.add("tied", [2, 2], Init::Constant(0.5));
+        let frozen = params.add("frozen", [2], Init::Constant(0.25));
+        params.set_frozen(&frozen, true).unwrap();
+        let g = Graph::new();
+        let x = g.input("x", [1, 2]);
+        let y = x.matmul(g.param(&tied)).matmul(g.param(&tied)) + g.param(&frozen);
+        let loss = y.sum(..);
+        let mut step = g.train(loss, Sgd::new(1.0)).compile(device, &params).unwrap();
+        step.run([x.feed(&[1.0f32, 2.0])]).unwrap();
+        // y = x W W 1; dW = x^T (W 1)^T + (x W)^T 1^T with W 1 = (1, 1) and x W = (1.5, 1.5).
+        assert_eq!(step.state().parameter("tied").unwrap().to_vec(), [0.5 - 2.5, 0.5 - 2.5, 0.5 - 3.5, 0.5 - 3.5]);
+        assert_eq!(step.state().parameter("frozen").unwrap().to_vec(), [0.25; 2]);
+    }
+}
+
+#[test]
+fn only_named_parameters_train() {
+    let mut params = Params::seeded(1);
+    let (a, b) = (params.add("a", [1], Init::Constant(1.0)), params.add("b", [1], Init::Constant(1.0)));
+    for device in devices() {
+        let g = Graph::new();
+        let loss = (g.param(&a) * g.param(&b)).sum(..);
+        let mut step = g.train(loss, Sgd::new(0.5)).only(&[&b]).compile(device, &params).unwrap();
+        step.run([]).unwrap();
+        assert_eq!(step.state().parameter("a").unwrap().item(), 1.0);
+        assert_eq!(step.state().parameter("b").unwrap().item(), 0.5);
+    }
+}
+
+#[test]
+fn the_learning_rate_changes_without_compiling() {
+    for device in devices() {
+        let mut params = Params::seeded(1);
+        let w = params.add("w", [1], Init::Constant(4.0));
+        let g = Graph::new();
+        let loss = g.param(&w).square().sum(..) * 0.5;
+        let mut step = g.train(loss, Sgd::new(0.5)).compile(device, &params).unwrap();
+        let mut after = |rate: f64| {
+            step.set_learning_rate(rate);
+            step.run([]).unwrap();
+            step.state().parameter("w").unwrap().item()
+        };
+        assert_eq!([after(0.0), after(0.5), after(0.25)], [4.0, 2.0, 1.5]);
+    }
+}
+
+#[test]
+fn rows_of_weight_zero_change_nothing() {
+    for device in devices() {
+        let run = |rows: usize, weights: &[f32]| {
+            let mut params = Params::seeded(2);
+            let layer = nn::Linear::new(&mut params, "layer", 5, 3);
+            let g = Graph::new();
+            let (x, y, w) = (g.input("x", [rows, 5]), g.labels("y", [rows]), g.input("w", [rows]));
+            let loss = layer.forward(x).cross_entropy_weighted(y, w);
+            let mut step = g.train(loss, Sgd::new(0.1)).compile(device, &params).unwrap();
+            let (pixels, labels) = batch(&mut Generator::new(5), 8);
+            step.run([x.feed(&pixels[..rows * 5]), y.feed(&labels[..rows]), w.feed(weights)]).unwrap();
+            (step.read(loss).unwrap().item(), parameters(&step))
+        };
+        let (short, full) = (run(6, &[1.0; 6]), run(8, &[1.0, 1.0, 1.0, 1.0, 1.0, 1.0, 0.0, 0.0]));
+        assert!((short.0 - full.0).abs() < 1e-6);
+        for (a, b) in short.1.iter().flatten().zip(full.1.iter().flatten()) {
+            assert!((a - b).abs() < 1e-6, "{}: {a} and {b}", device.name());
+        }
+    }
+}
+
+#[test]
+fn losses_add_up_and_l2_is_a_loss() {
+    for device in devices() {
+        let mut params = Params::seeded(1);
+        let w = params.add("w", [2], Init::Values(vec![1.0, -2.0]));
+        let g = Graph::new();
+        let w = g.param(&w);
+        let loss = w.sum(..) + w.l2_penalty(0.5) + w.l1_penalty(0.25);
+        let mut step = g.train(loss, Sgd::new(1.0)).compile(device, &params).unwrap();
+        step.run([]).unwrap();
+        // 1 + 2 * 0.5 w + 0.25 sign(w): 2.25 and -1.25.
+        assert_eq!(step.state().parameter("w").unwrap().to_vec(), [1.0 - 2.25, -2.0 + 1.25]);
+        assert_eq!(step.read(loss).unwrap().item(), -1.0 + 0.5 * 5.0 + 0.25 * 3.0);
+    }
+}
+
+#[test]
+fn a_saved_state_goes_on_to_the_bit() {
+    let folder = tempfile::tempdir().unwrap();
+    for (number, device) in devices().into_iter().enumerate() {
+        let file = folder.path().join(format!("{number}.safetensors"));
+        let mut params = Params::seeded(11);
+        let model = Mlp::new(&mut params);
+        let g = Graph::new();
+        let (x, y) = (g.input("x", [32, 5]), g.labels("y", [32]));
+        let loss = model.forward(x, 0.25).cross_entropy(y);
+        let compile = || g.train(loss, Adam::new(1e-2)).compile(device, &params).unwrap();
+        let go_on = |step: &mut Step, generator: &mut Generator| {
+            for _ in 0..5 {
+                let (pixels, labels) = batch(generator, 32);
+                step.run([x.feed(&pixels), y.feed(&labels)]).unwrap();
+            }
+            step.read(loss).unwrap().item().to_bits()
+        };
+        let mut step = compile();
+        let mut generator = Generator::new(3);
+        go_on(&mut step, &mut generator);
+        step.save(&file).unwrap();
+        let mut again = generator.clone();
+        let want = go_on(&mut step, &mut generator);
+        let mut restored = compile();
+        restored.load(&file).unwrap();
+        assert_eq!(restored.state().steps(), 5);
+        assert_eq!(go_on(&mut restored, &mut again), want, "{}", device.name());
+
+        // A damaged or foreign file is refused, and changes nothing.
+        let before = parameters(&restored);
+        let bytes = std::fs::read(&file).unwrap();
+        std::fs::write(&file, &bytes[..bytes.len() - 3]).unwrap();
+        let error = restored.load(&file).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::File);
+        let mut other = Params::seeded(0);
+        other.add("up.weight", [3, 3], Init::Zeros);
+        other.add("else", [1], Init::Zeros);
+        let foreign = retrograd::State::new(device, &other).unwrap();
+        let error = foreign.load_safetensors(&bytes).unwrap_err().to_string();
+        assert!(error.contains("`up.weight` has shape [16, 5] in the file and [3, 3] in the model"), "{error}");
+        assert!(error.contains("the file lacks `else`") && error.contains("the file has `down.bias`"), "{error}");
+        assert_eq!(before, parameters(&restored));
+    }
+}
+
+#[test]
+fn parameters_go_in_and_out_as_arrays() {
+    for device in devices() {
+        let mut params = Params::seeded(1);
+        let w = params.add("w", [2, 3], Init::Zeros);
+        params.set_value(&w, &array![[1.0f32, 2.0, 3.0], [4.0, 5.0, 6.0]]).unwrap();
+        let g = Graph::new();
+        let y = g.param(&w).transpose().keep();
+        let mut step = g.infer(&[y]).compile(device, &params).unwrap();
+        step.state().set_parameter("w", &array![[1.0f32, 2.0, 3.0], [7.0, 8.0, 9.0]]).unwrap();
+        step.run([]).unwrap();
+        assert_eq!(step.read(y).unwrap().to_array(), array![[1.0f32, 7.0], [2.0, 8.0], [3.0, 9.0]].into_dyn());
+        let error = step.state().set_parameter("w", &array![1.0f32]).unwrap_err().to_string();
+        assert!(error.contains("f32[2, 3]") && error.contains("f32[1]"), "{error}");
+        assert!(step.state().parameter("v").unwrap_err().to_string().contains("Here are: w"));
+    }
+}
+
+#[test]
+fn reads_do_not_stall_and_see_their_own_step() {
+    for device in devices() {
+        let mut params = Params::seeded(1);
+        let w = params.add("w", [1], Init::Constant(1.0));
+        let g = Graph::new();
+        let loss = g.param(&w).sum(..);
+        let mut step = g.train(loss, Sgd::new(1.0)).compile(device, &params).unwrap();
+        let mut pending = Vec::new();
+        for _ in 0..4 {
+            step.run([]).unwrap();
+            pending.push(step.read_async(loss).unwrap());
+        }
+        let got: Vec<f32> = pending.into_iter().map(|read| pollster::block_on(read.finish()).unwrap().item()).collect();
+        assert_eq!(got, [1.0, 0.0, -1.0, -2.0], "{}", device.name());
+    }
+}
+
+#[test]
+fn a_destroyed_device_is_an_error() {
+    let Ok(device) = Device::named("vulkan") else {
+        eprintln!("*** NOT RUN: there is no Vulkan adapter");
+        return;
+    };
+    let mut params = Params::seeded(1);
+    let w = params.add("w", [1], Init::Constant(1.0));
+    let g = Graph::new();
+    let loss = g.param(&w).sum(..);
+    let mut step = g.train(loss, Sgd::new(1.0)).compile(&device, &params).unwrap();
+    step.run([]).unwrap();
+    device.destroy();
+    let error = step.run([]).and_then(|()| step.read(loss).map(|_| ())).unwrap_err();
+    assert!(matches!(error.kind(), ErrorKind::DeviceLost | ErrorKind::Driver), "{error}");
+}
