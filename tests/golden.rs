@@ -187,6 +187,10 @@ fn evaluate(set: &Set, engine: &'static str, case: &Json) -> Result<Pairs, Faile
     if !output.is_valid() {
         return Err(retrograd::Error::recording(g.recording().faults).to_string().into());
     }
+    // Nodes carry the line of this program that recorded them, however deep inside the library.
+    if let Some(node) = g.recording().nodes.iter().find(|node| !node.place.location.starts_with(file!())) {
+        return Err(format!("{id}: {} says that it was recorded at {}", node.label(), node.place.location).into());
+    }
     let (_, want) = tensor(set, &format!("{id}/out")).ok_or_else(|| format!("{id}/out is missing"))?;
     let mut wanted = vec![("out".to_owned(), output, want)];
     let grads: Vec<&str> =

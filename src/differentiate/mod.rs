@@ -149,6 +149,7 @@ impl Graph {
     #[must_use]
     #[track_caller]
     pub fn vector_jacobian<'g>(&'g self, outputs: &[(Tensor<'g>, Tensor<'g>)], of: &[Tensor<'g>]) -> Vec<Tensor<'g>> {
+        let _here = self.here();
         let invalid = vec![self.tensor(TensorId::INVALID); of.len()];
         let involved = outputs.iter().flat_map(|&(output, cotangent)| [output, cotangent]).chain(of.iter().copied());
         for tensor in involved {

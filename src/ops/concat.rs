@@ -69,6 +69,7 @@ impl Graph {
     #[must_use]
     #[track_caller]
     pub fn concat<'g>(&'g self, tensors: &[Tensor<'g>], axis: isize) -> Tensor<'g> {
+        let _here = self.here();
         let Some(first) = tensors.first() else {
             return self.fault("concat", &[], "there is nothing to join");
         };
@@ -80,11 +81,7 @@ impl Graph {
         while parts.len() > 1 {
             let join =
                 |group: &[Tensor<'g>]| if group.len() == 1 { group[0] } else { self.record(Concat { axis }, group) };
-            let mut joined = Vec::new();
-            for group in parts.chunks(MOST) {
-                joined.push(join(group));
-            }
-            parts = joined;
+            parts = parts.chunks(MOST).map(join).collect();
         }
         parts[0]
     }
@@ -93,10 +90,8 @@ impl Graph {
     #[must_use]
     #[track_caller]
     pub fn stack<'g>(&'g self, tensors: &[Tensor<'g>], axis: isize) -> Tensor<'g> {
-        let mut raised = Vec::new();
-        for tensor in tensors {
-            raised.push(tensor.unsqueeze(axis));
-        }
+        let _here = self.here();
+        let raised: Vec<Tensor<'g>> = tensors.iter().map(|tensor| tensor.unsqueeze(axis)).collect();
         self.concat(&raised, axis)
     }
 }

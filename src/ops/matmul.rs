@@ -170,6 +170,7 @@ impl<'g> Tensor<'g> {
     #[must_use]
     #[track_caller]
     pub fn matmul(self, other: Self) -> Self {
+        let _here = self.graph.here();
         let (a, b) = (self.shape(), other.shape());
         let fault = |reason: String| self.graph.fault("matmul", &[self, other], reason);
         if !self.is_valid() || !other.is_valid() {

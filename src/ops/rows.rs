@@ -55,6 +55,7 @@ pub(super) fn along<'g>(
     axis: isize,
     op: impl FnOnce(Tensor<'g>) -> Tensor<'g>,
 ) -> Tensor<'g> {
+    let _here = x.graph().here();
     let last = x.rank() as isize - 1;
     match x.shape().axis(axis) {
         Ok(axis) if axis as isize == last => op(x),

@@ -46,6 +46,7 @@ impl<'g> Tensor<'g> {
     #[must_use]
     #[track_caller]
     pub fn where_cond(self, a: Self, b: Self) -> Self {
+        let _here = self.graph.here();
         let stretched = broadcast_pair("where_cond", a, b).and_then(|(a, b)| {
             let (condition, a) = broadcast_pair("where_cond", self, a)?;
             let (_, b) = broadcast_pair("where_cond", a, b)?;

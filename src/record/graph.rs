@@ -122,12 +122,20 @@ impl Graph {
     /// inside a layer is reported at the line that uses the layer.
     #[track_caller]
     pub fn scope(&self, name: &str) -> ScopeGuard<'_> {
+        let location = self.here();
+        self.surroundings.borrow_mut().scopes.push(name.to_owned());
+        ScopeGuard { location }
+    }
+
+    /// Until the guard is dropped, everything recorded keeps the location of the caller. Methods that
+    /// record within closures begin with it, as closures do not pass the caller on.
+    #[track_caller]
+    pub fn here(&self) -> LocationGuard<'_> {
         let here = Location::caller().to_string();
         let mut surroundings = self.surroundings.borrow_mut();
-        surroundings.scopes.push(name.to_owned());
         let outermost = surroundings.location.is_none();
         surroundings.location.get_or_insert(here);
-        ScopeGuard { graph: self, outermost }
+        LocationGuard { graph: self, outermost }
     }
 
     pub(crate) fn keep(&self, tensor: Tensor<'_>) {
@@ -253,19 +261,29 @@ fn unusable(tensor_type: &TensorType) -> Option<String> {
     }
 }
 
-/// Closes a name scope when dropped; made by [`Graph::scope`].
-#[must_use = "the scope ends when the guard is dropped"]
-pub struct ScopeGuard<'g> {
+/// Holds the location of a caller until it is dropped; made by [`Graph::here`].
+#[must_use = "the location is forgotten when the guard is dropped"]
+pub struct LocationGuard<'g> {
     graph: &'g Graph,
     outermost: bool,
 }
 
+impl Drop for LocationGuard<'_> {
+    fn drop(&mut self) {
+        if self.outermost {
+            self.graph.surroundings.borrow_mut().location = None;
+        }
+    }
+}
+
+/// Closes a name scope when dropped; made by [`Graph::scope`].
+#[must_use = "the scope ends when the guard is dropped"]
+pub struct ScopeGuard<'g> {
+    location: LocationGuard<'g>,
+}
+
 impl Drop for ScopeGuard<'_> {
     fn drop(&mut self) {
-        let mut surroundings = self.graph.surroundings.borrow_mut();
-        surroundings.scopes.pop();
-        if self.outermost {
-            surroundings.location = None;
-        }
+        self.location.graph.surroundings.borrow_mut().scopes.pop();
     }
 }

@@ -10,7 +10,7 @@ mod params;
 mod tensor;
 
 pub use case::{Case, CaseInput, Draw};
-pub use graph::{Graph, ScopeGuard};
+pub use graph::{Graph, LocationGuard, ScopeGuard};
 pub use library::{Library, libraries};
 pub use lowering::{
     Argument, Dispatched, Kernel, KernelClass, LowerContext, Lowering, Operand, Pointwise, Reduce, Reduction, Stage, Text, grid,
