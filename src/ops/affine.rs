@@ -17,7 +17,12 @@ impl Function for Affine {
         T::real(self.scale) * x + T::real(self.shift)
     }
     fn wgsl(&self) -> String {
-        format!("({} * {{0}} + {})", Text::literal(self.scale), Text::literal(self.shift))
+        let (scale, shift) = (Text::literal(self.scale), Text::literal(self.shift));
+        match (self.scale, self.shift) {
+            (_, 0.0) => format!("({scale} * {{0}})"),
+            (1.0, _) => format!("({{0}} + {shift})"),
+            _ => format!("({scale} * {{0}} + {shift})"),
+        }
     }
     fn gradient<'g>(&self, _x: Tensor<'g>, _y: Tensor<'g>, g: Tensor<'g>) -> Cotangents<'g> {
         Cotangents::one(g * self.scale)
