@@ -179,10 +179,11 @@ fn confusion(model: &Mlp, step: &Step, images: &Images) -> Result<Vec<Vec<usize>
 
 fn print_confusion(confusion: &[Vec<usize>]) {
     println!("rows: the digit; columns: what it was taken for");
-    println!("     {}", (0..10).map(|digit| format!("{digit:4}")).collect::<String>());
+    let heads: Vec<String> = (0..10).map(|digit| format!("{digit:4}")).collect();
+    println!("     {}", heads.concat());
     for (digit, row) in confusion.iter().enumerate() {
-        let cells: String =
+        let cells: Vec<String> =
             row.iter().map(|&count| if count == 0 { "   .".to_owned() } else { format!("{count:4}") }).collect();
-        println!("{digit:4} {cells}");
+        println!("{digit:4} {}", cells.concat());
     }
 }

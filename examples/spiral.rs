@@ -150,7 +150,9 @@ fn draw(map: &[usize], width: usize, height: usize, points: &[f32], labels: &[i3
     for (point, &label) in points.chunks(2).zip(labels) {
         lines[cell(-point[1], HEIGHT)][cell(point[0], WIDTH)] = ['o', 'x', '+'][label as usize];
     }
-    lines.iter().for_each(|line| println!("{}", line.iter().collect::<String>()));
+    for line in lines {
+        println!("{}", line.iter().collect::<String>());
+    }
 }
 
 fn write_png(path: &Path, map: &[usize], width: usize, height: usize, points: &[f32], labels: &[i32]) -> Outcome<()> {

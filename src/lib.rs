@@ -1,25 +1,35 @@
 #![doc = include_str!("../README.md")]
 
 // The pipeline, in order: every module imports only those above it.
-#[rustfmt::skip]
+
+/// Shapes, element types, layouts, host data, errors.
 pub mod base;
-#[rustfmt::skip]
+
+/// The op trait, lowerings, graphs, handles, parameters.
 pub mod record;
-#[rustfmt::skip]
+
+/// One file per op.
 pub mod ops;
-#[rustfmt::skip]
+
+/// The reverse walk that records gradients.
 pub mod differentiate;
-#[rustfmt::skip]
+
+/// Evaluation in float64, and gradient checks.
 pub mod reference;
-#[rustfmt::skip]
+
+/// Merging of nodes, and WGSL from lowerings.
 pub mod fuse;
-#[rustfmt::skip]
+
+/// The whole step as plain data.
 pub mod plan;
-#[rustfmt::skip]
+
+/// Executors: GPU and host.
 pub mod dispatch;
-#[rustfmt::skip]
+
+/// Compilation of training and inference, optimizers, checkpoints.
 pub mod train;
-#[rustfmt::skip]
+
+/// Layers.
 pub mod nn;
 
 pub use base::{Axes, DType, Error, ErrorKind, Fault, Generator, HostData, HostTensor, Result, Shape};

@@ -25,7 +25,8 @@ fn reason(record: impl for<'g> FnOnce(&'g Graph) -> Tensor<'g>) -> String {
 fn all_mistakes_are_reported_at_once_each_with_its_place() {
     let g = Graph::new();
     let (a, b) = (g.input("a", [4, 3]), g.input("b", [5, 2]));
-    let first = a.matmul(b); let first_line = line!();
+    let first = a.matmul(b);
+    let first_line = line!() - 1;
     let follows = (first.relu() + 1.0).sum(..);
     let second = {
         let _outer = g.scope("decoder");
@@ -35,7 +36,10 @@ fn all_mistakes_are_reported_at_once_each_with_its_place() {
     let error = faults(&g, &[follows, second]);
     let text = error.to_string();
     assert_eq!(error.faults().len(), 2, "an op on an invalid tensor adds no mistake of its own: {text}");
-    assert!(text.contains("2 mistakes") && text.contains("matmul(f32[4, 3], f32[5, 2]): the inner sizes 3 and 5 differ"), "{text}");
+    assert!(
+        text.contains("2 mistakes") && text.contains("matmul(f32[4, 3], f32[5, 2]): the inner sizes 3 and 5 differ"),
+        "{text}"
+    );
     assert!(text.contains(&format!("tests/errors.rs:{first_line}:")), "{text}");
     assert!(text.contains("axis 7 is outside shape [4, 3]") && text.contains("in decoder.attention"), "{text}");
 }
@@ -45,7 +49,8 @@ fn a_mistake_inside_a_layer_is_reported_where_the_layer_is_used() {
     let mut params = Params::seeded(0);
     let layer = nn::Linear::new(&mut params, "up", 8, 4);
     let g = Graph::new();
-    let y = layer.forward(g.input("x", [2, 7])); let used = line!();
+    let y = layer.forward(g.input("x", [2, 7]));
+    let used = line!() - 1;
     let error = g.infer(&[y]).compile(&Device::cpu(), &params).unwrap_err();
     assert_eq!(error.faults()[0].location.rsplit(':').nth(1), Some(used.to_string().as_str()), "{error}");
     assert_eq!(error.faults()[0].scope, "up");
@@ -54,7 +59,10 @@ fn a_mistake_inside_a_layer_is_reported_where_the_layer_is_used() {
 #[test]
 fn shapes_types_and_axes() {
     let text = reason(|g| g.input("a", [4, 3]) + g.input("b", [5]));
-    assert_eq!(text, "add(f32[4, 3], f32[5]): shapes [4, 3] and [5] do not broadcast: aligned at the last axis, extents must be equal or 1");
+    assert_eq!(
+        text,
+        "add(f32[4, 3], f32[5]): shapes [4, 3] and [5] do not broadcast: aligned at the last axis, extents must be equal or 1"
+    );
     let text = reason(|g| g.labels("a", [4]).exp());
     assert_eq!(text, "exp(i32[4]): it works on f32 and got i32: convert with `to_f32()`");
     let text = reason(|g| g.input("a", [4]).cross_entropy(g.labels("t", [4])));
@@ -81,7 +89,9 @@ fn shapes_types_and_axes() {
 fn sizes_of_zero_and_overflow() {
     assert!(reason(|g| g.input("a", [3, 0])).contains("f32[3, 0] has no elements"));
     assert!(reason(|g| g.input("a", [1 << 40, 1 << 40])).contains("more elements than a shader can index"));
-    assert!(reason(|g| g.scalar(1.0).broadcast_to([1 << 20, 1 << 20])).contains("more elements than a shader can index"));
+    assert!(
+        reason(|g| g.scalar(1.0).broadcast_to([1 << 20, 1 << 20])).contains("more elements than a shader can index")
+    );
     let mut params = Params::seeded(0);
     params.add("w", [0], Init::Zeros);
     assert!(retrograd::State::new(&Device::cpu(), &params).unwrap_err().to_string().contains("parameter `w`"));
@@ -107,15 +117,22 @@ fn names_and_graphs_are_not_mixed_up() {
     let (a, b) = (g.input("a", [2]), h.input("b", [2]));
     assert!(!(a + b).is_valid());
     assert!(faults(&g, &[]).to_string().contains("belongs to another graph"));
-    assert!(reason(|g| {
-        let _first = g.input("x", [1]);
-        g.input("x", [1])
-    })
-    .contains("an input named `x` was recorded before"));
+    assert!(
+        reason(|g| {
+            let _first = g.input("x", [1]);
+            g.input("x", [1])
+        })
+        .contains("an input named `x` was recorded before")
+    );
     let mut params = Params::seeded(0);
     params.add("w", [1], Init::Zeros);
     params.add("w", [1], Init::Zeros);
-    assert!(retrograd::State::new(&Device::cpu(), &params).unwrap_err().to_string().contains("a parameter of this name was added before"));
+    assert!(
+        retrograd::State::new(&Device::cpu(), &params)
+            .unwrap_err()
+            .to_string()
+            .contains("a parameter of this name was added before")
+    );
     let (mut one, two) = (Params::seeded(0), Params::seeded(0));
     let w = one.add("w", [1], Init::Zeros);
     let g = Graph::new();
@@ -126,11 +143,18 @@ fn names_and_graphs_are_not_mixed_up() {
 #[test]
 fn every_trained_parameter_is_reached_or_named() {
     let mut params = Params::seeded(0);
-    let (used, cut, unused) = (params.add("used", [2], Init::Zeros), params.add("cut", [2], Init::Zeros), params.add("unused", [2], Init::Zeros));
+    let (used, cut, unused) = (
+        params.add("used", [2], Init::Zeros),
+        params.add("cut", [2], Init::Zeros),
+        params.add("unused", [2], Init::Zeros),
+    );
     let g = Graph::new();
     let loss = (g.param(&used) * g.param(&cut).detach()).sum(..);
     let error = g.train(loss, Sgd::new(0.1)).compile(&Device::cpu(), &params).unwrap_err().to_string();
-    assert!(error.contains("the loss does not depend on parameter `cut` (paths of gradients end at: detach"), "{error}");
+    assert!(
+        error.contains("the loss does not depend on parameter `cut` (paths of gradients end at: detach"),
+        "{error}"
+    );
     assert!(error.contains("parameter `unused` f32[2] does not occur in the recording"), "{error}");
     assert!(error.contains("`Training::only`") && !error.contains("parameter `used`"), "{error}");
     let mut ok = params;
@@ -163,13 +187,14 @@ fn an_op_without_a_gradient_rule_is_named() {
     }
     impl Reference for Floor {
         fn eval<T: Real>(&self, inputs: &[&Value<T>], _cx: &EvalContext) -> Vec<Value<T>> {
-            vec![Value::Real(inputs[0].real().mapv(|x| x.floor()))]
+            vec![Value::Real(inputs[0].real().mapv(num_traits::float::Float::floor))]
         }
     }
     let mut params = Params::seeded(0);
     let w = params.add("w", [2], Init::Constant(1.5));
     let g = Graph::new();
-    let loss = g.record(Floor, &[g.param(&w)]).sum(..); let place = line!();
+    let loss = g.record(Floor, &[g.param(&w)]).sum(..);
+    let place = line!() - 1;
     let error = g.train(loss, Sgd::new(0.1)).compile(&Device::cpu(), &params).unwrap_err();
     let fault = &error.faults()[0];
     assert!(fault.op == "floor" && fault.reason.contains("no gradient rule"), "{error}");
@@ -213,7 +238,10 @@ fn wrong_feeds_are_refused_before_anything_runs() {
         error.to_string()
     };
     assert_eq!(refuse(&[x.feed(&good)]), "not all inputs were fed: y missing");
-    assert!(refuse(&[x.feed(&good[..5]), y.feed(&[0, 1])]).contains("input `x` f32[2, 3]: it takes 6 elements and was fed 5"));
+    assert!(
+        refuse(&[x.feed(&good[..5]), y.feed(&[0, 1])])
+            .contains("input `x` f32[2, 3]: it takes 6 elements and was fed 5")
+    );
     assert!(refuse(&[x.feed(&[1i32; 6]), y.feed(&[0, 1])]).contains("it was fed i32 elements"));
     let turned = ndarray::Array2::<f32>::zeros((3, 2));
     assert!(refuse(&[x.feed(&turned), y.feed(&[0, 1])]).contains("it was fed an array of shape [3, 2]"));
@@ -265,7 +293,10 @@ fn an_unknown_device_lists_those_that_there_are() {
     let error = Device::named("abacus").unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Device);
     let text = error.to_string();
-    assert!(text.contains("there is no device `abacus`. Here are: CPU (cpu)") && text.contains("vulkan, metal, dx12, gl"), "{text}");
+    assert!(
+        text.contains("there is no device `abacus`. Here are: CPU (cpu)") && text.contains("vulkan, metal, dx12, gl"),
+        "{text}"
+    );
 }
 
 #[test]
@@ -275,7 +306,8 @@ fn what_exceeds_a_binding_is_named_when_planning() {
     let layer = nn::Linear::new(&mut params, "layer", 8, 1000);
     let g = Graph::new();
     let x = g.input("x", [512, 8]);
-    let loss = layer.forward(x).square().mean(..); let place = line!();
+    let loss = layer.forward(x).square().mean(..);
+    let place = line!() - 1;
     let error = g.train(loss, Sgd::new(0.1)).plan(&params, &small).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Limit);
     let text = error.to_string();

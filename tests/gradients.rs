@@ -59,7 +59,8 @@ fn hessian_vector_product_of_a_polynomial_is_exact() {
     let total = x.sum(..);
     let loss = total * total * total;
     let product = g.gradient((g.gradient(loss, x) * v).sum(..), x);
-    let feeds = vec![(x, (&ndarray::array![1.0f32, 2.0, 3.0]).into()), (v, (&ndarray::array![1.0f32, 0.0, -0.5]).into())];
+    let feeds =
+        vec![(x, (&ndarray::array![1.0f32, 2.0, 3.0]).into()), (v, (&ndarray::array![1.0f32, 0.0, -0.5]).into())];
     assert_eq!(on_reference(&g, &[product], &leaves(&feeds), [0, 0])[0], [18.0; 3]);
     for device in devices() {
         assert_eq!(on_device(device, &g, &[product], &feeds)[0], [18.0; 3]);

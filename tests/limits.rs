@@ -18,7 +18,8 @@ fn check(inputs: &[CaseInput], record: impl for<'g> Fn(&[Tensor<'g>]) -> Vec<Ten
         .map(|(number, input)| (g.input(&format!("in{number}"), input.shape.clone()), input.draw(&mut generator)))
         .collect();
     let wanted = record(&feeds.iter().map(|(input, _)| *input).collect::<Vec<_>>());
-    let leaves: BTreeMap<NodeId, HostTensor> = feeds.iter().map(|(input, data)| (input.id().node, data.clone())).collect();
+    let leaves: BTreeMap<NodeId, HostTensor> =
+        feeds.iter().map(|(input, data)| (input.id().node, data.clone())).collect();
     let want = on_reference(&g, &wanted, &leaves, [0, 0]);
     for name in ["vulkan", "gl"] {
         let Some(device) = device(name) else { continue };
@@ -31,13 +32,17 @@ fn check(inputs: &[CaseInput], record: impl for<'g> Fn(&[Tensor<'g>]) -> Vec<Ten
 
 #[test]
 fn reductions_over_more_elements_than_a_loop_may_have() {
-    check(&[CaseInput::uniform([100_003], 0.0, 1.0)], |x| vec![x[0].sum(..), x[0].amax(..), x[0].amin(..), x[0].logsumexp(..)]);
+    check(&[CaseInput::uniform([100_003], 0.0, 1.0)], |x| {
+        vec![x[0].sum(..), x[0].amax(..), x[0].amin(..), x[0].logsumexp(..)]
+    });
     check(&[CaseInput::uniform([70_001, 3], 0.0, 1.0)], |x| vec![x[0].sum(0), x[0].mean([0, 1])]);
 }
 
 #[test]
 fn a_product_over_a_long_inner_axis() {
-    check(&[CaseInput::uniform([3, 100_000], 0.0, 1.0), CaseInput::uniform([100_000, 2], 0.0, 1.0)], |x| vec![x[0].matmul(x[1])]);
+    check(&[CaseInput::uniform([3, 100_000], 0.0, 1.0), CaseInput::uniform([100_000, 2], 0.0, 1.0)], |x| {
+        vec![x[0].matmul(x[1])]
+    });
     check(&[CaseInput::uniform([100_000, 3], 0.0, 1.0), CaseInput::uniform([100_000, 2], 0.0, 1.0)], |x| {
         vec![x[0].transpose().matmul(x[1])]
     });
@@ -54,5 +59,7 @@ fn rows_of_many_columns() {
 fn grids_of_more_workgroups_than_one_dimension_holds() {
     // 64 elements per workgroup: 4,194,240 fill one dimension.
     check(&[CaseInput::uniform([4_300_003], -1.0, 1.0)], |x| vec![x[0] * x[0] + 1.0]);
-    check(&[CaseInput::uniform([4_300_003, 1], -1.0, 1.0), CaseInput::uniform([1, 2], -1.0, 1.0)], |x| vec![x[0].matmul(x[1])]);
+    check(&[CaseInput::uniform([4_300_003, 1], -1.0, 1.0), CaseInput::uniform([1, 2], -1.0, 1.0)], |x| {
+        vec![x[0].matmul(x[1])]
+    });
 }

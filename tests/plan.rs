@@ -18,7 +18,8 @@ fn plan(profile: &Profile) -> Plan {
 #[test]
 fn the_backward_list_is_the_forward_list_reversed() {
     let plan = plan(&Profile::webgpu_default());
-    let origins: Vec<_> = plan.list(Phase::Backward).map(|dispatch| dispatch.origin.expect("backward dispatches have one")).collect();
+    let origins: Vec<_> =
+        plan.list(Phase::Backward).map(|dispatch| dispatch.origin.expect("backward dispatches have one")).collect();
     assert!(origins.len() > 8);
     assert!(origins.windows(2).all(|pair| pair[0] >= pair[1]), "{origins:?}");
     // Phases follow one another, and forward nodes run in the order of recording.
@@ -42,7 +43,8 @@ fn dispatches_never_read_and_write_one_buffer() {
         for dispatch in &plan.dispatches {
             let kernel = &plan.kernels[dispatch.kernel];
             let of = |writes: bool| {
-                let chosen = dispatch.bindings.iter().zip(&kernel.writes).filter(move |(_, written)| **written == writes);
+                let chosen =
+                    dispatch.bindings.iter().zip(&kernel.writes).filter(move |(_, written)| **written == writes);
                 chosen.map(|(binding, _)| binding).collect::<Vec<&Binding>>()
             };
             for written in of(true) {
@@ -107,7 +109,8 @@ fn the_generated_kernels_are_what_they_were() {
     let joined = g.concat(&[y, y.dropout(0.25)], 0);
     let plan = g.train(joined.sum(..), Sgd::new(0.1)).plan(&params, &Profile::webgpu_default()).unwrap();
     let own = |kernel: &&retrograd::plan::KernelText| !kernel.wgsl.contains("fn threefry");
-    let texts: Vec<String> = plan.kernels.iter().filter(own).map(|kernel| format!("// {}\n{}", kernel.name, kernel.wgsl)).collect();
+    let texts: Vec<String> =
+        plan.kernels.iter().filter(own).map(|kernel| format!("// {}\n{}", kernel.name, kernel.wgsl)).collect();
     insta::assert_snapshot!(texts.join("\n"));
 }
 

@@ -17,8 +17,10 @@ fn files(folder: &str) -> Vec<(PathBuf, String)> {
 }
 
 fn validate(name: &str, text: &str) {
-    let module = naga::front::wgsl::parse_str(text).unwrap_or_else(|error| panic!("{name}: {}", error.emit_to_string(text)));
-    let mut validator = naga::valid::Validator::new(naga::valid::ValidationFlags::all(), naga::valid::Capabilities::empty());
+    let module =
+        naga::front::wgsl::parse_str(text).unwrap_or_else(|error| panic!("{name}: {}", error.emit_to_string(text)));
+    let mut validator =
+        naga::valid::Validator::new(naga::valid::ValidationFlags::all(), naga::valid::Capabilities::empty());
     validator.validate(&module).unwrap_or_else(|error| panic!("{name}: {error:?}"));
 }
 
@@ -53,12 +55,13 @@ fn every_file_begins_with_what_it_computes() {
 fn raw_builtins_stay_in_the_library() {
     let inaccurate = ["exp", "exp2", "log", "log2", "tanh", "pow", "sin", "cos", "sinh", "cosh"];
     for (path, text) in files("shaders") {
-        let code: String = text.lines().map(|line| line.split("//").next().unwrap_or("")).collect::<Vec<_>>().join("\n");
+        let code: String =
+            text.lines().map(|line| line.split("//").next().unwrap_or("")).collect::<Vec<_>>().join("\n");
         for builtin in inaccurate {
             let call = format!("{builtin}(");
-            let called = code.match_indices(&call).any(|(place, _)| {
-                !code[..place].ends_with(|before: char| before.is_alphanumeric() || before == '_')
-            });
+            let called = code
+                .match_indices(&call)
+                .any(|(place, _)| !code[..place].ends_with(|before: char| before.is_alphanumeric() || before == '_'));
             assert!(!called, "{} calls {builtin}", path.display());
         }
     }

@@ -101,7 +101,8 @@ fn evaluation_shares_parameters_with_training() {
         };
         assert_eq!(answer(), 0.0);
         let inputs = array![[1.0f32, 0.0], [0.0, 1.0], [1.0, 1.0], [2.0, -1.0]];
-        let targets: Array2<f32> = inputs.map_axis(ndarray::Axis(1), |row| 3.0 * row[0] - row[1]).insert_axis(ndarray::Axis(1));
+        let targets: Array2<f32> =
+            inputs.map_axis(ndarray::Axis(1), |row| 3.0 * row[0] - row[1]).insert_axis(ndarray::Axis(1));
         for _ in 0..200 {
             step.run([x.feed(&inputs), t.feed(&targets)]).unwrap();
         }

@@ -52,10 +52,11 @@ impl Error {
     /// All root causes that a recording holds.
     #[must_use]
     pub fn recording(faults: Vec<Fault>) -> Self {
-        let list: String = faults.iter().map(|fault| format!("\n{fault}")).collect();
+        let list: Vec<String> = faults.iter().map(ToString::to_string).collect();
+        let list = list.join("\n");
         let message = match faults.len() {
-            1 => format!("the recording holds a mistake:{list}"),
-            count => format!("the recording holds {count} mistakes:{list}"),
+            1 => format!("the recording holds a mistake:\n{list}"),
+            count => format!("the recording holds {count} mistakes:\n{list}"),
         };
         Self { kind: ErrorKind::Recording, message, faults, source: None }
     }

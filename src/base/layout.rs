@@ -1,5 +1,6 @@
 use super::Shape;
 use serde::{Deserialize, Serialize};
+use std::fmt::Write as _;
 
 /// A change of how a tensor is looked at, without moving its data.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -45,7 +46,8 @@ impl Layout {
     #[must_use]
     pub fn is_dense(&self) -> bool {
         let expected = self.shape.strides();
-        self.offset == 0 && (0..self.shape.rank()).all(|axis| self.shape[axis] == 1 || self.strides[axis] == expected[axis])
+        self.offset == 0
+            && (0..self.shape.rank()).all(|axis| self.shape[axis] == 1 || self.strides[axis] == expected[axis])
     }
 
     /// The layout after a view, or `None` where the view needs the data moved first (a reshape
@@ -65,10 +67,15 @@ impl Layout {
                     Some(own) if self.shape[own] == shape[axis] => self.strides[own],
                     _ => 0,
                 };
-                Some(Self { shape: shape.clone(), strides: (0..shape.rank()).map(stride).collect(), offset: self.offset })
+                Some(Self {
+                    shape: shape.clone(),
+                    strides: (0..shape.rank()).map(stride).collect(),
+                    offset: self.offset,
+                })
             }
             View::Slice { starts, steps, extents } => {
-                let shift: isize = starts.iter().zip(&self.strides).map(|(&start, stride)| start as isize * stride).sum();
+                let shift: isize =
+                    starts.iter().zip(&self.strides).map(|(&start, stride)| start as isize * stride).sum();
                 Some(Self {
                     shape: extents.clone().into(),
                     strides: self.strides.iter().zip(steps).map(|(stride, step)| stride * step).collect(),
@@ -139,7 +146,7 @@ impl Layout {
             let name = format!("{prefix}{axis}");
             let quotient = if strides[axis] == 1 { index.to_owned() } else { format!("{index} / {}u", strides[axis]) };
             let expression = if Some(axis) == outermost { quotient } else { format!("{quotient} % {}u", shape[axis]) };
-            text.push_str(&format!("    let {name} = {expression};\n"));
+            let _ = writeln!(text, "    let {name} = {expression};");
             names.push(name);
         }
         (text, names)

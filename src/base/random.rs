@@ -50,7 +50,9 @@ impl Generator {
     #[must_use]
     pub fn named(seed: u64, name: &str) -> Self {
         // FNV-1a, 64 bits: fixed for ever, unlike the standard library's hasher.
-        let hash = name.bytes().fold(0xCBF2_9CE4_8422_2325u64, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x100_0000_01B3));
+        let hash = name
+            .bytes()
+            .fold(0xCBF2_9CE4_8422_2325u64, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x100_0000_01B3));
         let key = threefry([seed as u32, (seed >> 32) as u32], [hash as u32, (hash >> 32) as u32]);
         Self { key, counter: 0 }
     }
@@ -78,7 +80,7 @@ impl Generator {
     pub fn below(&mut self, bound: usize) -> usize {
         let [a, b] = self.word_pair();
         let word = u128::from(a) << 32 | u128::from(b);
-        (word * bound as u128 >> 64) as usize
+        ((word * bound as u128) >> 64) as usize
     }
 
     /// Shuffles in place, by the method of Fisher and Yates.

@@ -4,14 +4,18 @@ use std::fmt::{Debug, Display};
 
 /// The float type that a reference is evaluated in: `f64` for the oracle of every check, `f32`
 /// for training on the CPU.
-pub trait Real: Float + LinalgScalar + ScalarOperand + Debug + Display + Default + Send + Sync + std::iter::Sum {
+pub trait Real:
+    Float + LinalgScalar + ScalarOperand + Debug + Display + Default + Send + Sync + std::iter::Sum
+{
     /// The nearest value of this type.
     fn real(value: f64) -> Self;
     /// The value in double precision.
     fn double(self) -> f64;
     /// The error function, 2/sqrt(pi) times the integral of exp(-t^2) from 0 to x.
+    #[must_use]
     fn erf(self) -> Self;
     /// 1 - erf(x), accurate where it vanishes.
+    #[must_use]
     fn erfc(self) -> Self;
 }
 

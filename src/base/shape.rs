@@ -42,11 +42,15 @@ impl Shape {
         if (0..rank).contains(&from_front) {
             Ok(from_front as usize)
         } else {
-            Err(format!("axis {axis} is outside shape {self}, which has {rank} axes (allowed: {} to {})", -rank, rank - 1))
+            Err(format!(
+                "axis {axis} is outside shape {self}, which has {rank} axes (allowed: {} to {})",
+                -rank,
+                rank - 1
+            ))
         }
     }
 
-    /// The common shape of two operands by the broadcasting rule of NumPy: aligned at the last
+    /// The common shape of two operands by the broadcasting rule of `NumPy`: aligned at the last
     /// axis, an extent of 1 stretches.
     #[must_use]
     pub fn broadcast(&self, other: &Self) -> Option<Self> {

@@ -71,15 +71,18 @@ impl<T: Real> Value<T> {
         let dim = IxDyn(shape);
         let message = "host data was checked against its shape before it came here";
         match data {
-            HostData::F32(data) => {
-                Self::Real(ArrayD::from_shape_vec(dim, data.iter().map(|&x| T::real(f64::from(x))).collect()).expect(message))
-            }
+            HostData::F32(data) => Self::Real(
+                ArrayD::from_shape_vec(dim, data.iter().map(|&x| T::real(f64::from(x))).collect()).expect(message),
+            ),
             HostData::I32(data) => Self::I32(ArrayD::from_shape_vec(dim, data.clone()).expect(message)),
             HostData::U32(data) => Self::U32(ArrayD::from_shape_vec(dim, data.clone()).expect(message)),
         }
     }
 
     /// The value as host data, floats rounded to single precision.
+    ///
+    /// # Panics
+    /// Never: an array holds as many elements as its shape says.
     #[must_use]
     pub fn to_host(&self) -> HostTensor {
         let data = match self {

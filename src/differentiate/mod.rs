@@ -20,7 +20,12 @@ pub(crate) struct Backward<'g> {
 
 /// Walks back from `seeds` (tensors with the gradients of them) to the tensors `of`, looking only
 /// at nodes from `first` on.
-pub(crate) fn backward<'g>(graph: &'g Graph, seeds: &[(TensorId, Tensor<'g>)], of: &[TensorId], first: usize) -> Backward<'g> {
+pub(crate) fn backward<'g>(
+    graph: &'g Graph,
+    seeds: &[(TensorId, Tensor<'g>)],
+    of: &[TensorId],
+    first: usize,
+) -> Backward<'g> {
     let nodes: Vec<Node> = graph.with_recording(|recording| recording.nodes.clone());
     let active = active_tensors(&nodes, of, first);
     let is_active = |tensor: &TensorId| active[tensor.node.index()].get(tensor.output as usize) == Some(&true);
@@ -34,7 +39,8 @@ pub(crate) fn backward<'g>(graph: &'g Graph, seeds: &[(TensorId, Tensor<'g>)], o
     for index in (first..last).rev() {
         let (node, id) = (&nodes[index], NodeId(index as u32));
         let NodeKind::Op(op) = &node.kind else { continue };
-        let outputs: Vec<TensorId> = (0..node.outputs.len() as u32).map(|output| TensorId { node: id, output }).collect();
+        let outputs: Vec<TensorId> =
+            (0..node.outputs.len() as u32).map(|output| TensorId { node: id, output }).collect();
         let cotangents: Vec<Option<Tensor<'g>>> = outputs.iter().map(|output| gradients.get(output).copied()).collect();
         if cotangents.iter().all(Option::is_none) || !node.inputs.iter().any(is_active) {
             continue;
@@ -178,7 +184,11 @@ impl Graph {
         for (tensor, gradient) in of.iter().zip(found.gradients) {
             gradients.push(match gradient {
                 Some(gradient) => gradient,
-                None => self.fault("gradient", &[*tensor], format!("the loss does not depend on this tensor{}", self.cuts(&found.ended))),
+                None => self.fault(
+                    "gradient",
+                    &[*tensor],
+                    format!("the loss does not depend on this tensor{}", self.cuts(&found.ended)),
+                ),
             });
         }
         gradients

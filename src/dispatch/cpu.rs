@@ -18,7 +18,12 @@ pub(super) struct CpuProgram {
 }
 
 impl CpuProgram {
-    pub fn new(recording: Arc<Recording>, kept: &[TensorId], gradients: &[(usize, TensorId)], update: Option<Update>) -> Self {
+    pub fn new(
+        recording: Arc<Recording>,
+        kept: &[TensorId],
+        gradients: &[(usize, TensorId)],
+        update: Option<Update>,
+    ) -> Self {
         let constant = |(index, node): (usize, &crate::record::Node)| match &node.kind {
             NodeKind::Leaf(Leaf::Constant(tensor)) => Some((NodeId(index as u32), Arc::new(Value::from_host(tensor)))),
             _ => None,
@@ -42,9 +47,10 @@ impl CpuProgram {
         let result = evaluate::<f32>(&recording, &self.wanted, &cx, |id, node, leaf| match leaf {
             Leaf::Constant(_) => Ok(self.constants[&id].clone()),
             Leaf::Parameter(info) => Ok(parameters[info.index].clone()),
-            Leaf::Input { .. } => {
-                inputs.get(&id).cloned().ok_or_else(|| Error::new(ErrorKind::Feed, format!("{} was not fed", node.label())))
-            }
+            Leaf::Input { .. } => inputs
+                .get(&id)
+                .cloned()
+                .ok_or_else(|| Error::new(ErrorKind::Feed, format!("{} was not fed", node.label()))),
         })?;
         drop(parameters);
         if let Some(update) = &self.update {
@@ -53,8 +59,11 @@ impl CpuProgram {
                     let Some(gradient) = result.get(gradient) else { continue };
                     let gradient: Vec<f32> = gradient.real().iter().copied().collect();
                     let mut weight = memory.parameters[number].real().clone();
-                    let mut states: Vec<Vec<f32>> =
-                        update.states.iter().map(|name| std::mem::take(&mut state.host_state(memory, name)[number])).collect();
+                    let mut states: Vec<Vec<f32>> = update
+                        .states
+                        .iter()
+                        .map(|name| std::mem::take(&mut state.host_state(memory, name)[number]))
+                        .collect();
                     if let Some(weights) = weight.as_slice_mut() {
                         update.host.apply_f32(scalars, &gradient, weights, &mut states);
                     }

@@ -73,17 +73,16 @@ impl Device {
             "gl" => Choice::Backend("gl"),
             _ => Choice::Name(wanted),
         };
-        match find(&choice).await.into_iter().next() {
-            Some(found) => Ok(Self(Inner::Gpu(Arc::new(Gpu::open(found).await?)))),
-            None => {
-                let list: Vec<String> =
-                    Self::list_async().await.iter().map(|info| format!("{} ({})", info.name, info.backend)).collect();
-                let message = format!(
-                    "there is no device `{name}`. Here are: {}. Name one of cpu, gpu, vulkan, metal, dx12, gl, or part of an adapter's name",
-                    list.join(", ")
-                );
-                Err(Error::new(ErrorKind::Device, message))
-            }
+        if let Some(found) = find(&choice).await.into_iter().next() {
+            Ok(Self(Inner::Gpu(Arc::new(Gpu::open(found).await?))))
+        } else {
+            let list: Vec<String> =
+                Self::list_async().await.iter().map(|info| format!("{} ({})", info.name, info.backend)).collect();
+            let message = format!(
+                "there is no device `{name}`. Here are: {}. Name one of cpu, gpu, vulkan, metal, dx12, gl, or part of an adapter's name",
+                list.join(", ")
+            );
+            Err(Error::new(ErrorKind::Device, message))
         }
     }
 

@@ -68,7 +68,8 @@ impl Program {
         match &mut self.executor {
             Executor::Cpu(program) => program.run(feeds, scalars, &self.state)?,
             Executor::Gpu(program) => {
-                let place = |node: NodeId| self.plan.buffers.iter().position(|buffer| buffer.kind == BufferKind::Input(node));
+                let place =
+                    |node: NodeId| self.plan.buffers.iter().position(|buffer| buffer.kind == BufferKind::Input(node));
                 let feeds: Vec<(usize, &HostData)> =
                     feeds.iter().filter_map(|&(node, data)| Some((place(node)?, data))).collect();
                 program.run(&feeds, scalars)?;

@@ -196,7 +196,10 @@ impl State {
                 let memory = locked(memory);
                 match state {
                     None => memory.parameters[number].real().iter().copied().collect(),
-                    Some(state) => memory.optimizer.get(state).map_or_else(|| vec![0.0; entry.shape.elements()], |all| all[number].clone()),
+                    Some(state) => memory
+                        .optimizer
+                        .get(state)
+                        .map_or_else(|| vec![0.0; entry.shape.elements()], |all| all[number].clone()),
                 }
             }
             Memory::Gpu { gpu, segments } => {
@@ -207,7 +210,8 @@ impl State {
                 bytemuck::pod_collect_to_vec(&read.finish().await?)
             }
         };
-        HostTensor::new(entry.shape.clone(), HostData::F32(data)).map_err(|reason| Error::new(ErrorKind::Driver, reason))
+        HostTensor::new(entry.shape.clone(), HostData::F32(data))
+            .map_err(|reason| Error::new(ErrorKind::Driver, reason))
     }
 
     /// Writes a parameter, or an optimizer state of it, which is made if it does not exist.
@@ -273,5 +277,6 @@ impl State {
 }
 
 fn zeros(entry: &ArenaEntry) -> HostTensor {
-    HostTensor::new(entry.shape.clone(), HostData::F32(vec![0.0; entry.shape.elements()])).expect("as many zeros as elements")
+    HostTensor::new(entry.shape.clone(), HostData::F32(vec![0.0; entry.shape.elements()]))
+        .expect("as many zeros as elements")
 }

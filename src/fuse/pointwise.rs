@@ -79,7 +79,8 @@ fn value(
 ) -> String {
     let load = |input: usize, coordinates: &[String]| {
         let source = &sources[input];
-        let index = if source.layout.is_dense() && source.layout.shape[..] == *shape && coordinates_are_own(coordinates) {
+        let index = if source.layout.is_dense() && source.layout.shape[..] == *shape && coordinates_are_own(coordinates)
+        {
             "index".to_owned()
         } else {
             source.layout.index_expression(coordinates)
@@ -103,7 +104,12 @@ fn value(
                 let mut own = coordinates.to_vec();
                 own[*axis] = format!("({} - {start}u)", coordinates[*axis]);
                 let keyword = if place == 0 { "    if" } else { " else if" };
-                let _ = write!(body, "{keyword} ({} < {end}u) {{\n        {name} = {};\n    }}", coordinates[*axis], load(input, &own));
+                let _ = write!(
+                    body,
+                    "{keyword} ({} < {end}u) {{\n        {name} = {};\n    }}",
+                    coordinates[*axis],
+                    load(input, &own)
+                );
                 start = end;
             }
             body.push('\n');
@@ -129,7 +135,11 @@ fn value(
                 }
             }
             let condition = if conditions.is_empty() { "true".to_owned() } else { conditions.join(" && ") };
-            let _ = write!(body, "    var {name} = 0.0f;\n    if ({condition}) {{\n        {name} = {};\n    }}\n", load(*input, &own));
+            let _ = write!(
+                body,
+                "    var {name} = 0.0f;\n    if ({condition}) {{\n        {name} = {};\n    }}\n",
+                load(*input, &own)
+            );
             name
         }
     }

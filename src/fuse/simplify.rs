@@ -43,7 +43,9 @@ pub fn simplify(original: &Recording, targets: &[TensorId]) -> Simplified {
             node.inputs = inputs;
             node.origin = node.origin.and_then(|origin| {
                 // Origins that were dropped keep their order among the ones that were not.
-                map.range(..=TensorId { node: origin, output: u32::MAX }).map(|(_, tensor): (_, &TensorId)| tensor.node).next_back()
+                map.range(..=TensorId { node: origin, output: u32::MAX })
+                    .map(|(_, tensor): (_, &TensorId)| tensor.node)
+                    .next_back()
             });
             recording.nodes.push(node);
         }

@@ -9,7 +9,7 @@ pub struct Linear {
 }
 
 impl Linear {
-    /// With a bias. Weight and bias start uniform within 1 / sqrt(inputs), as in PyTorch.
+    /// With a bias. Weight and bias start uniform within 1 / sqrt(inputs), as in `PyTorch`.
     #[track_caller]
     pub fn new(params: &mut Params, name: &str, inputs: usize, outputs: usize) -> Self {
         let bound = (inputs.max(1) as f64).sqrt().recip();
@@ -25,12 +25,16 @@ impl Linear {
 
     /// With given initial values; no bias where `bias` is `None`.
     #[track_caller]
-    pub fn with_init(params: &mut Params, name: &str, inputs: usize, outputs: usize, weight: Init, bias: Option<Init>) -> Self {
+    pub fn with_init(
+        params: &mut Params,
+        name: &str,
+        inputs: usize,
+        outputs: usize,
+        weight: Init,
+        bias: Option<Init>,
+    ) -> Self {
         let weight = params.add(&format!("{name}.weight"), [outputs, inputs], weight);
-        let bias = match bias {
-            Some(init) => Some(params.add(&format!("{name}.bias"), [outputs], init)),
-            None => None,
-        };
+        let bias = bias.map(|init| params.add(&format!("{name}.bias"), [outputs], init));
         Self { name: name.to_owned(), weight, bias }
     }
 

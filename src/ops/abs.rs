@@ -20,7 +20,7 @@ impl Function for Abs {
     }
 }
 
-impl<'g> Tensor<'g> {
+impl Tensor<'_> {
     /// The absolute value. Its gradient at zero is zero.
     #[must_use]
     #[track_caller]

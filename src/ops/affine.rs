@@ -32,7 +32,7 @@ impl Function for Affine {
     }
 }
 
-impl<'g> Tensor<'g> {
+impl Tensor<'_> {
     /// scale x + shift.
     #[must_use]
     #[track_caller]

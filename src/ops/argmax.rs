@@ -39,7 +39,7 @@ impl Reference for Argmax {
     }
 }
 
-impl<'g> Tensor<'g> {
+impl Tensor<'_> {
     /// The position of the greatest element along an axis, which disappears (`i32`).
     #[must_use]
     #[track_caller]

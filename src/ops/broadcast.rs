@@ -20,7 +20,7 @@ impl ViewGradient for Back {
     }
 }
 
-impl<'g> Tensor<'g> {
+impl Tensor<'_> {
     /// Extents of 1, and missing leading axes, stretched to this shape. Moves no data.
     #[must_use]
     #[track_caller]

@@ -30,7 +30,7 @@ impl Reference for ToF32 {
     }
 }
 
-impl<'g> Tensor<'g> {
+impl Tensor<'_> {
     /// The tensor as floats: a mask becomes 0 and 1, labels become their number.
     #[must_use]
     #[track_caller]

@@ -57,7 +57,7 @@ impl Function for Within {
     }
 }
 
-impl<'g> Tensor<'g> {
+impl Tensor<'_> {
     /// x limited to `low ..= high`. No gradient passes where x lies outside; at the bounds it does.
     #[must_use]
     #[track_caller]

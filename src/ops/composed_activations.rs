@@ -2,7 +2,7 @@
 
 use crate::record::{Case, CaseInput, Draw, Tensor};
 
-impl<'g> Tensor<'g> {
+impl Tensor<'_> {
     /// x clamp(x / 6 + 1/2, 0, 1). Source: Howard et al. 2019.
     #[must_use]
     #[track_caller]

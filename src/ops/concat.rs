@@ -26,15 +26,12 @@ impl Op for Concat {
             other.shape.rank() == first.rank()
                 && (0..first.rank()).all(|axis| axis == self.axis || other.shape[axis] == first[axis])
         };
-        match inputs.iter().find(|input| !fits(input)) {
-            Some(input) => {
-                Err(format!("shapes {first} and {} differ on an axis other than {}", input.shape, self.axis))
-            }
-            None => {
-                let mut extents = first.to_vec();
-                extents[self.axis] = inputs.iter().map(|input| input.shape[self.axis]).sum();
-                Ok(vec![TensorType::f32(extents)])
-            }
+        if let Some(input) = inputs.iter().find(|input| !fits(input)) {
+            Err(format!("shapes {first} and {} differ on an axis other than {}", input.shape, self.axis))
+        } else {
+            let mut extents = first.to_vec();
+            extents[self.axis] = inputs.iter().map(|input| input.shape[self.axis]).sum();
+            Ok(vec![TensorType::f32(extents)])
         }
     }
     fn vjp<'g>(&self, cx: &Vjp<'g>) -> Cotangents<'g> {

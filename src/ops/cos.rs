@@ -21,7 +21,7 @@ impl Function for Cos {
     }
 }
 
-impl<'g> Tensor<'g> {
+impl Tensor<'_> {
     /// The cosine of an angle in radians.
     #[must_use]
     #[track_caller]

@@ -76,15 +76,12 @@ impl Reference for CrossEntropy {
         let mut gradient = log_p.mapv(|y| y.exp() - off);
         let mut losses = Vec::with_capacity(labels.len());
         for ((row, mut d), &label) in log_p.rows().into_iter().zip(gradient.rows_mut()).zip(labels.iter()) {
-            match usize::try_from(label).ok().filter(|&label| label < classes) {
-                Some(label) => {
-                    d[label] = d[label] - on;
-                    losses.push(-(on * row[label]) - off * row.sum());
-                }
-                None => {
-                    d.fill(T::nan());
-                    losses.push(T::nan());
-                }
+            if let Some(label) = usize::try_from(label).ok().filter(|&label| label < classes) {
+                d[label] = d[label] - on;
+                losses.push(-(on * row[label]) - off * row.sum());
+            } else {
+                d.fill(T::nan());
+                losses.push(T::nan());
             }
         }
         let losses = ArrayD::from_shape_vec(IxDyn(labels.shape()), losses).expect("one loss was made per label");
@@ -92,7 +89,7 @@ impl Reference for CrossEntropy {
     }
 }
 
-impl<'g> Tensor<'g> {
+impl Tensor<'_> {
     /// The cross-entropy of scores `[.., classes]` against labels `[..]` (`i32`), one number per row.
     /// `label_smoothing` spreads that part of the target evenly over all classes.
     #[must_use]

@@ -1,5 +1,5 @@
 //! Cross-entropy of rows of scores x against rows of target probabilities q, loss and gradient from
-//! one kernel: loss = -sum of q log_softmax(x), d = softmax(x) sum(q) - q; dx = g d, dq = -g log_softmax(x).
+//! one kernel: loss = -sum of q `log_softmax(x)`, d = softmax(x) sum(q) - q; dx = g d, dq = -g `log_softmax(x)`.
 
 use super::log_softmax::log_softmax_value;
 use super::rows;
@@ -63,8 +63,8 @@ impl Reference for CrossEntropyProbabilities {
     }
 }
 
-impl<'g> Tensor<'g> {
-    /// The mean over rows of -sum of q log_softmax(x): scores `[.., classes]` against target
+impl Tensor<'_> {
+    /// The mean over rows of -sum of q `log_softmax(x)`: scores `[.., classes]` against target
     /// probabilities of the same shape.
     #[must_use]
     #[track_caller]

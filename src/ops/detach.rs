@@ -13,7 +13,7 @@ impl ViewGradient for Back {
     }
 }
 
-impl<'g> Tensor<'g> {
+impl Tensor<'_> {
     /// The same tensor, through which no gradient passes.
     #[must_use]
     #[track_caller]

@@ -57,7 +57,7 @@ impl Reference for DropoutMask {
     }
 }
 
-impl<'g> Tensor<'g> {
+impl Tensor<'_> {
     /// Sets a fraction `rate` of the elements to zero, others anew every step, and scales the rest by
     /// 1 / (1 - rate). For training only: leave it out of the graph that is recorded for evaluation.
     #[must_use]

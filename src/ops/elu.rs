@@ -52,7 +52,7 @@ impl Function for Derivative {
     }
 }
 
-impl<'g> Tensor<'g> {
+impl Tensor<'_> {
     /// x where x > 0, else `alpha` (exp(x) - 1).
     #[must_use]
     #[track_caller]

@@ -21,7 +21,7 @@ impl Function for Erf {
     }
 }
 
-impl<'g> Tensor<'g> {
+impl Tensor<'_> {
     /// The error function, 2/sqrt(pi) times the integral of exp(-t^2) from 0 to x.
     #[must_use]
     #[track_caller]

@@ -21,7 +21,7 @@ impl Function for Exp {
     }
 }
 
-impl<'g> Tensor<'g> {
+impl Tensor<'_> {
     /// exp(x), element by element.
     #[must_use]
     #[track_caller]

@@ -21,7 +21,7 @@ impl Function for Expm1 {
     }
 }
 
-impl<'g> Tensor<'g> {
+impl Tensor<'_> {
     /// exp(x) - 1, accurate for small x.
     #[must_use]
     #[track_caller]

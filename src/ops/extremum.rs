@@ -58,7 +58,7 @@ impl Reference for Extremum {
     }
 }
 
-impl<'g> Tensor<'g> {
+impl Tensor<'_> {
     #[track_caller]
     fn extremum(self, kind: Reduction, axes: impl Into<Axes>, keep: bool) -> Self {
         match reduction(if kind == Reduction::Max { "amax" } else { "amin" }, self, axes) {

@@ -13,7 +13,7 @@ impl ViewGradient for Back {
     }
 }
 
-impl<'g> Tensor<'g> {
+impl Tensor<'_> {
     /// The elements along these axes in reverse order. Moves no data.
     #[must_use]
     #[track_caller]

@@ -30,7 +30,7 @@ impl Function for GeluErf {
     }
 }
 
-impl<'g> Tensor<'g> {
+impl Tensor<'_> {
     /// The Gaussian error linear unit in its exact form, x (1 + erf(x / sqrt 2)) / 2.
     #[must_use]
     #[track_caller]

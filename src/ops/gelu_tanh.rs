@@ -34,7 +34,7 @@ impl Function for GeluTanh {
     }
 }
 
-impl<'g> Tensor<'g> {
+impl Tensor<'_> {
     /// The Gaussian error linear unit in its tanh form, as in GPT-2.
     #[must_use]
     #[track_caller]

@@ -21,7 +21,7 @@ impl Function for Log {
     }
 }
 
-impl<'g> Tensor<'g> {
+impl Tensor<'_> {
     /// The natural logarithm. NaN below zero, minus infinity at zero.
     #[must_use]
     #[track_caller]

@@ -21,7 +21,7 @@ impl Function for Log1p {
     }
 }
 
-impl<'g> Tensor<'g> {
+impl Tensor<'_> {
     /// ln(1 + x), accurate for small x.
     #[must_use]
     #[track_caller]

@@ -86,7 +86,7 @@ impl Reference for LogSoftmaxBackward {
     }
 }
 
-impl<'g> Tensor<'g> {
+impl Tensor<'_> {
     /// The logarithm of the softmax along an axis, accurate where probabilities vanish.
     #[must_use]
     #[track_caller]

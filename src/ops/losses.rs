@@ -6,7 +6,7 @@ use crate::record::{Case, CaseInput, Draw, Tensor};
 /// The least probability whose logarithm is taken: smaller ones count as this.
 const LEAST: f64 = 1e-37;
 
-impl<'g> Tensor<'g> {
+impl Tensor<'_> {
     /// Squared errors, (x - t)^2.
     #[must_use]
     #[track_caller]

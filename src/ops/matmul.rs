@@ -5,7 +5,7 @@ use crate::record::{
     Case, CaseInput, Cotangents, Dispatched, EvalContext, Kernel, KernelClass, LowerContext, Lowering, NodeKind, Op,
     Operand, Reduce, Reduction, Reference, Stage, Tensor, Text, Vjp, grid,
 };
-use ndarray::{Array3, ArrayView3, Axis, Ix2, Ix3, IxDyn, linalg::general_mat_mul};
+use ndarray::{Array3, Axis, Ix2, IxDyn, linalg::general_mat_mul};
 
 /// Longest run of the inner axis that one invocation adds up: far below the 65,535 iterations
 /// after which software adapters stop, and short enough to keep rounding small.
@@ -147,7 +147,7 @@ impl Reference for Matmul {
             return vec![Value::Real(a.dot(&b).into_dyn())];
         }
         let (left, right) = (stack(a), stack(b));
-        let product = products(left.view(), right.view());
+        let product = products(&left, &right);
         let mut extents = a.shape().to_vec();
         extents[rank - 1] = b.shape()[rank - 1];
         vec![Value::Real(
@@ -156,7 +156,7 @@ impl Reference for Matmul {
     }
 }
 
-fn products<T: Real>(a: ArrayView3<'_, T>, b: ArrayView3<'_, T>) -> ndarray::Array<T, Ix3> {
+fn products<T: Real>(a: &Array3<T>, b: &Array3<T>) -> Array3<T> {
     let mut product = Array3::zeros((a.shape()[0], a.shape()[1], b.shape()[2]));
     for (batch, mut plane) in product.axis_iter_mut(Axis(0)).enumerate() {
         general_mat_mul(T::one(), &a.index_axis(Axis(0), batch), &b.index_axis(Axis(0), batch), T::zero(), &mut plane);
@@ -164,7 +164,7 @@ fn products<T: Real>(a: ArrayView3<'_, T>, b: ArrayView3<'_, T>) -> ndarray::Arr
     product
 }
 
-impl<'g> Tensor<'g> {
+impl Tensor<'_> {
     /// The matrix product over the last two axes, `[.., m, k] x [.., k, n] -> [.., m, n]`; leading
     /// axes stretch to a common shape. `x.matmul(w.transpose())` reads `w` in place.
     #[must_use]
@@ -239,7 +239,7 @@ mod tests {
             for tiles in [1, 5, 63, 64, 1000] {
                 for class in [KernelClass::Gpu, KernelClass::Cpu] {
                     let run = inner_run(inner, tiles, class);
-                    assert!(run <= LONGEST_RUN && run % 16 == 0 && inner.div_ceil(run) * run >= inner);
+                    assert!(run <= LONGEST_RUN && run.is_multiple_of(16) && inner.div_ceil(run) * run >= inner);
                 }
             }
         }

@@ -20,7 +20,7 @@ impl Function2 for Maximum {
     }
 }
 
-impl<'g> Tensor<'g> {
+impl Tensor<'_> {
     /// The greater of both, element by element. Where they are equal the gradient goes to `self`.
     #[must_use]
     #[track_caller]

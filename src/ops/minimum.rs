@@ -20,7 +20,7 @@ impl Function2 for Minimum {
     }
 }
 
-impl<'g> Tensor<'g> {
+impl Tensor<'_> {
     /// The lesser of both, element by element. Where they are equal the gradient goes to `self`.
     #[must_use]
     #[track_caller]

@@ -25,7 +25,7 @@ impl Function for Mish {
     }
 }
 
-impl<'g> Tensor<'g> {
+impl Tensor<'_> {
     /// x tanh(softplus(x)).
     #[must_use]
     #[track_caller]

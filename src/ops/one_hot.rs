@@ -54,7 +54,7 @@ impl Reference for OneHot {
     }
 }
 
-impl<'g> Tensor<'g> {
+impl Tensor<'_> {
     /// For labels of shape `[..]`, floats of shape `[.., classes]` that are 1 at the label.
     #[must_use]
     #[track_caller]

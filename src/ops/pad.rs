@@ -78,7 +78,7 @@ pub(super) fn spread(tensor: Tensor<'_>, axis: usize, before: usize, step: usize
     tensor.graph().record(op, &[tensor])
 }
 
-impl<'g> Tensor<'g> {
+impl Tensor<'_> {
     /// Zeros around the tensor: for every axis, how many before and how many after.
     #[must_use]
     #[track_caller]

@@ -17,7 +17,7 @@ impl ViewGradient for Back {
     }
 }
 
-impl<'g> Tensor<'g> {
+impl Tensor<'_> {
     /// Axis `i` of the result is axis `order[i]` of this tensor. Moves no data.
     #[must_use]
     #[track_caller]

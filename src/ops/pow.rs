@@ -19,7 +19,7 @@ impl Function2 for Pow {
     }
 }
 
-impl<'g> Tensor<'g> {
+impl Tensor<'_> {
     /// self^other, stretched to a common shape. The gradient of the exponent needs a positive base.
     #[must_use]
     #[track_caller]

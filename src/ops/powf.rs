@@ -43,7 +43,7 @@ impl Function for Powf {
     }
 }
 
-impl<'g> Tensor<'g> {
+impl Tensor<'_> {
     /// x^exponent. Negative x is fine with a whole exponent, and gives NaN with another.
     #[must_use]
     #[track_caller]

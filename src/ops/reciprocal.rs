@@ -20,7 +20,7 @@ impl Function for Reciprocal {
     }
 }
 
-impl<'g> Tensor<'g> {
+impl Tensor<'_> {
     /// One over x.
     #[must_use]
     #[track_caller]

@@ -67,7 +67,7 @@ impl Function for LeakyStep {
     }
 }
 
-impl<'g> Tensor<'g> {
+impl Tensor<'_> {
     /// max(x, 0). The gradient at 0 is 0; NaN stays NaN.
     #[must_use]
     #[track_caller]

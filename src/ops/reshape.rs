@@ -13,7 +13,7 @@ impl ViewGradient for Back {
     }
 }
 
-impl<'g> Tensor<'g> {
+impl Tensor<'_> {
     /// The same elements in row-major order under another shape.
     #[must_use]
     #[track_caller]

@@ -20,7 +20,7 @@ impl Function for Rsqrt {
     }
 }
 
-impl<'g> Tensor<'g> {
+impl Tensor<'_> {
     /// One over the square root.
     #[must_use]
     #[track_caller]

@@ -23,7 +23,7 @@ impl Function for Sigmoid {
     }
 }
 
-impl<'g> Tensor<'g> {
+impl Tensor<'_> {
     /// The logistic function, 1 / (1 + exp(-x)).
     #[must_use]
     #[track_caller]

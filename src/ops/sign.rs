@@ -27,7 +27,7 @@ impl Function for Sign {
     }
 }
 
-impl<'g> Tensor<'g> {
+impl Tensor<'_> {
     /// The sign: -1, 0 or 1. No gradient passes.
     #[must_use]
     #[track_caller]

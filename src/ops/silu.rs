@@ -21,7 +21,7 @@ impl Function for Silu {
     }
 }
 
-impl<'g> Tensor<'g> {
+impl Tensor<'_> {
     /// x sigmoid(x), also called swish.
     #[must_use]
     #[track_caller]

@@ -21,7 +21,7 @@ impl Function for Sin {
     }
 }
 
-impl<'g> Tensor<'g> {
+impl Tensor<'_> {
     /// The sine of an angle in radians.
     #[must_use]
     #[track_caller]

@@ -20,7 +20,7 @@ impl ViewGradient for Back {
     }
 }
 
-impl<'g> Tensor<'g> {
+impl Tensor<'_> {
     /// The elements `range` along an axis. Moves no data.
     #[must_use]
     #[track_caller]

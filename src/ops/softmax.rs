@@ -100,7 +100,7 @@ pub(super) fn softmax_backward<'g>(y: Tensor<'g>, g: Tensor<'g>) -> Tensor<'g> {
     y.graph().record(SoftmaxBackward, &[y, g])
 }
 
-impl<'g> Tensor<'g> {
+impl Tensor<'_> {
     /// exp(x) / sum of exp(x) along an axis: positive numbers that add up to one.
     #[must_use]
     #[track_caller]

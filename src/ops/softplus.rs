@@ -21,7 +21,7 @@ impl Function for Softplus {
     }
 }
 
-impl<'g> Tensor<'g> {
+impl Tensor<'_> {
     /// ln(1 + exp(x)), a smooth relu.
     #[must_use]
     #[track_caller]

@@ -20,7 +20,7 @@ impl Function for Sqrt {
     }
 }
 
-impl<'g> Tensor<'g> {
+impl Tensor<'_> {
     /// The square root. Its gradient at zero is infinite.
     #[must_use]
     #[track_caller]

@@ -20,7 +20,7 @@ impl Function for Square {
     }
 }
 
-impl<'g> Tensor<'g> {
+impl Tensor<'_> {
     /// The square.
     #[must_use]
     #[track_caller]

@@ -12,7 +12,7 @@ fn count(shape: &Shape, axes: &[usize]) -> f64 {
     axes.iter().map(|&axis| shape[axis] as f64).product()
 }
 
-impl<'g> Tensor<'g> {
+impl Tensor<'_> {
     /// The mean over axes, which disappear: sum / n.
     #[must_use]
     #[track_caller]

@@ -60,7 +60,7 @@ pub(super) fn reduction<'g>(
     }
 }
 
-impl<'g> Tensor<'g> {
+impl Tensor<'_> {
     /// The sum over axes: `..` for all, one axis, or a list. The axes disappear.
     #[must_use]
     #[track_caller]

@@ -21,7 +21,7 @@ impl Function for Tanh {
     }
 }
 
-impl<'g> Tensor<'g> {
+impl Tensor<'_> {
     /// The hyperbolic tangent.
     #[must_use]
     #[track_caller]

@@ -49,7 +49,7 @@ impl Reference for Tril {
     }
 }
 
-impl<'g> Tensor<'g> {
+impl Tensor<'_> {
     /// The lower triangle of the last two axes, up to the diagonal that lies `diagonal` columns
     /// right of the main one; zero above.
     #[must_use]

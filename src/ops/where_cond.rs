@@ -41,7 +41,7 @@ impl Reference for Where {
     }
 }
 
-impl<'g> Tensor<'g> {
+impl Tensor<'_> {
     /// `a` where this mask (or integer) is not zero, else `b`; all stretched to a common shape.
     #[must_use]
     #[track_caller]

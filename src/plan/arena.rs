@@ -66,7 +66,9 @@ impl Arena {
         for (entry, _) in self.entries.iter().zip(wanted).filter(|(_, wanted)| **wanted) {
             let padded = entry.bytes.next_multiple_of(ALIGNMENT);
             match runs.last_mut() {
-                Some((segment, offset, bytes)) if *segment == entry.segment && *offset + *bytes == entry.offset => *bytes += padded,
+                Some((segment, offset, bytes)) if *segment == entry.segment && *offset + *bytes == entry.offset => {
+                    *bytes += padded;
+                }
                 _ => runs.push((entry.segment, entry.offset, padded)),
             }
         }

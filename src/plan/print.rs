@@ -6,7 +6,8 @@ impl fmt::Display for Plan {
         for (phase, title) in [(Phase::Forward, "forward"), (Phase::Backward, "backward"), (Phase::Update, "update")] {
             let count = self.list(phase).count();
             writeln!(f, "{title}: {count} {}", if count == 1 { "dispatch" } else { "dispatches" })?;
-            for (number, dispatch) in self.dispatches.iter().enumerate().filter(|(_, dispatch)| dispatch.phase == phase) {
+            for (number, dispatch) in self.dispatches.iter().enumerate().filter(|(_, dispatch)| dispatch.phase == phase)
+            {
                 self.line(f, number, dispatch)?;
             }
         }
@@ -39,10 +40,12 @@ impl Plan {
 
     fn operands(&self, dispatch: &Dispatch, written: bool) -> String {
         let kernel = &self.kernels[dispatch.kernel];
-        let list = dispatch.bindings.iter().zip(&kernel.writes).filter(|(_, writes)| **writes == written).map(|(binding, _)| {
-            let name = self.buffers[binding.buffer].kind.to_string();
-            if binding.offset == 0 { name } else { format!("{name}+{}", binding.offset) }
-        });
+        let list = dispatch.bindings.iter().zip(&kernel.writes).filter(|(_, writes)| **writes == written).map(
+            |(binding, _)| {
+                let name = self.buffers[binding.buffer].kind.to_string();
+                if binding.offset == 0 { name } else { format!("{name}+{}", binding.offset) }
+            },
+        );
         list.collect::<Vec<_>>().join(", ")
     }
 
@@ -57,7 +60,13 @@ impl Plan {
             ("kept tensors", self.bytes(|kind| matches!(kind, BufferKind::Kept(_)))),
             ("intermediate tensors", self.bytes(is_slot)),
         ];
-        writeln!(f, "memory for {}: {} bytes in {} buffers", self.profile.name, self.total_bytes(), self.buffers.len())?;
+        writeln!(
+            f,
+            "memory for {}: {} bytes in {} buffers",
+            self.profile.name,
+            self.total_bytes(),
+            self.buffers.len()
+        )?;
         for (name, bytes) in rows.into_iter().filter(|(_, bytes)| *bytes > 0) {
             write!(f, "  {name:<22} {bytes:>12}")?;
             if name == "intermediate tensors" {

@@ -50,7 +50,8 @@ mod tests {
     #[test]
     fn overlapping_lifetimes_never_share() {
         let lifetime = |bytes, first, last| Lifetime { bytes, first, last };
-        let lifetimes = [lifetime(8, 0, 2), lifetime(4, 1, 3), lifetime(8, 3, 4), lifetime(16, 4, 5), lifetime(4, 4, 6)];
+        let lifetimes =
+            [lifetime(8, 0, 2), lifetime(4, 1, 3), lifetime(8, 3, 4), lifetime(16, 4, 5), lifetime(4, 4, 6)];
         let slots = assign(&lifetimes);
         for (a, left) in lifetimes.iter().enumerate() {
             for (b, right) in lifetimes.iter().enumerate().skip(a + 1) {

@@ -39,7 +39,8 @@ impl StepScalars {
     pub fn bytes(&self) -> [u8; Self::BYTES] {
         let scalars = self.scalars.map(|scalar| (scalar as f32).to_bits());
         let [a, b] = self.seed;
-        let words = [a, b, (self.learning_rate as f32).to_bits(), self.count, scalars[0], scalars[1], scalars[2], scalars[3]];
+        let words =
+            [a, b, (self.learning_rate as f32).to_bits(), self.count, scalars[0], scalars[1], scalars[2], scalars[3]];
         bytemuck::cast(words)
     }
 }

@@ -101,7 +101,9 @@ impl CaseInput {
                 let mut values: Vec<f32> = (0..count).map(|_| generator.uniform(0.05, 1.0) as f32).collect();
                 for row in values.chunks_mut(self.shape.last()) {
                     let sum: f32 = row.iter().sum();
-                    row.iter_mut().for_each(|x| *x /= sum);
+                    for x in row {
+                        *x /= sum;
+                    }
                 }
                 HostData::F32(values)
             }

@@ -151,6 +151,9 @@ impl Graph {
     }
 
     /// Records an op with `count` outputs.
+    ///
+    /// # Panics
+    /// When the op's own shape rule gives another number of outputs: a defect of the op.
     #[track_caller]
     pub fn record_outputs(&self, op: impl Op + 'static, inputs: &[Tensor<'_>], count: usize) -> Vec<Tensor<'_>> {
         let invalid = vec![self.tensor(TensorId::INVALID); count];
@@ -158,7 +161,11 @@ impl Graph {
             return invalid;
         }
         if inputs.iter().any(|input| input.graph.id != self.id) {
-            self.fault(op.name(), &[], "an operand belongs to another graph: handles are only good within the graph that made them");
+            self.fault(
+                op.name(),
+                &[],
+                "an operand belongs to another graph: handles are only good within the graph that made them",
+            );
             return invalid;
         }
         let types: Vec<TensorType> = inputs.iter().map(|input| input.tensor_type()).collect();
@@ -186,7 +193,13 @@ impl Graph {
         // An operand that is invalid has been reported where it went wrong.
         if operands.iter().all(|operand| operand.is_valid()) {
             let operands = operands.iter().map(|operand| operand.tensor_type().to_string()).collect();
-            let fault = Fault { op: op.to_owned(), operands, reason: reason.into(), location: place.location, scope: place.scope };
+            let fault = Fault {
+                op: op.to_owned(),
+                operands,
+                reason: reason.into(),
+                location: place.location,
+                scope: place.scope,
+            };
             self.recording.borrow_mut().faults.push(fault);
         }
         self.tensor(TensorId::INVALID)

@@ -52,7 +52,11 @@ impl Pointwise {
     /// An expression over all inputs, in order.
     #[must_use]
     pub fn of_inputs(expression: impl Into<String>, inputs: usize, libraries: &[&'static Library]) -> Self {
-        Self { expression: expression.into(), arguments: (0..inputs).map(Argument::Input).collect(), libraries: libraries.to_vec() }
+        Self {
+            expression: expression.into(),
+            arguments: (0..inputs).map(Argument::Input).collect(),
+            libraries: libraries.to_vec(),
+        }
     }
 }
 
@@ -263,13 +267,17 @@ impl Text {
     #[must_use]
     pub fn join(libraries: &[&'static Library], text: &str) -> String {
         fn collect(library: &'static Library, into: &mut Vec<&'static Library>) {
-            library.needs.iter().for_each(|needed| collect(needed, into));
+            for needed in library.needs {
+                collect(needed, into);
+            }
             if !into.iter().any(|known| known.name == library.name) {
                 into.push(library);
             }
         }
         let mut all = Vec::new();
-        libraries.iter().for_each(|library| collect(library, &mut all));
+        for library in libraries {
+            collect(library, &mut all);
+        }
         let mut joined = String::new();
         for library in all {
             let _ = writeln!(joined, "{}", library.source.trim_end());

@@ -13,10 +13,10 @@ pub use case::{Case, CaseInput, Draw};
 pub use graph::{Graph, LocationGuard, ScopeGuard};
 pub use library::{Library, libraries};
 pub use lowering::{
-    Argument, Dispatched, Kernel, KernelClass, LowerContext, Lowering, Operand, Pointwise, Reduce, Reduction, Stage, Text, grid,
-    lanes,
+    Argument, Dispatched, Kernel, KernelClass, LowerContext, Lowering, Operand, Pointwise, Reduce, Reduction, Stage,
+    Text, grid, lanes,
 };
 pub use node::{Leaf, Node, NodeId, NodeKind, Place, Recording, TensorId};
 pub use op::{Attributes, Cotangents, Eval, EvalContext, Op, Reference, Vjp};
-pub use params::{Init, Param, Params, ParamInfo};
+pub use params::{Init, Param, ParamInfo, Params};
 pub use tensor::{Feed, FeedSource, Tensor};

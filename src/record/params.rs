@@ -41,7 +41,9 @@ impl Init {
             Self::KaimingUniform(gain) => uniform(gain * (3.0 / fan_in).sqrt()),
             Self::XavierUniform(gain) => uniform(gain * (6.0 / (fan_in + fan_out)).sqrt()),
             Self::Uniform(low, high) => (0..elements).map(|_| generator.uniform(*low, *high) as f32).collect(),
-            Self::Normal(mean, deviation) => (0..elements).map(|_| generator.normal(*mean, *deviation) as f32).collect(),
+            Self::Normal(mean, deviation) => {
+                (0..elements).map(|_| generator.normal(*mean, *deviation) as f32).collect()
+            }
             Self::KaimingNormal(gain) => {
                 (0..elements).map(|_| generator.normal(0.0, gain / fan_in.sqrt()) as f32).collect()
             }
@@ -200,7 +202,12 @@ impl Params {
         let index = self.index(param)?;
         let entry = &mut self.entries[index];
         if entry.value.shape()[..] != *value.shape() {
-            let message = format!("parameter `{}` has shape {}, the new value {:?}", entry.name, entry.value.shape(), value.shape());
+            let message = format!(
+                "parameter `{}` has shape {}, the new value {:?}",
+                entry.name,
+                entry.value.shape(),
+                value.shape()
+            );
             return Err(Error::new(ErrorKind::Argument, message));
         }
         entry.value = value.into();
@@ -242,7 +249,8 @@ impl Params {
         if param.info.store == self.store && param.info.index < self.entries.len() {
             return Ok(param.info.index);
         }
-        let message = format!("parameter `{}` belongs to another store: use the `Params` that it was added to", param.info.name);
+        let message =
+            format!("parameter `{}` belongs to another store: use the `Params` that it was added to", param.info.name);
         Err(Error::new(ErrorKind::Argument, message))
     }
 }

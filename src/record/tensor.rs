@@ -65,7 +65,7 @@ impl<'g> Tensor<'g> {
 
     /// Pairs an input with its data for one step: a slice, a `Vec`, an `ndarray` array, or a
     /// [`HostTensor`].
-    pub fn feed<'a>(self, data: &'a (impl FeedSource + ?Sized)) -> Feed<'a> {
+    pub fn feed(self, data: &(impl FeedSource + ?Sized)) -> Feed<'_> {
         let (shape, data) = data.source();
         Feed { graph: self.graph.id(), tensor: self.id, shape, data }
     }
@@ -73,9 +73,10 @@ impl<'g> Tensor<'g> {
 
 impl std::fmt::Debug for Tensor<'_> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self.is_valid() {
-            true => write!(f, "%{}.{} {}", self.id.node.0, self.id.output, self.tensor_type()),
-            false => f.write_str("invalid tensor"),
+        if self.is_valid() {
+            write!(f, "%{}.{} {}", self.id.node.0, self.id.output, self.tensor_type())
+        } else {
+            f.write_str("invalid tensor")
         }
     }
 }

@@ -50,7 +50,10 @@ pub fn check_gradient(
         evaluate::<f64>(recording, wanted, &EvalContext::default(), |id, node, leaf| match (leaf, &moved) {
             (Leaf::Constant(tensor), _) => Ok(Arc::new(Value::from_host(tensor))),
             (_, Some((changed, value))) if *changed == id => Ok(value.clone()),
-            _ => base.get(&id).cloned().ok_or_else(|| Error::new(ErrorKind::Feed, format!("{} has no value", node.label()))),
+            _ => base
+                .get(&id)
+                .cloned()
+                .ok_or_else(|| Error::new(ErrorKind::Feed, format!("{} has no value", node.label()))),
         })
     };
     let scalar = |value: &Value<f64>| value.real().iter().sum::<f64>();

@@ -59,8 +59,11 @@ pub fn evaluate<T: Precision>(
         values[index] = match &node.kind {
             NodeKind::Leaf(source) => vec![Some(leaf(NodeId(index as u32), node, source)?)],
             NodeKind::Op(op) => {
-                let inputs: Vec<Arc<Value<T>>> =
-                    node.inputs.iter().filter_map(|input| values[input.node.index()][input.output as usize].clone()).collect();
+                let inputs: Vec<Arc<Value<T>>> = node
+                    .inputs
+                    .iter()
+                    .filter_map(|input| values[input.node.index()][input.output as usize].clone())
+                    .collect();
                 let references: Vec<&Value<T>> = inputs.iter().map(AsRef::as_ref).collect();
                 T::eval(op.as_ref(), &references, cx).into_iter().map(|value| Some(Arc::new(value))).collect()
             }

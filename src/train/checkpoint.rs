@@ -27,9 +27,11 @@ impl State {
                 tensors.push((format!("{OPTIMIZER}{state}/{}", entry.name), self.read(Some(&state), number).await?));
             }
         }
-        let views = tensors.iter().map(|(name, tensor)| Ok((name.as_str(), view(tensor)?))).collect::<Result<Vec<_>>>()?;
+        let views =
+            tensors.iter().map(|(name, tensor)| Ok((name.as_str(), view(tensor)?))).collect::<Result<Vec<_>>>()?;
         let metadata = HashMap::from([(STEPS.to_owned(), self.steps().to_string())]);
-        safetensors::serialize(views, Some(metadata)).map_err(|error| file(format!("the state could not be written down: {error}")))
+        safetensors::serialize(views, Some(metadata))
+            .map_err(|error| file(format!("the state could not be written down: {error}")))
     }
 
     /// Takes parameters, and optimizer states where there are some, from bytes in the safetensors
@@ -38,7 +40,8 @@ impl State {
     /// # Errors
     /// When the bytes are damaged, or names or shapes differ, listing all differences.
     pub fn load_safetensors(&self, bytes: &[u8]) -> Result<()> {
-        let tensors = SafeTensors::deserialize(bytes).map_err(|error| file(format!("this is no valid safetensors file: {error}")))?;
+        let tensors = SafeTensors::deserialize(bytes)
+            .map_err(|error| file(format!("this is no valid safetensors file: {error}")))?;
         let (_, metadata) = SafeTensors::read_metadata(bytes).map_err(|error| file(error.to_string()))?;
         let mut writes: Vec<(Option<String>, usize, HostTensor)> = Vec::new();
         let mut differences = Vec::new();
@@ -54,12 +57,15 @@ impl State {
             let shape = &self.arena().entries[number].shape;
             match host_tensor(&view) {
                 Ok(tensor) if tensor.shape() == shape => writes.push((state, number, tensor)),
-                Ok(tensor) => differences.push(format!("`{name}` has shape {} in the file and {shape} in the model", tensor.shape())),
+                Ok(tensor) => differences
+                    .push(format!("`{name}` has shape {} in the file and {shape} in the model", tensor.shape())),
                 Err(reason) => differences.push(format!("`{name}`: {reason}")),
             }
         }
         for (number, entry) in self.arena().entries.iter().enumerate() {
-            if !writes.iter().any(|(state, place, _)| state.is_none() && *place == number) && tensors.tensor(&entry.name).is_err() {
+            if !writes.iter().any(|(state, place, _)| state.is_none() && *place == number)
+                && tensors.tensor(&entry.name).is_err()
+            {
                 differences.push(format!("the file lacks `{}` f32{}", entry.name, entry.shape));
             }
         }

@@ -31,7 +31,9 @@ impl Graph {
     /// A step that computes `outputs`, which are kept, and changes nothing.
     #[must_use]
     pub fn infer<'g>(&'g self, outputs: &[Tensor<'g>]) -> Inference<'g> {
-        outputs.iter().for_each(|&output| self.keep(output));
+        for &output in outputs {
+            self.keep(output);
+        }
         Inference { graph: self, checks_feeds: false }
     }
 }
@@ -46,7 +48,7 @@ pub struct Training<'g> {
     checks_feeds: bool,
 }
 
-impl<'g> Training<'g> {
+impl Training<'_> {
     /// Trains these parameters and leaves the others as they are.
     #[must_use]
     pub fn only(mut self, params: &[&Param]) -> Self {
@@ -125,12 +127,12 @@ impl<'g> Training<'g> {
             self.only.as_ref().map_or(!frozen[number], |only| only.contains(name))
         };
         let trained: Vec<usize> = (0..arena.entries.len()).filter(|&number| wanted(number)).collect();
-        let gradients = if self.loss.is_valid() { self.gradients(store, arena, &trained)? } else { Vec::new() };
+        let gradients = if self.loss.is_valid() { self.gradients(store, arena, &trained) } else { Vec::new() };
         Draft::new(self.graph, store, gradients, faults)
     }
 
     /// Records the gradient of every trained parameter.
-    fn gradients(&self, store: u64, arena: &crate::plan::Arena, trained: &[usize]) -> Result<Vec<(usize, TensorId)>> {
+    fn gradients(&self, store: u64, arena: &crate::plan::Arena, trained: &[usize]) -> Vec<(usize, TensorId)> {
         let leaves = self.graph.with_recording(|recording| parameter_leaves(recording, store));
         let of: Vec<TensorId> = trained.iter().filter_map(|number| leaves.get(number).copied()).collect();
         let ones = self.graph.on_behalf_of(self.loss.id().node, || self.graph.full(self.loss.shape(), 1.0));
@@ -139,20 +141,21 @@ impl<'g> Training<'g> {
             of.iter().zip(&found.gradients).filter_map(|(&leaf, gradient)| Some((leaf, (*gradient)?))).collect();
         let mut gradients = Vec::new();
         for &number in trained {
-            match leaves.get(&number).and_then(|leaf| reached.get(leaf)) {
-                Some(gradient) => gradients.push((number, gradient.id())),
-                None => {
-                    let entry = &arena.entries[number];
-                    let reason = match leaves.contains_key(&number) {
-                        true => format!("the loss does not depend on parameter `{}`{}", entry.name, self.graph.cuts(&found.ended)),
-                        false => format!("parameter `{}` f32{} does not occur in the recording", entry.name, entry.shape),
-                    };
-                    let advice = "use it, freeze it with `Params::set_frozen`, or name the trained ones with `Training::only`";
-                    self.graph.fault("train", &[self.loss], format!("{reason}: {advice}"));
-                }
+            if let Some(gradient) = leaves.get(&number).and_then(|leaf| reached.get(leaf)) {
+                gradients.push((number, gradient.id()));
+            } else {
+                let entry = &arena.entries[number];
+                let reason = if leaves.contains_key(&number) {
+                    format!("the loss does not depend on parameter `{}`{}", entry.name, self.graph.cuts(&found.ended))
+                } else {
+                    format!("parameter `{}` f32{} does not occur in the recording", entry.name, entry.shape)
+                };
+                let advice =
+                    "use it, freeze it with `Params::set_frozen`, or name the trained ones with `Training::only`";
+                self.graph.fault("train", &[self.loss], format!("{reason}: {advice}"));
             }
         }
-        Ok(gradients)
+        gradients
     }
 }
 
@@ -225,7 +228,8 @@ impl Draft {
             return Err(Error::recording(faults));
         }
         let kept: Vec<TensorId> = recording.kept.iter().copied().collect();
-        let targets: Vec<TensorId> = kept.iter().copied().chain(gradients.iter().map(|&(_, gradient)| gradient)).collect();
+        let targets: Vec<TensorId> =
+            kept.iter().copied().chain(gradients.iter().map(|&(_, gradient)| gradient)).collect();
         let simplified = simplify(&recording, &targets);
         let moved = |tensor: TensorId| simplified.get(tensor).expect("targets stay in a simplified recording");
         let kept = kept.into_iter().map(moved).collect();
@@ -234,7 +238,14 @@ impl Draft {
     }
 
     fn plan(&self, profile: &Profile, arena: &crate::plan::Arena, update: Option<&Update>) -> Result<Plan> {
-        build(&Request { recording: &self.simplified.recording, profile, arena, gradients: &self.gradients, kept: &self.kept, update })
+        build(&Request {
+            recording: &self.simplified.recording,
+            profile,
+            arena,
+            gradients: &self.gradients,
+            kept: &self.kept,
+            update,
+        })
     }
 
     async fn finish(
@@ -336,7 +347,9 @@ fn through_views(recording: &Recording, mut tensor: TensorId) -> TensorId {
         let layouts: Vec<_> = types.iter().map(|input| crate::base::Layout::dense(&input.shape)).collect();
         let cx = LowerContext { inputs: &types, layouts: &layouts, outputs: &node.outputs, class: KernelClass::Cpu };
         match op.lower(&cx) {
-            Lowering::View(View::Reshape(_) | View::Permute(_) | View::Broadcast(_) | View::Slice { .. }) => tensor = node.inputs[0],
+            Lowering::View(View::Reshape(_) | View::Permute(_) | View::Broadcast(_) | View::Slice { .. }) => {
+                tensor = node.inputs[0];
+            }
             _ => return tensor,
         }
     }

@@ -74,7 +74,12 @@ impl Step {
             Some((optimizer, rate)) => (*rate, optimizer.scalars(count, *rate)),
             None => (0.0, [0.0; 4]),
         };
-        StepScalars { seed: threefry([seed as u32, (seed >> 32) as u32], [count, 0x5354_4550]), count, learning_rate, scalars }
+        StepScalars {
+            seed: threefry([seed as u32, (seed >> 32) as u32], [count, 0x5354_4550]),
+            count,
+            learning_rate,
+            scalars,
+        }
     }
 
     /// Checks everything fed and pairs it with its input.
@@ -97,9 +102,18 @@ impl Step {
                 return Err(Error::new(ErrorKind::Feed, format!("input `{}` is fed twice", self.inputs[place].name)));
             }
         }
-        let missing: Vec<&str> = self.inputs.iter().zip(&fed).filter(|(_, fed)| fed.is_none()).map(|(input, _)| input.name.as_str()).collect();
+        let missing: Vec<&str> = self
+            .inputs
+            .iter()
+            .zip(&fed)
+            .filter(|(_, fed)| fed.is_none())
+            .map(|(input, _)| input.name.as_str())
+            .collect();
         if !missing.is_empty() {
-            return Err(Error::new(ErrorKind::Feed, format!("not all inputs were fed: {} missing", missing.join(", "))));
+            return Err(Error::new(
+                ErrorKind::Feed,
+                format!("not all inputs were fed: {} missing", missing.join(", ")),
+            ));
         }
         Ok(self.inputs.iter().map(|input| input.node).zip(fed.into_iter().flatten()).collect())
     }
@@ -115,11 +129,16 @@ impl Step {
             return refuse(format!("it was fed an array of shape {shape}"));
         }
         if data.len() != wanted.shape.elements() {
-            let hint = if data.len() < wanted.shape.elements() { "; fill up a short batch and give its rows weight 0" } else { "" };
+            let hint = if data.len() < wanted.shape.elements() {
+                "; fill up a short batch and give its rows weight 0"
+            } else {
+                ""
+            };
             return refuse(format!("it takes {} elements and was fed {}{hint}", wanted.shape.elements(), data.len()));
         }
         if let (Some(limit), HostData::I32(labels)) = (input.limit, data)
-            && let Some(place) = labels.iter().position(|&label| usize::try_from(label).map_or(true, |label| label >= limit))
+            && let Some(place) =
+                labels.iter().position(|&label| usize::try_from(label).map_or(true, |label| label >= limit))
         {
             return refuse(format!("element {place} is {}, and classes are 0 to {}", labels[place], limit - 1));
         }
@@ -146,7 +165,12 @@ impl Step {
         }
         let not_kept = || {
             let what = tensor.graph().with_recording(|recording| recording.describe(id));
-            Error::new(ErrorKind::NotKept, format!("{what} is not kept: its memory is used again within the step. Call `keep()` on it before compiling"))
+            Error::new(
+                ErrorKind::NotKept,
+                format!(
+                    "{what} is not kept: its memory is used again within the step. Call `keep()` on it before compiling"
+                ),
+            )
         };
         let place = self.simplified.get(id).filter(|&place| self.is_kept(place)).ok_or_else(not_kept)?;
         self.program.begin_read(place)

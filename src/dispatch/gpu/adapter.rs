@@ -72,10 +72,15 @@ impl Found {
     pub fn profile(&self) -> Result<Profile> {
         let limits = self.adapter.limits();
         let class = match std::env::var("RETROGRAD_KERNELS").as_deref() {
+            Ok("") | Err(_) => {
+                if self.is_software() {
+                    KernelClass::Cpu
+                } else {
+                    KernelClass::Gpu
+                }
+            }
             Ok("gpu") => KernelClass::Gpu,
             Ok("cpu") => KernelClass::Cpu,
-            Ok("") | Err(_) if self.is_software() => KernelClass::Cpu,
-            Ok("") | Err(_) => KernelClass::Gpu,
             Ok(other) => {
                 let message = format!("RETROGRAD_KERNELS is `{other}`; it may be `gpu` or `cpu`");
                 return Err(Error::new(ErrorKind::Argument, message));

@@ -88,7 +88,8 @@ impl Gpu {
         let polled = self.device.poll(wait);
         self.check()?;
         polled.map(|_| ()).map_err(|error| {
-            Error::new(ErrorKind::Driver, format!("waiting for {} failed: {error}", self.found.describe())).caused_by(error)
+            Error::new(ErrorKind::Driver, format!("waiting for {} failed: {error}", self.found.describe()))
+                .caused_by(error)
         })
     }
 

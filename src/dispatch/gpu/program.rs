@@ -58,7 +58,8 @@ impl GpuProgram {
             label: Some("step"),
             entries: &[layout_entry(0, wgpu::BufferBindingType::Uniform, true)],
         });
-        let uniform = wgpu::BufferBinding { buffer: &steps, offset: 0, size: wgpu::BufferSize::new(StepScalars::BYTES as u64) };
+        let uniform =
+            wgpu::BufferBinding { buffer: &steps, offset: 0, size: wgpu::BufferSize::new(StepScalars::BYTES as u64) };
         let step_group = gpu.device.create_bind_group(&wgpu::BindGroupDescriptor {
             label: Some("step"),
             layout: &step_layout,
@@ -67,7 +68,9 @@ impl GpuProgram {
         let (pipelines, layouts) = Self::compile(&gpu, &plan, &step_layout).await?;
         let bind_groups = gpu
             .scoped("binding buffers", || {
-                let group = |dispatch: &crate::plan::Dispatch| bind(&gpu, &layouts[dispatch.kernel], &dispatch.bindings, &buffers);
+                let group = |dispatch: &crate::plan::Dispatch| {
+                    bind(&gpu, &layouts[dispatch.kernel], &dispatch.bindings, &buffers)
+                };
                 plan.dispatches.iter().map(group).collect::<Vec<_>>()
             })
             .await?;
@@ -82,8 +85,11 @@ impl GpuProgram {
         let mut layouts: HashMap<(Vec<bool>, bool), (wgpu::BindGroupLayout, wgpu::PipelineLayout)> = HashMap::new();
         let (mut pipelines, mut group_layouts) = (Vec::new(), Vec::new());
         for kernel in &plan.kernels {
-            let (group, layout) = layouts.entry((kernel.writes.clone(), kernel.uses_step)).or_insert_with(|| layout(gpu, kernel, step_layout));
-            let pipeline = gpu.scoped(&format!("compiling kernel `{}`", kernel.name), || pipeline(gpu, kernel, layout)).await?;
+            let (group, layout) = layouts
+                .entry((kernel.writes.clone(), kernel.uses_step))
+                .or_insert_with(|| layout(gpu, kernel, step_layout));
+            let pipeline =
+                gpu.scoped(&format!("compiling kernel `{}`", kernel.name), || pipeline(gpu, kernel, layout)).await?;
             pipelines.push(pipeline);
             group_layouts.push(group.clone());
         }
@@ -98,7 +104,8 @@ impl GpuProgram {
         let offset = self.entry * RING_STRIDE;
         self.entry = (self.entry + 1) % RING;
         self.gpu.queue.write_buffer(&self.steps, offset, &scalars.bytes());
-        let mut encoder = self.gpu.device.create_command_encoder(&wgpu::CommandEncoderDescriptor { label: Some("step") });
+        let mut encoder =
+            self.gpu.device.create_command_encoder(&wgpu::CommandEncoderDescriptor { label: Some("step") });
         {
             let mut pass = encoder.begin_compute_pass(&wgpu::ComputePassDescriptor::default());
             let mut current = None;
@@ -137,11 +144,20 @@ fn layout_entry(binding: u32, ty: wgpu::BufferBindingType, has_dynamic_offset: b
     }
 }
 
-fn layout(gpu: &Gpu, kernel: &KernelText, step_layout: &wgpu::BindGroupLayout) -> (wgpu::BindGroupLayout, wgpu::PipelineLayout) {
+fn layout(
+    gpu: &Gpu,
+    kernel: &KernelText,
+    step_layout: &wgpu::BindGroupLayout,
+) -> (wgpu::BindGroupLayout, wgpu::PipelineLayout) {
     let storage = |writes: bool| wgpu::BufferBindingType::Storage { read_only: !writes };
-    let entries: Vec<_> =
-        kernel.writes.iter().enumerate().map(|(binding, &writes)| layout_entry(binding as u32, storage(writes), false)).collect();
-    let group = gpu.device.create_bind_group_layout(&wgpu::BindGroupLayoutDescriptor { label: None, entries: &entries });
+    let entries: Vec<_> = kernel
+        .writes
+        .iter()
+        .enumerate()
+        .map(|(binding, &writes)| layout_entry(binding as u32, storage(writes), false))
+        .collect();
+    let group =
+        gpu.device.create_bind_group_layout(&wgpu::BindGroupLayoutDescriptor { label: None, entries: &entries });
     let mut groups = vec![Some(&group)];
     if kernel.uses_step {
         groups.push(Some(step_layout));
@@ -165,7 +181,10 @@ fn pipeline(gpu: &Gpu, kernel: &KernelText, layout: &wgpu::PipelineLayout) -> wg
         module: &module,
         entry_point: Some("main"),
         // Every kernel writes workgroup memory before it reads it.
-        compilation_options: wgpu::PipelineCompilationOptions { zero_initialize_workgroup_memory: false, ..Default::default() },
+        compilation_options: wgpu::PipelineCompilationOptions {
+            zero_initialize_workgroup_memory: false,
+            ..Default::default()
+        },
         cache: None,
     })
 }

@@ -4,7 +4,7 @@ use crate::plan::{StepScalars, Update, UpdateRule};
 use crate::record::Text;
 use std::sync::Arc;
 
-/// What Adam and AdamW share; they differ in where the weight decays.
+/// What Adam and `AdamW` share; they differ in where the weight decays.
 #[derive(Clone, Copy, Debug, PartialEq)]
 struct Moments {
     name: &'static str,
@@ -118,7 +118,7 @@ optimizer! {
     /// Adam: steps in the direction of the running mean of gradients, over the root of the running
     /// mean of their squares, both corrected for their start at zero. Source: Kingma, Ba 2015.
     Adam, "adam", l2_decay,
-    /// With the gradient of weight_decay / 2 times the sum of w^2 added before anything else.
+    /// With the gradient of `weight_decay` / 2 times the sum of w^2 added before anything else.
 }
 
 optimizer! {

@@ -8,7 +8,7 @@ use std::sync::Arc;
 ///
 /// d = g + decay w; v = momentum v + d; w = w - rate (nesterov ? d + momentum v : v).
 ///
-/// Source: Sutskever, Martens, Dahl, Hinton 2013, in the form of PyTorch.
+/// Source: Sutskever, Martens, Dahl, Hinton 2013, in the form of `PyTorch`.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Sgd {
     learning_rate: f64,
@@ -36,7 +36,7 @@ impl Sgd {
         Self { nesterov: true, ..self }
     }
 
-    /// With the gradient of weight_decay / 2 times the sum of w^2 added.
+    /// With the gradient of `weight_decay` / 2 times the sum of w^2 added.
     #[must_use]
     pub const fn weight_decay(self, weight_decay: f64) -> Self {
         Self { weight_decay, ..self }
@@ -59,7 +59,8 @@ impl Optimizer for Sgd {
         }
         let host = Arc::new(*self);
         if self.momentum == 0.0 {
-            let text = Text::new(include_str!("../../../shaders/sgd_plain.wgsl"), &[]).float("WEIGHT_DECAY", self.weight_decay);
+            let text = Text::new(include_str!("../../../shaders/sgd_plain.wgsl"), &[])
+                .float("WEIGHT_DECAY", self.weight_decay);
             return Ok(Update { name: "sgd", text, states: Vec::new(), host });
         }
         let text = Text::new(include_str!("../../../shaders/sgd.wgsl"), &[])
