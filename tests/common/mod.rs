@@ -6,6 +6,7 @@ use retrograd::record::{EvalContext, Leaf, NodeId, TensorId};
 use retrograd::reference::evaluate;
 use retrograd::{Device, Graph, HostTensor, Params, Tensor};
 use std::collections::BTreeMap;
+use std::io::Write as _;
 use std::sync::{Arc, OnceLock};
 
 /// The software adapters that the suite runs on, opened once. An adapter that is missing is named
@@ -16,7 +17,8 @@ pub fn device(name: &'static str) -> Option<&'static Device> {
     let open = || match Device::named(name) {
         Ok(device) => Some(device),
         Err(error) => {
-            eprintln!("\n*** NOT RUN on {name}: {error}\n");
+            // Written past the capture of test output, which hides what passing tests print.
+            let _ = writeln!(std::io::stderr(), "\n*** NOT RUN on {name}: {error}\n");
             None
         }
     };
