@@ -1,14 +1,15 @@
 // C[batch, row, column] = sum over k of A[batch, row, k] B[batch, k, column].
 //
-// For devices whose shaders run on a CPU: no workgroup memory, no barriers. Every invocation
-// computes a tile of 4 rows and 8 columns in registers. `a_index` and `b_index` say where the
+// For devices whose shaders run on a CPU: no workgroup memory, no barriers. The 8 lanes of a
+// workgroup are the lanes of one SIMD register: they share 8 rows, so that an element of A is loaded
+// once for all of them, and each has 4 columns of its own. `a_index` and `b_index` say where the
 // operands lie, so transposed, sliced and broadcast operands need no copy. The inner axis may be
 // cut into SPLITS runs of INNER_RUN elements; C is then [SPLITS, BATCH, ROWS, COLUMNS] and is summed
 // over its first axis afterwards.
 
 const BATCH: u32 = 1u;
-const ROWS: u32 = 4u;
-const COLUMNS: u32 = 8u;
+const ROWS: u32 = 8u;
+const COLUMNS: u32 = 32u;
 const INNER: u32 = 16u;
 const INNER_RUN: u32 = 16u;
 const TILES_DOWN: u32 = 1u;
@@ -39,25 +40,25 @@ fn store(plane: u32, row: u32, column: u32, value: f32) {
     }
 }
 
-fn store_row(plane: u32, row: u32, column: u32, left: vec4<f32>, right: vec4<f32>) {
-    store(plane, row, column, left.x);
-    store(plane, row, column + 1u, left.y);
-    store(plane, row, column + 2u, left.z);
-    store(plane, row, column + 3u, left.w);
-    store(plane, row, column + 4u, right.x);
-    store(plane, row, column + 5u, right.y);
-    store(plane, row, column + 6u, right.z);
-    store(plane, row, column + 7u, right.w);
+fn store_row(plane: u32, row: u32, column: u32, values: vec4<f32>) {
+    store(plane, row, column, values.x);
+    store(plane, row, column + 1u, values.y);
+    store(plane, row, column + 2u, values.z);
+    store(plane, row, column + 3u, values.w);
 }
 
-@compute @workgroup_size(16)
+fn load_columns(batch: u32, k: u32, column0: u32, column1: u32, column2: u32, column3: u32) -> vec4<f32> {
+    return vec4<f32>(b[b_index(batch, k, column0)], b[b_index(batch, k, column1)], b[b_index(batch, k, column2)], b[b_index(batch, k, column3)]);
+}
+
+@compute @workgroup_size(8)
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
-    let tile = (group.y * GRID_WIDTH + group.x) * 16u + lane;
+    let tile = group.y * GRID_WIDTH + group.x;
     if (tile >= TILES) {
         return;
     }
-    let column = (tile % TILES_ACROSS) * 8u;
-    let row = (tile / TILES_ACROSS % TILES_DOWN) * 4u;
+    let column = (tile % TILES_ACROSS) * 32u + lane * 4u;
+    let row = (tile / TILES_ACROSS % TILES_DOWN) * 8u;
     // Planes are numbered split by split: plane = split * BATCH + batch.
     let plane = tile / (TILES_ACROSS * TILES_DOWN);
     let batch = plane % BATCH;
@@ -69,41 +70,40 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     let row1 = min(row + 1u, ROWS - 1u);
     let row2 = min(row + 2u, ROWS - 1u);
     let row3 = min(row + 3u, ROWS - 1u);
-    let column0 = column;
+    let row4 = min(row + 4u, ROWS - 1u);
+    let row5 = min(row + 5u, ROWS - 1u);
+    let row6 = min(row + 6u, ROWS - 1u);
+    let row7 = min(row + 7u, ROWS - 1u);
+    let column0 = min(column, COLUMNS - 1u);
     let column1 = min(column + 1u, COLUMNS - 1u);
     let column2 = min(column + 2u, COLUMNS - 1u);
     let column3 = min(column + 3u, COLUMNS - 1u);
-    let column4 = min(column + 4u, COLUMNS - 1u);
-    let column5 = min(column + 5u, COLUMNS - 1u);
-    let column6 = min(column + 6u, COLUMNS - 1u);
-    let column7 = min(column + 7u, COLUMNS - 1u);
 
-    var left0 = vec4<f32>();
-    var left1 = vec4<f32>();
-    var left2 = vec4<f32>();
-    var left3 = vec4<f32>();
-    var right0 = vec4<f32>();
-    var right1 = vec4<f32>();
-    var right2 = vec4<f32>();
-    var right3 = vec4<f32>();
+    var c0 = vec4<f32>();
+    var c1 = vec4<f32>();
+    var c2 = vec4<f32>();
+    var c3 = vec4<f32>();
+    var c4 = vec4<f32>();
+    var c5 = vec4<f32>();
+    var c6 = vec4<f32>();
+    var c7 = vec4<f32>();
     for (var k = first; k < last; k++) {
-        let left = vec4<f32>(b[b_index(batch, k, column0)], b[b_index(batch, k, column1)], b[b_index(batch, k, column2)], b[b_index(batch, k, column3)]);
-        let right = vec4<f32>(b[b_index(batch, k, column4)], b[b_index(batch, k, column5)], b[b_index(batch, k, column6)], b[b_index(batch, k, column7)]);
-        let a0 = a[a_index(batch, row0, k)];
-        let a1 = a[a_index(batch, row1, k)];
-        let a2 = a[a_index(batch, row2, k)];
-        let a3 = a[a_index(batch, row3, k)];
-        left0 += a0 * left;
-        left1 += a1 * left;
-        left2 += a2 * left;
-        left3 += a3 * left;
-        right0 += a0 * right;
-        right1 += a1 * right;
-        right2 += a2 * right;
-        right3 += a3 * right;
+        let columns = load_columns(batch, k, column0, column1, column2, column3);
+        c0 += a[a_index(batch, row0, k)] * columns;
+        c1 += a[a_index(batch, row1, k)] * columns;
+        c2 += a[a_index(batch, row2, k)] * columns;
+        c3 += a[a_index(batch, row3, k)] * columns;
+        c4 += a[a_index(batch, row4, k)] * columns;
+        c5 += a[a_index(batch, row5, k)] * columns;
+        c6 += a[a_index(batch, row6, k)] * columns;
+        c7 += a[a_index(batch, row7, k)] * columns;
     }
-    store_row(plane, row, column, left0, right0);
-    store_row(plane, row + 1u, column, left1, right1);
-    store_row(plane, row + 2u, column, left2, right2);
-    store_row(plane, row + 3u, column, left3, right3);
+    store_row(plane, row, column, c0);
+    store_row(plane, row + 1u, column, c1);
+    store_row(plane, row + 2u, column, c2);
+    store_row(plane, row + 3u, column, c3);
+    store_row(plane, row + 4u, column, c4);
+    store_row(plane, row + 5u, column, c5);
+    store_row(plane, row + 6u, column, c6);
+    store_row(plane, row + 7u, column, c7);
 }

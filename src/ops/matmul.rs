@@ -49,7 +49,7 @@ impl Op for Matmul {
         let batch: usize = shape[..rank - 2].iter().product();
         let (tile_rows, tile_columns, tiles_per_group, source, name) = match cx.class {
             KernelClass::Gpu => (64, 64, 1, include_str!("../../shaders/matmul_tiled.wgsl"), "matmul_tiled"),
-            KernelClass::Cpu => (4, 8, 16, include_str!("../../shaders/matmul.wgsl"), "matmul"),
+            KernelClass::Cpu => (8, 32, 1, include_str!("../../shaders/matmul.wgsl"), "matmul"),
         };
         let (down, across) = (rows.div_ceil(tile_rows), columns.div_ceil(tile_columns));
         let run = inner_run(inner, batch * down * across, cx.class);
