@@ -39,3 +39,26 @@ fn cos_f32(x: f32) -> f32 {
     let reduced = reduce_angle(x);
     return quarter_turns(reduced.quadrant + 1, reduced.r);
 }
+
+// arctan(x), relative error about 2e-7. arctan(x) = pi/2 - arctan(1/x) brings |x| to at most 1, and
+// arctan(x) = pi/4 + arctan((x - 1) / (x + 1)) brings that to at most tan(pi/8) = 0.4142; there the
+// series x - x^3/3 + x^5/5 - .. leaves less than 2e-8 after nine terms.
+fn atan_f32(x: f32) -> f32 {
+    let magnitude = abs(x);
+    let large = magnitude > 1.0f;
+    let inner = select(magnitude, 1.0f / magnitude, large);
+    let middle = inner > 0.41421356f;
+    let r = select(inner, (inner - 1.0f) / (inner + 1.0f), middle);
+    let z = r * r;
+    var p = 0.05882353f;
+    p = p * z - 0.06666667f;
+    p = p * z + 0.07692308f;
+    p = p * z - 0.09090909f;
+    p = p * z + 0.11111111f;
+    p = p * z - 0.14285715f;
+    p = p * z + 0.2f;
+    p = p * z - 0.33333334f;
+    let near = r + r * z * p + select(0.0f, 0.7853982f, middle);
+    let y = select(near, 1.5707964f - near, large);
+    return select(y, -y, x < 0.0f);
+}

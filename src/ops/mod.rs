@@ -30,6 +30,7 @@ list! {
     add
     affine
     argmax
+    atan
     broadcast
     cast
     clamp
