@@ -10,15 +10,14 @@ fn random(count: usize, seed: u64) -> Vec<f32> {
     (0..count).map(|_| generator.uniform(-1.0, 1.0) as f32).collect()
 }
 
+type Product = for<'g> fn(Tensor<'g>, Tensor<'g>) -> Tensor<'g>;
+
 fn products(criterion: &mut Criterion) {
     let device = Device::best().expect("a device opens");
     let mut group = criterion.benchmark_group("matmul");
     group.sample_size(10);
-    let forms: [(&str, for<'g> fn(Tensor<'g>, Tensor<'g>) -> Tensor<'g>); 3] = [
-        ("nn", |a, b| a.matmul(b)),
-        ("nt", |a, b| a.matmul(b.transpose())),
-        ("tn", |a, b| a.transpose().matmul(b)),
-    ];
+    let forms: [(&str, Product); 3] =
+        [("nn", |a, b| a.matmul(b)), ("nt", |a, b| a.matmul(b.transpose())), ("tn", |a, b| a.transpose().matmul(b))];
     for size in [64, 512] {
         for (form, product) in forms {
             let g = Graph::new();
@@ -45,7 +44,9 @@ fn training(criterion: &mut Criterion) {
     // Layer sizes and batch: the spiral network, and one for 28 x 28 pixels.
     for (sizes, batch) in [(&[2, 64, 64, 3][..], 300), (&[784, 512, 256, 10][..], 128)] {
         let mut params = Params::seeded(1);
-        let layer = |(number, pair): (usize, &[usize])| nn::Linear::new(&mut params, &format!("layer{number}"), pair[0], pair[1]);
+        let layer = |(number, pair): (usize, &[usize])| {
+            nn::Linear::new(&mut params, &format!("layer{number}"), pair[0], pair[1])
+        };
         let layers: Vec<nn::Linear> = sizes.windows(2).enumerate().map(layer).collect();
         let g = Graph::new();
         let (x, y) = (g.input("x", [batch, sizes[0]]), g.labels("y", [batch]));

@@ -34,3 +34,11 @@ if [ "$(uname -s)" = Linux ] && ! { has_vulkan && has_gl; }; then
 fi
 
 cargo test --quiet "$@"
+
+# Without arguments, the worked examples of backpropagation as well, number by number.
+if [ $# = 0 ]; then
+    RETROGRAD_DEVICE=cpu cargo run --quiet --example worked_examples -- --json | tail -n 2
+    if has_vulkan; then
+        RETROGRAD_DEVICE=vulkan cargo run --quiet --example worked_examples -- --json | tail -n 2
+    fi
+fi
