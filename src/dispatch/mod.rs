@@ -3,9 +3,11 @@
 mod cpu;
 mod device;
 mod gpu;
+mod pending;
 mod program;
 mod state;
 
 pub use device::{Device, DeviceInfo};
-pub use program::{PendingRead, Program, ProgramRequest};
+pub use pending::PendingRead;
+pub use program::{Program, ProgramRequest};
 pub use state::State;

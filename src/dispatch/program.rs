@@ -1,8 +1,8 @@
-use super::State;
 use super::cpu::CpuProgram;
 use super::device::Inner;
-use super::gpu::{GpuProgram, GpuRead};
-use crate::base::{DType, Error, ErrorKind, HostData, HostTensor, Result, Shape};
+use super::gpu::GpuProgram;
+use super::{PendingRead, State};
+use crate::base::{Error, ErrorKind, HostData, Result};
 use crate::plan::{BufferKind, Plan, StepScalars, Update};
 use crate::record::{Leaf, NodeId, NodeKind, Recording, TensorId};
 use std::sync::Arc;
@@ -46,6 +46,12 @@ impl Program {
     /// When the device has no room, rejects a kernel, or is lost.
     pub async fn new(request: ProgramRequest<'_>) -> Result<Self> {
         let ProgramRequest { recording, plan, state, kept, gradients, update } = request;
+        log::debug!(
+            "{} dispatches, {} kernels, {} bytes",
+            plan.dispatches.len(),
+            plan.kernels.len(),
+            plan.total_bytes()
+        );
         let executor = match &state.device().0 {
             Inner::Cpu => Executor::Cpu(CpuProgram::new(recording, kept, gradients, update)),
             Inner::Gpu(gpu) => {
@@ -89,11 +95,11 @@ impl Program {
         }
         let not_kept = || Error::new(ErrorKind::NotKept, "the tensor is not kept by this plan");
         match &self.executor {
-            Executor::Cpu(program) => Ok(PendingRead(Pending::Ready(program.read(tensor).ok_or_else(not_kept)?))),
+            Executor::Cpu(program) => Ok(PendingRead::ready(program.read(tensor).ok_or_else(not_kept)?)),
             Executor::Gpu(program) => {
                 let stored = self.plan.stored(tensor).ok_or_else(not_kept)?;
                 let read = program.begin_read(&stored.binding)?;
-                Ok(PendingRead(Pending::Gpu { read, shape: stored.shape.clone(), dtype: stored.dtype }))
+                Ok(PendingRead::from_gpu(read, stored.shape.clone(), stored.dtype))
             }
         }
     }
@@ -108,42 +114,4 @@ impl Program {
             Executor::Gpu(program) => program.wait(),
         }
     }
-}
-
-/// A tensor on its way to the host. Steps may run meanwhile: what arrives is the value at the time
-/// of asking.
-pub struct PendingRead(Pending);
-
-enum Pending {
-    Ready(HostTensor),
-    Gpu { read: GpuRead, shape: Shape, dtype: DType },
-}
-
-impl PendingRead {
-    /// The tensor, once it is there.
-    ///
-    /// # Errors
-    /// When the device is lost.
-    pub async fn finish(self) -> Result<HostTensor> {
-        match self.0 {
-            Pending::Ready(tensor) => Ok(tensor),
-            Pending::Gpu { read, shape, dtype } => tensor(shape, dtype, &read.finish().await?),
-        }
-    }
-
-    /// The tensor; blocks until it is there.
-    ///
-    /// # Errors
-    /// When the device is lost.
-    #[cfg(not(target_arch = "wasm32"))]
-    pub fn wait(self) -> Result<HostTensor> {
-        match self.0 {
-            Pending::Ready(tensor) => Ok(tensor),
-            Pending::Gpu { read, shape, dtype } => tensor(shape, dtype, &read.wait()?),
-        }
-    }
-}
-
-fn tensor(shape: Shape, dtype: DType, bytes: &[u8]) -> Result<HostTensor> {
-    HostTensor::new(shape, HostData::from_bytes(dtype, bytes)).map_err(|reason| Error::new(ErrorKind::Driver, reason))
 }

@@ -1,3 +1,4 @@
+use super::PendingRead;
 use super::device::{Device, Inner};
 use super::gpu::{Gpu, GpuBuffer};
 use crate::base::{DType, Error, ErrorKind, HostData, HostTensor, Result, Shape, Value};
@@ -137,7 +138,7 @@ impl State {
     /// # Errors
     /// When there is no parameter of this name, or the device fails.
     pub async fn parameter_async(&self, name: &str) -> Result<HostTensor> {
-        self.read(None, self.number(name)?).await
+        self.begin_read(None, self.number(name)?)?.finish().await
     }
 
     /// As [`parameter_async`](Self::parameter_async), blocking.
@@ -146,7 +147,7 @@ impl State {
     /// As there.
     #[cfg(not(target_arch = "wasm32"))]
     pub fn parameter(&self, name: &str) -> Result<HostTensor> {
-        pollster::block_on(self.parameter_async(name))
+        self.begin_read(None, self.number(name)?)?.wait()
     }
 
     /// Sets a parameter.
@@ -188,30 +189,31 @@ impl State {
         names
     }
 
-    /// Reads a parameter, or an optimizer state of it.
-    pub(crate) async fn read(&self, state: Option<&str>, number: usize) -> Result<HostTensor> {
+    /// Starts to read a parameter, or an optimizer state of it.
+    pub(crate) fn begin_read(&self, state: Option<&str>, number: usize) -> Result<PendingRead> {
         let entry = &self.0.arena.entries[number];
-        let data = match &self.0.memory {
+        let kept = |data: Vec<f32>| {
+            let tensor = HostTensor::new(entry.shape.clone(), HostData::F32(data));
+            tensor.map(PendingRead::ready).map_err(|reason| Error::new(ErrorKind::Driver, reason))
+        };
+        // A state that no step has touched is zero.
+        let zeros = || vec![0.0; entry.shape.elements()];
+        match &self.0.memory {
             Memory::Host(memory) => {
                 let memory = locked(memory);
-                match state {
+                kept(match state {
                     None => memory.parameters[number].real().iter().copied().collect(),
-                    Some(state) => memory
-                        .optimizer
-                        .get(state)
-                        .map_or_else(|| vec![0.0; entry.shape.elements()], |all| all[number].clone()),
-                }
+                    Some(state) => memory.optimizer.get(state).map_or_else(zeros, |all| all[number].clone()),
+                })
             }
             Memory::Gpu { gpu, segments } => {
                 let Some(buffer) = locked(segments).get(&Self::kind(state, entry)).cloned() else {
-                    return Ok(zeros(entry));
+                    return kept(zeros());
                 };
                 let read = gpu.begin_read(&buffer, entry.offset, entry.bytes)?;
-                bytemuck::pod_collect_to_vec(&read.finish().await?)
+                Ok(PendingRead::from_gpu(read, entry.shape.clone(), DType::F32))
             }
-        };
-        HostTensor::new(entry.shape.clone(), HostData::F32(data))
-            .map_err(|reason| Error::new(ErrorKind::Driver, reason))
+        }
     }
 
     /// Writes a parameter, or an optimizer state of it, which is made if it does not exist.
@@ -274,9 +276,4 @@ impl State {
         let zeros = || self.0.arena.entries.iter().map(|entry| vec![0.0; entry.shape.elements()]).collect();
         memory.optimizer.entry(state.to_owned()).or_insert_with(zeros)
     }
-}
-
-fn zeros(entry: &ArenaEntry) -> HostTensor {
-    HostTensor::new(entry.shape.clone(), HostData::F32(vec![0.0; entry.shape.elements()]))
-        .expect("as many zeros as elements")
 }

@@ -1,7 +1,7 @@
 //! The whole step as plain data: kernels, buffers, and one ordered list of dispatches.
 
 mod arena;
-mod build;
+mod builder;
 mod data;
 mod print;
 mod profile;
@@ -9,7 +9,7 @@ mod slots;
 mod update;
 
 pub use arena::{Arena, ArenaEntry};
-pub use build::{Request, build};
+pub use builder::{Request, build};
 pub use data::{Binding, Buffer, BufferKind, Dispatch, KernelText, Phase, Plan, Stored};
 pub use profile::Profile;
 pub use update::{HostUpdate, StepScalars, Update, UpdateRule};

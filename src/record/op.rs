@@ -87,17 +87,18 @@ pub struct Vjp<'g> {
 
 impl<'g> Vjp<'g> {
     /// Input, output and cotangent of an op that has one of each.
-    ///
-    /// A rule is only asked when an output has a cotangent, so the one output has it.
     #[must_use]
     pub fn unary(&self) -> (Tensor<'g>, Tensor<'g>, Tensor<'g>) {
         (self.inputs[0], self.outputs[0], self.cotangent())
     }
 
     /// The cotangent of an op's only output.
+    ///
+    /// # Panics
+    /// Never in a rule of an op with one output: it is only asked when that output has a cotangent.
     #[must_use]
     pub fn cotangent(&self) -> Tensor<'g> {
-        self.cotangents[0].unwrap_or_else(|| self.outputs[0] * 0.0)
+        self.cotangents[0].expect("a rule is only asked when an output has a cotangent")
     }
 }
 

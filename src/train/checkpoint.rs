@@ -18,14 +18,19 @@ impl State {
     /// # Errors
     /// When the device fails.
     pub async fn to_safetensors(&self) -> Result<Vec<u8>> {
-        let mut tensors: Vec<(String, HostTensor)> = Vec::new();
+        // All copies are started before the first is waited for.
+        let mut reads = Vec::new();
         for (number, entry) in self.arena().entries.iter().enumerate() {
-            tensors.push((entry.name.clone(), self.read(None, number).await?));
+            reads.push((entry.name.clone(), self.begin_read(None, number)?));
         }
         for state in self.optimizer_states() {
             for (number, entry) in self.arena().entries.iter().enumerate() {
-                tensors.push((format!("{OPTIMIZER}{state}/{}", entry.name), self.read(Some(&state), number).await?));
+                reads.push((format!("{OPTIMIZER}{state}/{}", entry.name), self.begin_read(Some(&state), number)?));
             }
+        }
+        let mut tensors: Vec<(String, HostTensor)> = Vec::new();
+        for (name, read) in reads {
+            tensors.push((name, read.finish().await?));
         }
         let views =
             tensors.iter().map(|(name, tensor)| Ok((name.as_str(), view(tensor)?))).collect::<Result<Vec<_>>>()?;

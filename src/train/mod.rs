@@ -2,6 +2,7 @@
 
 mod checkpoint;
 mod compile;
+mod draft;
 mod step;
 
 pub mod optim;

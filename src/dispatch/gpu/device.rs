@@ -62,6 +62,7 @@ impl Gpu {
         device.set_device_lost_callback(move |reason, message| {
             locked(&sink.lost).get_or_insert(format!("{reason:?}: {message}"));
         });
+        log::info!("opened {} with {:?} kernels", found.describe(), profile.class);
         Ok(Self { device, queue, profile, found, troubles })
     }
 

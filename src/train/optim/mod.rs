@@ -9,7 +9,7 @@ mod sgd;
 pub use adam::{Adam, AdamW};
 pub use sgd::Sgd;
 
-use crate::base::Result;
+use crate::base::{Error, ErrorKind, Result};
 use crate::plan::Update;
 
 /// An optimizer: what [`Graph::train`](crate::Graph::train) takes.
@@ -29,9 +29,9 @@ pub trait Optimizer: std::fmt::Debug {
 }
 
 /// An error that says which setting of which optimizer is out of range.
-fn refuse(optimizer: &str, setting: &str, value: f64, allowed: &str) -> crate::Error {
+fn refuse(optimizer: &str, setting: &str, value: f64, allowed: &str) -> Error {
     let message = format!("{optimizer}: {setting} is {value} and must be {allowed}");
-    crate::Error::new(crate::ErrorKind::Argument, message)
+    Error::new(ErrorKind::Argument, message)
 }
 
 impl<O: Optimizer + ?Sized> Optimizer for Box<O> {
