@@ -12,11 +12,15 @@ if [ -z "${XDG_RUNTIME_DIR:-}" ]; then
     trap 'rm -rf "$XDG_RUNTIME_DIR"' EXIT
 fi
 
+# `grep -q` would end the pipe early, which `pipefail` takes for a failure.
+has_library() {
+    ldconfig -p 2>/dev/null | grep "$1" >/dev/null
+}
 has_vulkan() {
-    ls /usr/share/vulkan/icd.d/*.json /etc/vulkan/icd.d/*.json >/dev/null 2>&1 && ldconfig -p 2>/dev/null | grep -q libvulkan.so
+    compgen -G '/usr/share/vulkan/icd.d/*.json' >/dev/null && has_library 'libvulkan\.so\.1'
 }
 has_gl() {
-    ldconfig -p 2>/dev/null | grep -q 'libEGL.so.1' && ldconfig -p 2>/dev/null | grep -q 'libGLESv2.so.2'
+    has_library 'libEGL\.so\.1' && has_library 'libGLESv2\.so\.2'
 }
 
 if [ "$(uname -s)" = Linux ] && ! { has_vulkan && has_gl; }; then
