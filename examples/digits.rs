@@ -1,4 +1,4 @@
-//! A network learns handwritten digits: 64 pixels, one hidden layer of 128, ten classes.
+//! A network learns handwritten digits: 64 pixels, one hidden layer of 256, ten classes.
 //!
 //! Shows a training step with dropout, an evaluation step that shares its parameters, a learning
 //! rate that falls without recompiling, and a short last batch filled up with rows of weight 0.
@@ -43,9 +43,9 @@ struct Mlp {
 impl Mlp {
     fn new(params: &mut Params) -> Self {
         Self {
-            up: nn::Linear::new(params, "up", 64, 128),
-            dropout: nn::Dropout::new(0.3),
-            down: nn::Linear::new(params, "down", 128, 10),
+            up: nn::Linear::new(params, "up", 64, 256),
+            dropout: nn::Dropout::new(0.5),
+            down: nn::Linear::new(params, "down", 256, 10),
         }
     }
 

@@ -19,7 +19,7 @@ struct Options {
     #[arg(long, default_value_t = 1)]
     seed: u64,
     /// Training steps over all points
-    #[arg(long, default_value_t = 2000, value_parser = clap::value_parser!(u64).range(1..))]
+    #[arg(long, default_value_t = 1500, value_parser = clap::value_parser!(u64).range(1..))]
     steps: u64,
     /// Write the decision boundary to this PNG as well
     #[arg(long)]
@@ -31,6 +31,8 @@ struct Options {
 
 const ARMS: usize = 3;
 const POINTS: usize = 100;
+/// The learning rate at the start.
+const RATE: f64 = 2e-2;
 /// Columns and rows of the drawing.
 const WIDTH: usize = 60;
 const HEIGHT: usize = 30;
@@ -84,11 +86,14 @@ fn run(options: &Options) -> Outcome<()> {
     let y = g.labels("arms", [ARMS * POINTS]);
     let scores = model.forward(x).keep();
     let loss = scores.cross_entropy(y);
-    let mut step = g.train(loss, Adam::new(5e-3)).compile(&device, &params)?;
+    let mut step = g.train(loss, Adam::new(RATE)).compile(&device, &params)?;
 
     let bar = ProgressBar::new(options.steps);
     bar.set_style(ProgressStyle::with_template("{bar:40} step {pos}/{len}  loss {msg}  {eta} left")?);
     for number in 0..options.steps {
+        // Half a cosine from the full rate to none.
+        let progress = number as f64 / options.steps as f64;
+        step.set_learning_rate(RATE * 0.5 * (1.0 + (std::f64::consts::PI * progress).cos()));
         step.run([x.feed(&points), y.feed(&labels)])?;
         if number % 50 == 0 {
             bar.set_message(format!("{:.4}", step.read(loss)?.item()));
