@@ -296,3 +296,45 @@ fn a_destroyed_device_is_an_error() {
     let error = step.run([]).and_then(|()| step.read(loss).map(|_| ())).unwrap_err();
     assert!(matches!(error.kind(), ErrorKind::DeviceLost | ErrorKind::Driver), "{error}");
 }
+
+#[test]
+fn activations_as_values_are_the_methods() {
+    use nn::Activation::{
+        Elu, Gelu, GeluTanh, Hardswish, Identity, LeakyRelu, Mish, Relu, Sigmoid, Silu, Softplus, Softsign, Tanh,
+    };
+    let g = Graph::new();
+    let x = g.input("x", [4]);
+    let all = [
+        Identity,
+        Relu,
+        LeakyRelu(0.1),
+        Elu(1.0),
+        Gelu,
+        GeluTanh,
+        Silu,
+        Mish,
+        Hardswish,
+        Sigmoid,
+        Tanh,
+        Softplus,
+        Softsign,
+    ];
+    let outputs: Vec<Tensor<'_>> = all.iter().map(|activation| activation.forward(x)).collect();
+    let mut step = g.infer(&outputs).compile(&Device::cpu(), &Params::seeded(0)).unwrap();
+    step.run([x.feed(&[-1.0f32, 0.0, 0.5, 2.0])]).unwrap();
+    // At 2, to three digits, in the order above.
+    let want = [2.0, 2.0, 2.0, 2.0, 1.954, 1.955, 1.762, 1.944, 1.667, 0.881, 0.964, 2.127, 0.667];
+    for ((activation, output), want) in all.iter().zip(outputs).zip(want) {
+        let got = step.read(output).unwrap().to_vec()[3];
+        assert!((got - want).abs() < 6e-4, "{activation:?}: {got}");
+    }
+}
+
+#[test]
+fn steps_and_states_move_between_threads() {
+    fn moves<T: Send>() {}
+    moves::<Step>();
+    moves::<retrograd::State>();
+    moves::<Device>();
+    moves::<retrograd::PendingRead>();
+}

@@ -13,7 +13,7 @@ use crate::base::{Error, ErrorKind, Result};
 use crate::plan::Update;
 
 /// An optimizer: what [`Graph::train`](crate::Graph::train) takes.
-pub trait Optimizer: std::fmt::Debug {
+pub trait Optimizer: std::fmt::Debug + Send + Sync {
     /// The learning rate that training starts with.
     fn learning_rate(&self) -> f64;
 
