@@ -77,7 +77,9 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     let target_column = u32(clamp(label, 0, i32(COLUMNS) - 1));
     if (owns_row && lane == 0u) {
         let chosen = x[start + target_column] - greatest;
-        let value = log_f32(total) - (1.0f - SMOOTHING) * chosen - SMOOTHING / f32(COLUMNS) * sum;
+        // Without smoothing the sum does not count: it may be infinite where scores are masked.
+        let spread = select(0.0f, SMOOTHING / f32(COLUMNS) * sum, SMOOTHING > 0.0f);
+        let value = log_f32(total) - (1.0f - SMOOTHING) * chosen - spread;
         loss[row] = select(not_a_number(), value, known);
     }
     for (var column = lane; column < COLUMNS; column += LANES) {

@@ -27,6 +27,10 @@ const FUNCTIONS: &[(&str, Unary, (f64, f64), f64)] = &[
     ("silu", |x| x.silu(), (-60.0, 60.0), 2e-6),
     ("sqrt", |x| x.sqrt(), (1e-20, 1e20), 1e-6),
     ("rsqrt", |x| x.rsqrt(), (1e-20, 1e20), 1e-6),
+    ("sin, away from its roots", |x| x.sin() + 2.0, (-1e5, 1e5), 1e-6),
+    ("cos, away from its roots", |x| x.cos() + 2.0, (-1e5, 1e5), 1e-6),
+    ("sin near 0", |x| x.sin(), (-1.0, 1.0), 1e-6),
+    ("atan", |x| x.atan(), (-50.0, 50.0), 1e-6),
     ("root", |x| x.powf(0.3), (1e-10, 1e10), 5e-6),
 ];
 
@@ -85,6 +89,9 @@ fn special(name: &'static str) {
         ("erf", |x| x.erf(), [f64::NAN, 1.0, -1.0, 1.0, -1.0, 0.0]),
         ("softplus", |x| x.softplus(), [f64::NAN, 1e38, 0.0, f64::INFINITY, 0.0, std::f64::consts::LN_2]),
         ("clamp", |x| x.clamp(-1.0, 2.0), [f64::NAN, 2.0, -1.0, 2.0, -1.0, 0.0]),
+        ("log", |x| x.abs().log(), [f64::NAN, 87.498_23, 87.498_23, f64::INFINITY, f64::INFINITY, f64::NEG_INFINITY]),
+        ("log1p", |x| x.abs().log1p(), [f64::NAN, 87.498_23, 87.498_23, f64::INFINITY, f64::INFINITY, 0.0]),
+        ("gelu_erf", |x| x.gelu_erf(), [f64::NAN, 1e38, 0.0, f64::INFINITY, f64::NAN, 0.0]),
         ("sign", |x| x.sign(), [f64::NAN, 1.0, -1.0, 1.0, -1.0, 0.0]),
     ];
     for (function, apply, want) in functions {

@@ -335,3 +335,26 @@ fn files_that_cannot_be_used_are_named() {
     let error = step.save(folder.path().join("no/such/folder/x.safetensors")).unwrap_err();
     assert!(error.to_string().contains("could not be written"), "{error}");
 }
+
+#[test]
+fn what_to_train_is_checked() {
+    let (mut params, mut others) = (Params::seeded(0), Params::seeded(0));
+    let (w, foreign) = (params.add("w", [1], Init::Zeros), others.add("w", [1], Init::Zeros));
+    let g = Graph::new();
+    let loss = g.param(&w).sum(..);
+    let none = g.train(loss, Sgd::new(0.1)).only(&[]).compile(&Device::cpu(), &params).unwrap_err().to_string();
+    assert!(none.contains("names no parameter"), "{none}");
+    let other =
+        g.train(loss, Sgd::new(0.1)).only(&[&foreign]).compile(&Device::cpu(), &params).unwrap_err().to_string();
+    assert!(other.contains("belongs to another `Params`"), "{other}");
+    assert!(g.train(loss, Sgd::new(0.1)).compile(&Device::cpu(), &params).is_ok());
+    others.add("optimizer/adam.mean/w", [1], Init::Zeros);
+    assert!(
+        retrograd::State::new(&Device::cpu(), &others).unwrap_err().to_string().contains("kept for optimizer states")
+    );
+}
+
+#[test]
+fn rows_that_no_kernel_takes_are_refused() {
+    assert!(reason(|g| g.input("x", [1, 5_000_000]).softmax(-1)).contains("rows have 5000000 elements"));
+}

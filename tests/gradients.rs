@@ -156,3 +156,94 @@ fn gradients_of_intermediate_tensors_can_be_asked_for() {
         assert_eq!(got, [vec![2.0, 8.0, 18.0], vec![4.0, -32.0, 108.0]]);
     }
 }
+
+#[test]
+fn an_infinite_gradient_of_what_was_not_chosen_does_not_come_through() {
+    for device in devices() {
+        let g = Graph::new();
+        let x = g.input("x", [2]);
+        let zero = g.scalar(0.0);
+        // The derivative of sqrt is infinite at 0, where relu, clamp and maximum put -1.
+        let losses =
+            [x.relu(), x.clamp(0.0, 9.0), x.maximum(zero), (-x).minimum(zero) * -1.0].map(|y| y.sqrt().sum(..));
+        let gradients: Vec<Tensor<'_>> = losses.iter().map(|&loss| g.gradient(loss, x)).collect();
+        let feeds = vec![(x, (&ndarray::array![-1.0f32, 4.0]).into())];
+        for got in on_device(device, &g, &gradients, &feeds) {
+            assert_eq!(got, [0.0, 0.25], "{}", device.name());
+        }
+    }
+}
+
+#[test]
+fn masked_scores_leave_the_loss_finite() {
+    for device in devices() {
+        let g = Graph::new();
+        let (x, y) = (g.input("x", [2, 3]), g.labels("y", [2]));
+        let loss = x.cross_entropy_rows(y, 0.0);
+        let scores = ndarray::array![[0.0f32, f32::NEG_INFINITY, f32::NEG_INFINITY], [5.0, f32::MIN, f32::MIN]];
+        let feeds = vec![(x, (&scores).into()), (y, (&ndarray::array![0i32, 0]).into())];
+        assert_eq!(on_device(device, &g, &[loss], &feeds)[0], [0.0, 0.0], "{}", device.name());
+    }
+}
+
+#[test]
+fn a_composition_of_one_tensor_with_itself_is_counted_once() {
+    use retrograd::base::{Real, TensorType, Value};
+    use retrograd::record::{Cotangents, EvalContext, LowerContext, Lowering, Op, Pointwise, Reference, Vjp};
+    #[derive(Debug)]
+    struct Product;
+    impl Op for Product {
+        fn name(&self) -> &'static str {
+            "product"
+        }
+        fn outputs(&self, inputs: &[&TensorType]) -> Result<Vec<TensorType>, String> {
+            Ok(vec![inputs[0].clone()])
+        }
+        fn vjp<'g>(&self, _cx: &Vjp<'g>) -> Cotangents<'g> {
+            Cotangents::Composition
+        }
+        fn lower(&self, _cx: &LowerContext<'_>) -> Lowering {
+            Lowering::Pointwise(Pointwise::of_inputs("({0} * {1})", 2, &[]))
+        }
+        fn composition<'g>(&self, inputs: &[Tensor<'g>]) -> Option<Vec<Tensor<'g>>> {
+            Some(vec![inputs[0] * inputs[1]])
+        }
+    }
+    impl Reference for Product {
+        fn eval<T: Real>(&self, inputs: &[&Value<T>], _cx: &EvalContext) -> Vec<Value<T>> {
+            vec![Value::Real(inputs[0].real() * inputs[1].real())]
+        }
+    }
+    let g = Graph::new();
+    let x = g.input("x", [2]);
+    // x x, and x y with y = 3 x: partial derivatives, though one input depends on the other.
+    let loss = g.record(Product, &[x, x]).sum(..) + g.record(Product, &[x, x * 3.0]).sum(..);
+    let feeds = vec![(x, (&ndarray::array![1.0f32, -2.0]).into())];
+    assert_eq!(on_device(&Device::cpu(), &g, &[g.gradient(loss, x)], &feeds)[0], [8.0, -16.0]);
+}
+
+#[test]
+fn powers_and_sums_of_exponentials_at_their_edges() {
+    let (inf, nan) = (f32::INFINITY, f32::NAN);
+    let bases = [inf, 0.0, 1.0, nan, -1.0, -0.0, 0.0, -2.0, -2.0, -8.0, 2.0];
+    let powers = [0.0, nan, inf, 0.0, 1e6, -1.0, -2.0, 3.0, 0.5, inf, -inf];
+    let want = [1.0, f64::NAN, 1.0, 1.0, 1.0, f64::NEG_INFINITY, f64::INFINITY, -8.0, f64::NAN, f64::INFINITY, 0.0];
+    for device in devices() {
+        let g = Graph::new();
+        let (a, b, rows) = (g.input("a", [11]), g.input("b", [11]), g.input("rows", [3, 2]));
+        let sums = rows.logsumexp(1);
+        let infinite = ndarray::array![[-inf, -inf], [inf, 0.0], [0.0, 0.0]];
+        let feeds = vec![
+            (a, (&ndarray::Array1::from(bases.to_vec())).into()),
+            (b, (&ndarray::Array1::from(powers.to_vec())).into()),
+            (rows, (&infinite).into()),
+        ];
+        let got = on_device(device, &g, &[a.pow(b), sums], &feeds);
+        for ((got, want), place) in got[0].iter().zip(want).zip(0..) {
+            let same = (got.is_nan() && want.is_nan()) || (got - want).abs() <= 1e-5 * want.abs() || *got == want;
+            assert!(same, "{}: {}^{} = {got}, want {want}", device.name(), bases[place], powers[place]);
+        }
+        assert_eq!(got[1][..2], [f64::NEG_INFINITY, f64::INFINITY], "{}", device.name());
+        assert!((got[1][2] - 2f64.ln()).abs() < 1e-6);
+    }
+}

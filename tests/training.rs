@@ -338,3 +338,77 @@ fn steps_and_states_move_between_threads() {
     moves::<Device>();
     moves::<retrograd::PendingRead>();
 }
+
+#[test]
+fn moments_start_with_the_parameter_not_with_the_state() {
+    for device in devices() {
+        let mut params = Params::seeded(1);
+        let (p, q) = (params.add("p", [1], Init::Constant(1.0)), params.add("q", [1], Init::Constant(1.0)));
+        let (g, h, k) = (Graph::new(), Graph::new(), Graph::new());
+        let mut first = g.train(g.param(&p).sum(..), Adam::new(0.1)).only(&[&p]).compile(device, &params).unwrap();
+        for _ in 0..50 {
+            first.run([]).unwrap();
+        }
+        // The first update by Adam is the learning rate, whatever else was trained before.
+        let mut second = h.train(h.param(&q).sum(..), Adam::new(0.1)).only(&[&q]).compile_on(first.state()).unwrap();
+        second.run([]).unwrap();
+        let q_now = first.state().parameter("q").unwrap().item();
+        assert!((q_now - 0.9).abs() < 1e-6, "{}: {q_now}", device.name());
+        // One step for both cannot be right for both.
+        let loss = k.param(&p).sum(..) + k.param(&q).sum(..);
+        let mut both = k.train(loss, Adam::new(0.1)).compile_on(first.state()).unwrap();
+        let error = both.run([]).unwrap_err().to_string();
+        assert!(error.contains("`p` was updated 50 times") && error.contains("`q` 1 times"), "{error}");
+        first.state().reset_optimizer().unwrap();
+        both.run([]).unwrap();
+        let q_now = first.state().parameter("q").unwrap().item();
+        assert!((q_now - 0.8).abs() < 1e-6, "{}: {q_now}", device.name());
+    }
+}
+
+#[test]
+fn weights_alone_start_the_optimizer_anew() {
+    for device in devices() {
+        let mut params = Params::seeded(1);
+        let w = params.add("w", [1], Init::Constant(1.0));
+        let weights_only = retrograd::State::new(device, &params).unwrap();
+        let bytes = pollster::block_on(weights_only.to_safetensors()).unwrap();
+        let g = Graph::new();
+        let mut step = g.train(g.param(&w).sum(..), Adam::new(0.1)).compile(device, &params).unwrap();
+        for _ in 0..20 {
+            step.run([]).unwrap();
+        }
+        step.state().load_safetensors(&bytes).unwrap();
+        assert_eq!(step.state().steps(), 0);
+        step.run([]).unwrap();
+        let now = step.state().parameter("w").unwrap().item();
+        assert!((now - 0.9).abs() < 1e-6, "{}: {now}", device.name());
+    }
+}
+
+#[test]
+fn one_graph_serves_training_and_inference() {
+    for device in devices() {
+        let mut params = Params::seeded(1);
+        let layer = nn::Linear::new(&mut params, "layer", 3, 2);
+        let spare = params.add("spare", [1], Init::Zeros);
+        let g = Graph::new();
+        let (x, y) = (g.input("x", [1, 3]), g.labels("y", [1]));
+        let scores = layer.forward(x);
+        let loss = scores.cross_entropy(y);
+        // A mistake in one attempt does not spoil the next.
+        assert!(g.train(loss, Sgd::new(0.1)).compile(device, &params).unwrap_err().to_string().contains("`spare`"));
+        let state = retrograd::State::new(device, &params).unwrap();
+        state.set_frozen("spare", true).unwrap();
+        let mut step = g.train(loss, Sgd::new(0.1)).compile_on(&state).unwrap();
+        step.run([x.feed(&[1.0f32; 3]), y.feed(&[1])]).unwrap();
+        // Inference asks for what its outputs need, and for no labels.
+        let mut evaluation = g.infer(&[scores, g.param(&spare)]).compile_on(&state).unwrap();
+        evaluation.run([x.feed(&[1.0f32; 3])]).unwrap();
+        assert_eq!(evaluation.read(scores).unwrap().to_vec().len(), 2);
+        assert!(evaluation.read(loss).is_err());
+        // What was computed stays what it was.
+        state.set_parameter("spare", &array![5.0f32]).unwrap();
+        assert_eq!(evaluation.read(g.param(&spare)).unwrap().item(), 0.0, "{}", device.name());
+    }
+}

@@ -32,11 +32,6 @@ fn leaky_relu_f32(x: f32, slope: f32) -> f32 {
     return select(x, slope * x, x <= 0.0f);
 }
 
-// The derivative of leaky_relu; with slope 0 that of relu, which is 0 at 0.
-fn leaky_step_f32(x: f32, slope: f32) -> f32 {
-    return select(1.0f, slope, x <= 0.0f);
-}
-
 // x > 0 ? x : alpha (exp(x) - 1). Clevert, Unterthiner, Hochreiter 2016.
 fn elu_f32(x: f32, alpha: f32) -> f32 {
     let y = select(x, alpha * expm1_f32(select(x, 0.0f, x > 0.0f)), x <= 0.0f);

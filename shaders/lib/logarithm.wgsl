@@ -27,10 +27,11 @@ fn log_f32(x: f32) -> f32 {
     y = select(y, -infinity(), x == 0.0f);
     y = select(y, not_a_number(), x < 0.0f);
     // Infinity and NaN stay what they are.
-    return select(y, x, (bitcast<u32>(x) & 0x7fffffffu) >= 0x7f800000u && !(x < 0.0f));
+    return select(y, x, is_nan(x) || bitcast<u32>(x) == 0x7f800000u);
 }
 
 fn log1p_f32(x: f32) -> f32 {
     let near = x > -0.29f && x < 0.41f;
-    return select(log_f32(1.0f + x), log_polynomial(select(0.0f, x, near)), near);
+    let y = select(log_f32(1.0f + x), log_polynomial(select(0.0f, x, near)), near);
+    return select(y, x, is_nan(x));
 }

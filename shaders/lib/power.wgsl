@@ -17,15 +17,25 @@ fn power_integer(x: f32, n: i32) -> f32 {
     return select(y, 1.0f / y, n < 0);
 }
 
-// a^b for real b: NaN for negative a, 1 for b = 0, 0 or infinity for a = 0.
+// a^b for real b, with the special cases of IEEE 754: 1 for b = 0 and for a = 1, NaN for negative a
+// unless b is whole.
 fn power_real(a: f32, b: f32) -> f32 {
-    let safe = select(a, 1.0f, a <= 0.0f);
-    let positive = exp_f32(b * log_f32(safe));
-    let at_zero = select(select(infinity(), 0.0f, b > 0.0f), 1.0f, b == 0.0f);
-    let y = select(positive, at_zero, a == 0.0f);
-    let whole = b == round(b) && abs(b) < 1000000.0f;
-    let odd = (i32(select(0.0f, b, whole)) & 1) == 1;
-    let magnitude = exp_f32(b * log_f32(select(1.0f, -a, a < 0.0f)));
-    let negative = select(not_a_number(), select(magnitude, -magnitude, odd), whole);
-    return select(y, negative, a < 0.0f);
+    let magnitude = bitcast<f32>(bitcast<u32>(a) & 0x7fffffffu);
+    // From 2^24 on every number is whole and even; infinity counts as such.
+    let large = magnitude_of(b) >= 16777216.0f;
+    let whole = large || b == round(b);
+    let odd = !large && whole && (i32(select(b, 0.0f, large || is_nan(b))) & 1) == 1;
+    let zero = magnitude == 0.0f;
+    let positive = exp_f32(b * log_f32(select(magnitude, 1.0f, zero)));
+    var y = select(positive, select(infinity(), 0.0f, b > 0.0f), zero);
+    // A negative base, -0 included: the sign of an odd power, and NaN where b is not whole.
+    let negative = (bitcast<u32>(a) >> 31u) == 1u;
+    y = select(y, -y, negative && odd);
+    y = select(y, not_a_number(), negative && !zero && !whole && !is_infinite(a));
+    y = select(y, not_a_number(), is_nan(a) || is_nan(b));
+    return select(y, 1.0f, b == 0.0f || (a == 1.0f && !is_nan(a)));
+}
+
+fn magnitude_of(x: f32) -> f32 {
+    return bitcast<f32>(bitcast<u32>(x) & 0x7fffffffu);
 }

@@ -54,7 +54,7 @@ pub(crate) fn backward<'g>(
             for (input, gradient) in node.inputs.iter().zip(input_gradients(op, &cx)) {
                 match gradient {
                     Some(gradient) if is_active(input) => accumulate(&mut gradients, *input, gradient),
-                    None if is_active(input) => ended.push(id),
+                    None if is_active(input) && !gradients.contains_key(input) => ended.push(id),
                     _ => {}
                 }
             }
@@ -104,7 +104,14 @@ fn input_gradients<'g>(op: &Arc<dyn Op>, cx: &Vjp<'g>) -> Vec<Option<Tensor<'g>>
                 return vec![None; cx.inputs.len()];
             }
             let inputs: Vec<TensorId> = cx.inputs.iter().map(|input| input.id()).collect();
-            backward(graph, &seeds, &inputs, first).gradients
+            let mut gradients = backward(graph, &seeds, &inputs, first).gradients;
+            // A tensor that is two inputs has its whole gradient already.
+            for place in 1..inputs.len() {
+                if inputs[..place].contains(&inputs[place]) {
+                    gradients[place] = None;
+                }
+            }
+            gradients
         }
         Cotangents::Missing => missing(op, cx),
     }

@@ -20,9 +20,11 @@ struct Inside {
     store: u64,
     seed: u64,
     arena: Arena,
-    frozen: Vec<bool>,
+    frozen: Mutex<Vec<bool>>,
     memory: Memory,
     steps: Mutex<u32>,
+    /// How often every parameter was updated since its optimizer states were zero.
+    updates: Mutex<Vec<u32>>,
 }
 
 #[derive(Debug)]
@@ -74,9 +76,10 @@ impl State {
             store: params.store(),
             seed: params.seed(),
             arena,
-            frozen: params.iter().map(|(_, _, frozen)| frozen).collect(),
+            frozen: Mutex::new(params.iter().map(|(_, _, frozen)| frozen).collect()),
             memory,
             steps: Mutex::new(0),
+            updates: Mutex::new(vec![0; params.len()]),
         }));
         for (number, (_, value, _)) in params.iter().enumerate() {
             state.write(None, number, value)?;
@@ -129,8 +132,48 @@ impl State {
         self.0.seed
     }
 
-    pub(crate) fn is_frozen(&self, parameter: usize) -> bool {
-        self.0.frozen.get(parameter).copied().unwrap_or(false)
+    pub(crate) fn frozen(&self) -> Vec<bool> {
+        locked(&self.0.frozen).clone()
+    }
+
+    /// Excludes a parameter from training, or includes it again, in every step compiled on this state
+    /// afterwards.
+    ///
+    /// # Errors
+    /// When there is no parameter of this name.
+    pub fn set_frozen(&self, name: &str, frozen: bool) -> Result<()> {
+        let number = self.number(name)?;
+        locked(&self.0.frozen)[number] = frozen;
+        Ok(())
+    }
+
+    pub(crate) fn updates(&self) -> Vec<u32> {
+        locked(&self.0.updates).clone()
+    }
+
+    pub(crate) fn set_updates(&self, updates: Vec<u32>) {
+        *locked(&self.0.updates) = updates;
+    }
+
+    /// Sets all optimizer states to zero, as they were before the first step.
+    ///
+    /// # Errors
+    /// When the device fails.
+    pub fn reset_optimizer(&self) -> Result<()> {
+        for state in self.optimizer_states() {
+            self.clear_optimizer_state(&state)?;
+        }
+        self.set_updates(vec![0; self.0.arena.entries.len()]);
+        Ok(())
+    }
+
+    pub(crate) fn clear_optimizer_state(&self, state: &str) -> Result<()> {
+        for (number, entry) in self.0.arena.entries.iter().enumerate() {
+            let zeros = HostTensor::new(entry.shape.clone(), HostData::F32(vec![0.0; entry.shape.elements()]));
+            let zeros = zeros.map_err(|reason| Error::new(ErrorKind::Driver, reason))?;
+            self.write(Some(state), number, &zeros)?;
+        }
+        Ok(())
     }
 
     /// The current value of a parameter.

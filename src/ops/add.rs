@@ -10,9 +10,11 @@ struct Addition;
 
 impl Function2 for Addition {
     const NAME: &'static str = "add";
-    const WGSL: &'static str = "({0} + {1})";
     fn value<T: Real>(&self, a: T, b: T) -> T {
         a + b
+    }
+    fn wgsl(&self) -> String {
+        "({0} + {1})".into()
     }
     fn gradient<'g>(&self, _a: Tensor<'g>, _b: Tensor<'g>, _y: Tensor<'g>, g: Tensor<'g>) -> Cotangents<'g> {
         Cotangents::two(g, g)

@@ -1,6 +1,6 @@
 //! y = min(max(x, low), high); dx = g where low <= x <= high, else 0.
 
-use super::elementwise::{Function, Unary};
+use super::elementwise::{Binary, Function, Function2, Unary};
 use crate::base::Real;
 use crate::record::{Attributes, Case, CaseInput, Cotangents, Draw, Library, Tensor, Text, libraries};
 
@@ -27,30 +27,33 @@ impl Function for Clamp {
         format!("clamp_f32({{0}}, {}, {})", Text::literal(self.low), Text::literal(self.high))
     }
     fn gradient<'g>(&self, x: Tensor<'g>, _y: Tensor<'g>, g: Tensor<'g>) -> Cotangents<'g> {
-        Cotangents::one(g * x.graph().record(Unary(Within { low: self.low, high: self.high }), &[x]))
+        Cotangents::one(x.graph().record(Binary(Backward { low: self.low, high: self.high }), &[x, g]))
     }
     fn attributes(&self) -> Attributes {
         Attributes::default().with("low", self.low).with("high", self.high)
     }
 }
 
-/// 1 where low <= x <= high, else 0: the derivative of clamp.
+/// From x and the gradient g of clamp to the gradient of x: chosen, not multiplied, as an infinite g
+/// times 0 would be NaN.
 #[derive(Debug)]
-struct Within {
+struct Backward {
     low: f64,
     high: f64,
 }
 
-impl Function for Within {
-    const NAME: &'static str = "within";
-    fn value<T: Real>(&self, x: T) -> T {
-        if x >= T::real(self.low) && x <= T::real(self.high) { T::one() } else { T::zero() }
+impl Function2 for Backward {
+    const NAME: &'static str = "clamp_backward";
+    fn value<T: Real>(&self, x: T, g: T) -> T {
+        if x >= T::real(self.low) && x <= T::real(self.high) { g } else { T::zero() }
     }
     fn wgsl(&self) -> String {
-        format!("select(0.0f, 1.0f, {{0}} >= {} && {{0}} <= {})", Text::literal(self.low), Text::literal(self.high))
+        format!("select(0.0f, {{1}}, {{0}} >= {} && {{0}} <= {})", Text::literal(self.low), Text::literal(self.high))
     }
-    fn gradient<'g>(&self, _x: Tensor<'g>, _y: Tensor<'g>, _g: Tensor<'g>) -> Cotangents<'g> {
-        Cotangents::ends(1)
+    fn gradient<'g>(&self, x: Tensor<'g>, _g: Tensor<'g>, _y: Tensor<'g>, c: Tensor<'g>) -> Cotangents<'g> {
+        // Flat in x, linear in g.
+        let again = Backward { low: self.low, high: self.high };
+        Cotangents::Inputs(vec![None, Some(x.graph().record(Binary(again), &[x, c]))])
     }
     fn attributes(&self) -> Attributes {
         Attributes::default().with("low", self.low).with("high", self.high)

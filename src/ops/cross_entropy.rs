@@ -37,6 +37,7 @@ impl Op for CrossEntropy {
                 &x.shape[..x.shape.rank().saturating_sub(1)]
             ));
         }
+        rows::output(&inputs[..1])?;
         Ok(vec![TensorType::f32(&labels.shape), x.clone()])
     }
     fn vjp<'g>(&self, cx: &Vjp<'g>) -> Cotangents<'g> {
@@ -59,8 +60,12 @@ impl Op for CrossEntropy {
     }
     fn composition<'g>(&self, inputs: &[Tensor<'g>]) -> Option<Vec<Tensor<'g>>> {
         let (x, classes) = (inputs[0], inputs[0].shape().last());
-        let wanted = inputs[1].one_hot(classes) * (1.0 - self.smoothing) + self.smoothing / classes as f64;
-        Some(vec![-(wanted * x.log_softmax(-1)).sum(-1), x.softmax(-1) - wanted])
+        let chosen = inputs[1].one_hot(classes);
+        let wanted = chosen * (1.0 - self.smoothing) + self.smoothing / classes as f64;
+        let log_p = x.log_softmax(-1);
+        let zero = x.graph().scalar(0.0);
+        let terms = if self.smoothing > 0.0 { wanted * log_p } else { chosen.ne(zero).where_cond(log_p, zero) };
+        Some(vec![-terms.sum(-1), x.softmax(-1) - wanted])
     }
     fn index_limit(&self, input: usize, inputs: &[&TensorType]) -> Option<usize> {
         (input == 1).then(|| inputs[0].shape.last())
@@ -78,7 +83,9 @@ impl Reference for CrossEntropy {
         for ((row, mut d), &label) in log_p.rows().into_iter().zip(gradient.rows_mut()).zip(labels.iter()) {
             if let Some(label) = usize::try_from(label).ok().filter(|&label| label < classes) {
                 d[label] = d[label] - on;
-                losses.push(-(on * row[label]) - off * row.sum());
+                // Without smoothing the sum does not count: it may be infinite where scores are masked.
+                let spread = if self.smoothing > 0.0 { off * row.sum() } else { T::zero() };
+                losses.push(-(on * row[label]) - spread);
             } else {
                 d.fill(T::nan());
                 losses.push(T::nan());
@@ -141,6 +148,12 @@ pub(super) fn cases() -> Vec<Case> {
         Case::new("weighted", weighted, |x| x[0].cross_entropy_weighted(x[1], x[2])),
         Case::new("its own gradient", input(4, 6), |x| {
             x[0].graph().record_outputs(CrossEntropy { smoothing: 0.1 }, &[x[0], x[1]], 2)[1]
+        }),
+        Case::new("masked scores", input(4, 6), |x| {
+            // Two scores that are as low as numbers go, and never the label's.
+            let free = x[1].one_hot(6) + x[0].graph().full([4, 4], 1.0).pad(&[(0, 0), (0, 2)]);
+            let zero = x[0].graph().scalar(0.0);
+            free.gt(zero).where_cond(x[0], zero - 3.0e38).cross_entropy(x[1])
         }),
         Case::new("one row", input(1, 3), |x| x[0].cross_entropy(x[1])),
     ]

@@ -10,9 +10,11 @@ struct Division;
 
 impl Function2 for Division {
     const NAME: &'static str = "div";
-    const WGSL: &'static str = "({0} / {1})";
     fn value<T: Real>(&self, a: T, b: T) -> T {
         a / b
+    }
+    fn wgsl(&self) -> String {
+        "({0} / {1})".into()
     }
     fn gradient<'g>(&self, _a: Tensor<'g>, b: Tensor<'g>, y: Tensor<'g>, g: Tensor<'g>) -> Cotangents<'g> {
         let over = g / b;

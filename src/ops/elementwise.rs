@@ -66,11 +66,14 @@ pub(super) trait Function2: Debug + Send + Sync + 'static {
     /// y = f(a, b).
     fn value<T: Real>(&self, a: T, b: T) -> T;
     /// f as WGSL, `{0}` and `{1}` standing for a and b.
-    const WGSL: &'static str;
+    fn wgsl(&self) -> String;
     /// The libraries that the WGSL calls.
     const LIBRARIES: &'static [&'static Library] = &[];
     /// The gradients of a and b from a, b, y and the gradient of y.
     fn gradient<'g>(&self, a: Tensor<'g>, b: Tensor<'g>, y: Tensor<'g>, g: Tensor<'g>) -> Cotangents<'g>;
+    fn attributes(&self) -> Attributes {
+        Attributes::default()
+    }
 }
 
 /// A [`Function2`] applied to every pair of elements of two float tensors of one shape.
@@ -90,7 +93,10 @@ impl<F: Function2> Op for Binary<F> {
         self.0.gradient(cx.inputs[0], cx.inputs[1], cx.outputs[0], cx.cotangent())
     }
     fn lower(&self, _cx: &LowerContext<'_>) -> Lowering {
-        Lowering::Pointwise(Pointwise::of_inputs(F::WGSL, 2, F::LIBRARIES))
+        Lowering::Pointwise(Pointwise::of_inputs(self.0.wgsl(), 2, F::LIBRARIES))
+    }
+    fn attributes(&self) -> Attributes {
+        self.0.attributes()
     }
 }
 

@@ -7,9 +7,15 @@ use crate::record::{
 };
 use ndarray::{Array3, Axis, Ix2, IxDyn, linalg::general_mat_mul};
 
-/// Longest run of the inner axis that one invocation adds up: far below the 65,535 iterations
-/// after which software adapters stop, and short enough to keep rounding small.
-const LONGEST_RUN: usize = 2048;
+/// Longest run of the inner axis that one invocation adds up, by loops of one element (on CPUs) or
+/// sixteen (on GPUs) per iteration: far below the 65,535 iterations after which software adapters stop.
+/// Longer axes are cut, and each cut takes memory for another partial result.
+const fn longest_run(class: KernelClass) -> usize {
+    match class {
+        KernelClass::Cpu => 16_384,
+        KernelClass::Gpu => 65_536,
+    }
+}
 
 /// `[.., m, k]` times `[.., k, n]` with equal leading axes.
 #[derive(Debug)]
@@ -115,7 +121,7 @@ fn inner_run(inner: usize, tiles: usize, class: KernelClass) -> usize {
         KernelClass::Gpu if tiles < 64 => inner.div_ceil(64usize.div_ceil(tiles)).max(256),
         _ => inner,
     };
-    let run = run.min(LONGEST_RUN).next_multiple_of(16);
+    let run = run.min(longest_run(class)).next_multiple_of(16);
     if run >= inner { inner.next_multiple_of(16) } else { run }
 }
 
@@ -239,7 +245,7 @@ mod tests {
             for tiles in [1, 5, 63, 64, 1000] {
                 for class in [KernelClass::Gpu, KernelClass::Cpu] {
                     let run = inner_run(inner, tiles, class);
-                    assert!(run <= LONGEST_RUN && run.is_multiple_of(16) && inner.div_ceil(run) * run >= inner);
+                    assert!(run <= longest_run(class) && run.is_multiple_of(16) && inner.div_ceil(run) * run >= inner);
                 }
             }
         }

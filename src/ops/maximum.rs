@@ -9,14 +9,16 @@ struct Maximum;
 
 impl Function2 for Maximum {
     const NAME: &'static str = "maximum";
-    const WGSL: &'static str = "maximum_f32({0}, {1})";
     const LIBRARIES: &'static [&'static Library] = &[&libraries::COMPARISON];
     fn value<T: Real>(&self, a: T, b: T) -> T {
         if a >= b || a.is_nan() { a } else { b }
     }
+    fn wgsl(&self) -> String {
+        "maximum_f32({0}, {1})".into()
+    }
     fn gradient<'g>(&self, a: Tensor<'g>, b: Tensor<'g>, _y: Tensor<'g>, g: Tensor<'g>) -> Cotangents<'g> {
-        let first = a.ge(b).to_f32();
-        Cotangents::two(g * first, g * (1.0 - first))
+        let (first, zero) = (a.ge(b), g.graph().scalar(0.0));
+        Cotangents::two(first.where_cond(g, zero), first.where_cond(zero, g))
     }
 }
 

@@ -10,9 +10,11 @@ struct Multiplication;
 
 impl Function2 for Multiplication {
     const NAME: &'static str = "mul";
-    const WGSL: &'static str = "({0} * {1})";
     fn value<T: Real>(&self, a: T, b: T) -> T {
         a * b
+    }
+    fn wgsl(&self) -> String {
+        "({0} * {1})".into()
     }
     fn gradient<'g>(&self, a: Tensor<'g>, b: Tensor<'g>, _y: Tensor<'g>, g: Tensor<'g>) -> Cotangents<'g> {
         Cotangents::two(g * b, g * a)

@@ -9,13 +9,19 @@ struct Pow;
 
 impl Function2 for Pow {
     const NAME: &'static str = "pow";
-    const WGSL: &'static str = "power_real({0}, {1})";
     const LIBRARIES: &'static [&'static Library] = &[&libraries::POWER];
     fn value<T: Real>(&self, a: T, b: T) -> T {
         a.powf(b)
     }
+    fn wgsl(&self) -> String {
+        "power_real({0}, {1})".into()
+    }
     fn gradient<'g>(&self, a: Tensor<'g>, b: Tensor<'g>, y: Tensor<'g>, g: Tensor<'g>) -> Cotangents<'g> {
-        Cotangents::two(g * b * a.pow(b - 1.0), g * y * a.log())
+        // Where a power is constant, or the base is zero, the products below would be 0 times infinity.
+        let zero = g.graph().scalar(0.0);
+        let da = b.eq(zero).where_cond(zero, g * b * a.pow(b - 1.0));
+        let flat = (a.eq(zero).to_f32() * b.ge(zero).to_f32()).ne(zero);
+        Cotangents::two(da, flat.where_cond(zero, g * y * a.log()))
     }
 }
 

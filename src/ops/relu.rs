@@ -1,7 +1,7 @@
 //! y = x where x > 0, else slope x; relu is slope 0. dx = g where x > 0, else slope g: at 0 the
 //! derivative is the slope, so relu'(0) = 0. Source: Nair, Hinton 2010; Maas, Hannun, Ng 2013.
 
-use super::elementwise::{Function, Unary};
+use super::elementwise::{Binary, Function, Function2, Unary};
 use crate::base::Real;
 use crate::record::{Attributes, Case, CaseInput, Cotangents, Draw, Library, Tensor, Text, libraries};
 
@@ -20,7 +20,7 @@ impl Function for LeakyRelu {
         format!("leaky_relu_f32({{0}}, {})", Text::literal(self.slope))
     }
     fn gradient<'g>(&self, x: Tensor<'g>, _y: Tensor<'g>, g: Tensor<'g>) -> Cotangents<'g> {
-        Cotangents::one(g * x.graph().record(Unary(LeakyStep { slope: self.slope }), &[x]))
+        Cotangents::one(x.graph().record(Binary(Backward { slope: self.slope }), &[x, g]))
     }
     fn attributes(&self) -> Attributes {
         Attributes::default().with("slope", self.slope)
@@ -40,27 +40,33 @@ impl Function for Relu {
         "relu_f32({0})".into()
     }
     fn gradient<'g>(&self, x: Tensor<'g>, _y: Tensor<'g>, g: Tensor<'g>) -> Cotangents<'g> {
-        Cotangents::one(g * x.graph().record(Unary(LeakyStep { slope: 0.0 }), &[x]))
+        Cotangents::one(x.graph().record(Binary(Backward { slope: 0.0 }), &[x, g]))
     }
 }
 
-/// The derivative of both; flat, so paths of gradients end here.
+/// From x and the gradient g of either function to the gradient of x: chosen, not multiplied, as an
+/// infinite g times 0 would be NaN.
 #[derive(Debug)]
-struct LeakyStep {
+struct Backward {
     slope: f64,
 }
 
-impl Function for LeakyStep {
-    const NAME: &'static str = "leaky_step";
-    const LIBRARIES: &'static [&'static Library] = &[&libraries::ACTIVATION];
-    fn value<T: Real>(&self, x: T) -> T {
-        if x <= T::zero() { T::real(self.slope) } else { T::one() }
+impl Function2 for Backward {
+    const NAME: &'static str = "leaky_relu_backward";
+    fn value<T: Real>(&self, x: T, g: T) -> T {
+        match (x <= T::zero(), self.slope == 0.0) {
+            (false, _) => g,
+            (true, true) => T::zero(),
+            (true, false) => T::real(self.slope) * g,
+        }
     }
     fn wgsl(&self) -> String {
-        format!("leaky_step_f32({{0}}, {})", Text::literal(self.slope))
+        let below = if self.slope == 0.0 { "0.0f".into() } else { format!("{} * {{1}}", Text::literal(self.slope)) };
+        format!("select({{1}}, {below}, {{0}} <= 0.0f)")
     }
-    fn gradient<'g>(&self, _x: Tensor<'g>, _y: Tensor<'g>, _g: Tensor<'g>) -> Cotangents<'g> {
-        Cotangents::ends(1)
+    fn gradient<'g>(&self, x: Tensor<'g>, _g: Tensor<'g>, _y: Tensor<'g>, c: Tensor<'g>) -> Cotangents<'g> {
+        // Flat in x, linear in g.
+        Cotangents::Inputs(vec![None, Some(x.graph().record(Binary(Backward { slope: self.slope }), &[x, c]))])
     }
     fn attributes(&self) -> Attributes {
         Attributes::default().with("slope", self.slope)

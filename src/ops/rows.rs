@@ -3,6 +3,9 @@
 use crate::base::{Shape, TensorType};
 use crate::record::{Dispatched, Kernel, KernelClass, Lowering, Operand, Stage, Tensor, Text, grid, lanes};
 
+/// 64 lanes share a row, and software adapters stop loops after 65,535 iterations.
+const MOST_COLUMNS: usize = 64 * 65_000;
+
 /// A kernel over the rows of `shape`, whose last axis is the columns: reads all inputs, writes all
 /// outputs, densely.
 pub(super) fn lower(
@@ -43,6 +46,12 @@ pub(super) fn output(inputs: &[&TensorType]) -> Result<Vec<TensorType>, String> 
     super::elementwise::same_shapes(inputs)?;
     if inputs[0].shape.rank() == 0 {
         return Err("it needs at least one axis".into());
+    }
+    if inputs[0].shape.last() > MOST_COLUMNS {
+        return Err(format!(
+            "rows have {} elements, and its kernels take at most {MOST_COLUMNS}",
+            inputs[0].shape.last()
+        ));
     }
     Ok(vec![inputs[0].clone()])
 }

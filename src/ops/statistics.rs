@@ -66,6 +66,9 @@ impl Tensor<'_> {
         let axes = signed(&axes);
         // The maximum cancels exactly: its gradient need not be followed.
         let greatest = self.amax_keep(&axes[..]).detach();
+        // An infinite one is not subtracted from itself: exp and log then give what they should.
+        let zero = self.graph.scalar(0.0);
+        let greatest = greatest.abs().le(zero + f64::from(f32::MAX)).where_cond(greatest, zero);
         (((self - greatest).exp().sum_keep(&axes[..])).log() + greatest).reshape(without)
     }
 

@@ -55,6 +55,8 @@ impl Tensor<'_> {
     #[must_use]
     #[track_caller]
     pub fn tril(self, diagonal: i32) -> Self {
+        // No tensor has more rows or columns than this, and sums with it do not overflow.
+        let diagonal = diagonal.clamp(-(1 << 30), 1 << 30);
         self.graph.record(Tril { diagonal }, &[self])
     }
 }

@@ -205,6 +205,15 @@ impl Graph {
         self.tensor(TensorId::INVALID)
     }
 
+    /// Runs `work` and hands back the mistakes that it noted instead of leaving them in the recording:
+    /// they belong to one attempt to compile, not to what was recorded.
+    pub(crate) fn with_own_faults<R>(&self, work: impl FnOnce() -> R) -> (R, Vec<Fault>) {
+        let before = self.recording.borrow().faults.len();
+        let result = work();
+        let faults = self.recording.borrow_mut().faults.split_off(before);
+        (result, faults)
+    }
+
     /// Runs `record` such that what it records counts as the gradient of `origin` and keeps its place.
     pub(crate) fn on_behalf_of<R>(&self, origin: NodeId, record: impl FnOnce() -> R) -> R {
         let place = self.recording.borrow().nodes[origin.index()].place.clone();

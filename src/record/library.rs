@@ -29,7 +29,7 @@ pub mod libraries {
     library!(LOGARITHM, "logarithm", NUMBERS);
     library!(HYPERBOLIC, "hyperbolic", EXPONENTIAL);
     library!(ERROR_FUNCTION, "error_function", EXPONENTIAL);
-    library!(TRIGONOMETRY, "trigonometry");
+    library!(TRIGONOMETRY, "trigonometry", NUMBERS);
     library!(POWER, "power", EXPONENTIAL, LOGARITHM, NUMBERS);
     library!(COMPARISON, "comparison", NUMBERS);
     library!(ACTIVATION, "activation", NUMBERS, EXPONENTIAL, LOGARITHM, HYPERBOLIC, ERROR_FUNCTION);

@@ -147,7 +147,10 @@ impl Params {
             None => Err(format!("shape {shape} has no elements, or too many")),
         };
         let duplicate = self.names.contains_key(&name).then(|| "a parameter of this name was added before".to_owned());
-        let value = match (values, duplicate) {
+        let reserved = name
+            .starts_with("optimizer/")
+            .then(|| "names that begin with `optimizer/` are kept for optimizer states".to_owned());
+        let value = match (values, duplicate.or(reserved)) {
             (Ok(values), None) => HostTensor::new(shape.clone(), HostData::F32(values)),
             (Err(reason), _) | (_, Some(reason)) => Err(reason),
         };
@@ -175,7 +178,8 @@ impl Params {
         result
     }
 
-    /// Excludes a parameter from training, or includes it again, in everything compiled afterwards.
+    /// Excludes a parameter from training, or includes it again, on every state made afterwards; on one that
+    /// exists, [`State::set_frozen`](crate::State::set_frozen) does.
     ///
     /// # Errors
     /// When the parameter belongs to another store.

@@ -2,13 +2,15 @@ use super::Step;
 use crate::base::{Error, ErrorKind, HostData, HostTensor, Result, Shape};
 use crate::dispatch::State;
 use safetensors::tensor::{Dtype, SafeTensors, TensorView};
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::path::Path;
 
 /// Optimizer states are stored under this prefix, then the state's and the parameter's name.
 const OPTIMIZER: &str = "optimizer/";
 /// The number of steps stands in the metadata under this key.
 const STEPS: &str = "retrograd.steps";
+/// How often a parameter was updated stands in the metadata under this prefix and its name.
+const UPDATES: &str = "retrograd.updates/";
 
 impl State {
     /// Parameters and optimizer states in the safetensors format. Parameters stand under their
@@ -34,13 +36,17 @@ impl State {
         }
         let views =
             tensors.iter().map(|(name, tensor)| Ok((name.as_str(), view(tensor)?))).collect::<Result<Vec<_>>>()?;
-        let metadata = HashMap::from([(STEPS.to_owned(), self.steps().to_string())]);
+        let mut metadata = HashMap::from([(STEPS.to_owned(), self.steps().to_string())]);
+        for (entry, count) in self.arena().entries.iter().zip(self.updates()).filter(|(_, count)| *count > 0) {
+            metadata.insert(format!("{UPDATES}{}", entry.name), count.to_string());
+        }
         safetensors::serialize(views, Some(metadata))
             .map_err(|error| file(format!("the state could not be written down: {error}")))
     }
 
-    /// Takes parameters, and optimizer states where there are some, from bytes in the safetensors
-    /// format. Everything is checked first: on an error nothing has changed.
+    /// Takes parameters and optimizer states from bytes in the safetensors format. States that the bytes
+    /// lack become zero, as before the first step. Everything is checked first: on an error nothing has
+    /// changed.
     ///
     /// # Errors
     /// When the bytes are damaged, or names or shapes differ, listing all differences.
@@ -74,14 +80,40 @@ impl State {
                 differences.push(format!("the file lacks `{}` f32{}", entry.name, entry.shape));
             }
         }
+        let states: BTreeSet<String> = writes.iter().filter_map(|(state, _, _)| state.clone()).collect();
+        for state in &states {
+            for (number, entry) in self.arena().entries.iter().enumerate() {
+                if !writes.iter().any(|(other, place, _)| other.as_ref() == Some(state) && *place == number) {
+                    differences
+                        .push(format!("the file has the optimizer state `{state}`, but not of `{}`", entry.name));
+                }
+            }
+        }
+        let number = |key: &str| match metadata.metadata().as_ref().and_then(|metadata| metadata.get(key)) {
+            None => Ok(0),
+            Some(text) => {
+                text.parse::<u32>().map_err(|_| format!("its metadata `{key}` is `{text}`, which is no count"))
+            }
+        };
+        let mut count = |key: &str| {
+            number(key).unwrap_or_else(|reason| {
+                differences.push(reason);
+                0
+            })
+        };
+        let steps = count(STEPS);
+        let updates = self.arena().entries.iter().map(|entry| count(&format!("{UPDATES}{}", entry.name))).collect();
         if !differences.is_empty() {
             return Err(file(format!("the file does not fit the model:\n  {}", differences.join("\n  "))));
         }
         for (state, number, tensor) in &writes {
             self.write(state.as_deref(), *number, tensor)?;
         }
-        let steps = metadata.metadata().as_ref().and_then(|metadata| metadata.get(STEPS)?.parse().ok());
-        self.set_steps(steps.unwrap_or(0));
+        for state in self.optimizer_states().iter().filter(|state| !states.contains(*state)) {
+            self.clear_optimizer_state(state)?;
+        }
+        self.set_steps(steps);
+        self.set_updates(updates);
         Ok(())
     }
 }

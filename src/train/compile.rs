@@ -5,7 +5,7 @@ use crate::base::{DType, Error, Fault, Result};
 use crate::differentiate::backward;
 use crate::dispatch::{Device, State};
 use crate::plan::{Arena, Plan, Profile};
-use crate::record::{Graph, Param, Params, Tensor, TensorId};
+use crate::record::{Graph, Param, ParamInfo, Params, Tensor, TensorId};
 use std::collections::BTreeMap;
 
 impl Graph {
@@ -14,23 +14,35 @@ impl Graph {
     #[must_use]
     #[track_caller]
     pub fn train<'g>(&'g self, loss: Tensor<'g>, optimizer: impl Optimizer + 'static) -> Training<'g> {
+        let here = std::panic::Location::caller();
+        let refuse = |operands: Vec<String>, reason: &str| Fault {
+            op: "train".into(),
+            operands,
+            reason: reason.into(),
+            location: here.to_string(),
+            scope: String::new(),
+        };
+        let mut faults = Vec::new();
         if loss.is_valid() && loss.graph().id() != self.id() {
-            self.fault("train", &[], "the loss belongs to another graph");
+            faults.push(refuse(Vec::new(), "the loss belongs to another graph"));
         } else if loss.is_valid() && (loss.shape().elements() != 1 || loss.dtype() != DType::F32) {
-            self.fault("train", &[loss], "the loss must be one float: take the `sum(..)` or `mean(..)`");
-        } else {
-            self.keep(loss);
+            faults.push(refuse(
+                vec![loss.tensor_type().to_string()],
+                "the loss must be one float: take the `sum(..)` or `mean(..)`",
+            ));
         }
-        Training { graph: self, loss, optimizer: Box::new(optimizer), only: None, checks_feeds: false }
+        Training { graph: self, loss, optimizer: Box::new(optimizer), only: None, checks_feeds: false, faults }
     }
 
-    /// A step that computes `outputs`, which are kept, and changes nothing.
+    /// A step that computes `outputs`, which can be read, and nothing else, and changes nothing.
     #[must_use]
+    #[track_caller]
     pub fn infer<'g>(&'g self, outputs: &[Tensor<'g>]) -> Inference<'g> {
-        for &output in outputs {
-            self.keep(output);
+        if outputs.iter().any(|output| output.is_valid() && output.graph().id() != self.id()) {
+            self.fault("infer", &[], "an output belongs to another graph");
         }
-        Inference { graph: self, checks_feeds: false }
+        let outputs = outputs.iter().map(|output| output.id()).filter(|output| output.is_valid()).collect();
+        Inference { graph: self, outputs, checks_feeds: false }
     }
 }
 
@@ -40,15 +52,16 @@ pub struct Training<'g> {
     graph: &'g Graph,
     loss: Tensor<'g>,
     optimizer: Box<dyn Optimizer>,
-    only: Option<Vec<String>>,
+    only: Option<Vec<ParamInfo>>,
     checks_feeds: bool,
+    faults: Vec<Fault>,
 }
 
 impl Training<'_> {
     /// Trains these parameters and leaves the others as they are.
     #[must_use]
     pub fn only(mut self, params: &[&Param]) -> Self {
-        self.only = Some(params.iter().map(|param| param.name().to_owned()).collect());
+        self.only = Some(params.iter().map(|param| param.info().clone()).collect());
         self
     }
 
@@ -93,8 +106,7 @@ impl Training<'_> {
     /// As there.
     pub async fn compile_on_async(self, state: &State) -> Result<Step> {
         let update = self.optimizer.update()?;
-        let frozen: Vec<bool> = (0..state.arena().entries.len()).map(|number| state.is_frozen(number)).collect();
-        let draft = self.draft(state.store(), state.arena(), &frozen, &[])?;
+        let draft = self.draft(state.store(), state.arena(), &state.frozen(), &[])?;
         let rate = self.optimizer.learning_rate();
         draft.finish(state, Some(update), Some((self.optimizer, rate)), self.checks_feeds).await
     }
@@ -118,17 +130,39 @@ impl Training<'_> {
     }
 
     fn draft(&self, store: u64, arena: &Arena, frozen: &[bool], faults: &[Fault]) -> Result<Draft> {
-        let wanted = |number: usize| {
-            let name = &arena.entries[number].name;
-            self.only.as_ref().map_or(!frozen[number], |only| only.contains(name))
+        let mut faults = [&self.faults, faults].concat();
+        let mut gradients = Vec::new();
+        if self.loss.is_valid() && self.faults.is_empty() {
+            let (recorded, own) = self.graph.with_own_faults(|| self.gradients(store, arena, frozen));
+            gradients = recorded;
+            faults.extend(own);
+        }
+        let kept = self.graph.with_recording(|recording| recording.kept.clone());
+        let loss = Some(self.loss.id()).filter(|_| self.loss.is_valid() && self.faults.is_empty());
+        Draft::new(self.graph, store, kept.into_iter().chain(loss), gradients, &faults)
+    }
+
+    /// The numbers of the parameters to train.
+    fn trained(&self, store: u64, frozen: &[bool]) -> Vec<usize> {
+        let Some(only) = &self.only else {
+            return (0..frozen.len()).filter(|&number| !frozen[number]).collect();
         };
-        let trained: Vec<usize> = (0..arena.entries.len()).filter(|&number| wanted(number)).collect();
-        let gradients = if self.loss.is_valid() { self.gradients(store, arena, &trained) } else { Vec::new() };
-        Draft::new(self.graph, store, gradients, faults)
+        if only.is_empty() {
+            self.graph.fault("train", &[self.loss], "`Training::only` names no parameter: there is nothing to train");
+        }
+        for info in only.iter().filter(|info| info.store != store) {
+            let reason = format!("parameter `{}` in `Training::only` belongs to another `Params`", info.name);
+            self.graph.fault("train", &[self.loss], reason);
+        }
+        let mut numbers: Vec<usize> = only.iter().filter(|info| info.store == store).map(|info| info.index).collect();
+        numbers.sort_unstable();
+        numbers.dedup();
+        numbers
     }
 
     /// Records the gradient of every trained parameter.
-    fn gradients(&self, store: u64, arena: &Arena, trained: &[usize]) -> Vec<(usize, TensorId)> {
+    fn gradients(&self, store: u64, arena: &Arena, frozen: &[bool]) -> Vec<(usize, TensorId)> {
+        let trained = self.trained(store, frozen);
         let leaves = self.graph.with_recording(|recording| parameter_leaves(recording, store));
         let of: Vec<TensorId> = trained.iter().filter_map(|number| leaves.get(number).copied()).collect();
         let ones = self.graph.on_behalf_of(self.loss.id().node, || self.graph.full(self.loss.shape(), 1.0));
@@ -136,7 +170,7 @@ impl Training<'_> {
         let reached: BTreeMap<TensorId, Tensor<'_>> =
             of.iter().zip(&found.gradients).filter_map(|(&leaf, gradient)| Some((leaf, (*gradient)?))).collect();
         let mut gradients = Vec::new();
-        for &number in trained {
+        for &number in &trained {
             if let Some(gradient) = leaves.get(&number).and_then(|leaf| reached.get(leaf)) {
                 gradients.push((number, gradient.id()));
             } else {
@@ -159,6 +193,7 @@ impl Training<'_> {
 #[derive(Debug)]
 pub struct Inference<'g> {
     graph: &'g Graph,
+    outputs: Vec<TensorId>,
     checks_feeds: bool,
 }
 
@@ -185,7 +220,9 @@ impl Inference<'_> {
     /// # Errors
     /// As there.
     pub async fn compile_on_async(self, state: &State) -> Result<Step> {
-        Draft::new(self.graph, state.store(), Vec::new(), &[])?.finish(state, None, None, self.checks_feeds).await
+        Draft::new(self.graph, state.store(), self.outputs, Vec::new(), &[])?
+            .finish(state, None, None, self.checks_feeds)
+            .await
     }
 
     /// As [`compile_async`](Self::compile_async), blocking.

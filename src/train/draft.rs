@@ -18,20 +18,28 @@ pub(super) struct Draft {
 }
 
 impl Draft {
-    pub fn new(graph: &Graph, store: u64, gradients: Vec<(usize, TensorId)>, faults: &[Fault]) -> Result<Self> {
+    /// `kept` are tensors that shall be readable, `faults` mistakes beside those of the recording.
+    pub fn new(
+        graph: &Graph,
+        store: u64,
+        kept: impl IntoIterator<Item = TensorId>,
+        gradients: Vec<(usize, TensorId)>,
+        faults: &[Fault],
+    ) -> Result<Self> {
         let recording = graph.recording();
         let mut faults = [&recording.faults, faults].concat();
         faults.extend(strangers(&recording, store));
         if !faults.is_empty() {
             return Err(Error::recording(faults));
         }
-        let kept: Vec<TensorId> = recording.kept.iter().copied().collect();
+        let kept: Vec<TensorId> = kept.into_iter().collect();
         let targets: Vec<TensorId> =
             kept.iter().copied().chain(gradients.iter().map(|&(_, gradient)| gradient)).collect();
-        let simplified = simplify(&recording, &targets);
+        let mut simplified = simplify(&recording, &targets);
         let moved = |tensor: TensorId| simplified.get(tensor).expect("targets stay in a simplified recording");
-        let kept = kept.into_iter().map(moved).collect();
+        let kept: Vec<TensorId> = kept.into_iter().map(moved).collect();
         let gradients = gradients.into_iter().map(|(number, gradient)| (number, moved(gradient))).collect();
+        simplified.recording.kept = kept.iter().copied().collect();
         Ok(Self { graph: graph.id(), simplified, kept, gradients })
     }
 
@@ -73,6 +81,7 @@ impl Draft {
             state: state.clone(),
             inputs,
             optimizer,
+            trained: self.gradients.iter().map(|&(number, _)| number).collect(),
             checks_feeds,
         }))
     }

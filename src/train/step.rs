@@ -17,6 +17,8 @@ pub struct Step {
     state: State,
     inputs: Vec<InputSlot>,
     optimizer: Option<(Box<dyn Optimizer>, f64)>,
+    /// The numbers of the parameters that it updates.
+    trained: Vec<usize>,
     checks_feeds: bool,
     inferences: u32,
 }
@@ -40,13 +42,14 @@ pub(super) struct StepParts {
     pub state: State,
     pub inputs: Vec<InputSlot>,
     pub optimizer: Option<(Box<dyn Optimizer>, f64)>,
+    pub trained: Vec<usize>,
     pub checks_feeds: bool,
 }
 
 impl Step {
     pub(super) fn new(parts: StepParts) -> Self {
-        let StepParts { graph, program, plan, simplified, state, inputs, optimizer, checks_feeds } = parts;
-        Self { graph, program, plan, simplified, state, inputs, optimizer, checks_feeds, inferences: 0 }
+        let StepParts { graph, program, plan, simplified, state, inputs, optimizer, trained, checks_feeds } = parts;
+        Self { graph, program, plan, simplified, state, inputs, optimizer, trained, checks_feeds, inferences: 0 }
     }
 
     /// Runs one step on the fed inputs, each exactly once, and returns as soon as the work is
@@ -57,29 +60,52 @@ impl Step {
     /// classes; a lost device.
     pub fn run<'a>(&mut self, feeds: impl AsRef<[Feed<'a>]>) -> Result<()> {
         let fed = self.match_feeds(feeds.as_ref())?;
-        let scalars = self.scalars();
+        let scalars = self.scalars()?;
         self.program.run(&fed, &scalars)?;
-        match &self.optimizer {
-            Some(_) => self.state.set_steps(scalars.count),
-            None => self.inferences += 1,
+        if self.optimizer.is_none() {
+            self.inferences += 1;
+            return Ok(());
         }
+        let mut updates = self.state.updates();
+        for &number in &self.trained {
+            updates[number] += 1;
+        }
+        self.state.set_updates(updates);
+        self.state.set_steps(self.state.steps() + 1);
         Ok(())
     }
 
     /// What changes from step to step.
-    fn scalars(&self) -> StepScalars {
+    fn scalars(&self) -> Result<StepScalars> {
         let seed = self.state.seed();
-        let count = if self.optimizer.is_some() { self.state.steps() + 1 } else { self.inferences + 1 };
-        let (learning_rate, scalars) = match &self.optimizer {
-            Some((optimizer, rate)) => (*rate, optimizer.scalars(count, *rate)),
-            None => (0.0, [0.0; 4]),
+        let number = if self.optimizer.is_some() { self.state.steps() } else { self.inferences } + 1;
+        let seed = threefry([seed as u32, (seed >> 32) as u32], [number, 0x5354_4550]);
+        let Some((optimizer, learning_rate)) = &self.optimizer else {
+            return Ok(StepScalars { seed, count: number, ..StepScalars::default() });
         };
-        StepScalars {
-            seed: threefry([seed as u32, (seed >> 32) as u32], [count, 0x5354_4550]),
-            count,
-            learning_rate,
-            scalars,
+        let count = self.update_count()? + 1;
+        let scalars = optimizer.scalars(count, *learning_rate);
+        Ok(StepScalars { seed, count, learning_rate: *learning_rate, scalars })
+    }
+
+    /// How often the trained parameters were updated. Optimizers correct their running means by it, so
+    /// it has to be the same for all.
+    fn update_count(&self) -> Result<u32> {
+        let updates = self.state.updates();
+        let counts = || self.trained.iter().map(|&number| (updates[number], number));
+        let (Some((least, young)), Some((most, old))) = (counts().min(), counts().max()) else { return Ok(0) };
+        if least == most {
+            return Ok(most);
         }
+        let name = |number: usize| &self.state.arena().entries[number].name;
+        let message = format!(
+            "parameter `{}` was updated {most} times on this state and `{}` {least} times, and one optimizer step cannot \
+             correct both for their start: train them by steps of their own (`Training::only`), or start their optimizer \
+             states anew with `State::reset_optimizer`",
+            name(old),
+            name(young)
+        );
+        Err(Error::new(ErrorKind::Argument, message))
     }
 
     /// Checks everything fed and pairs it with its input.

@@ -66,8 +66,8 @@ impl Gpu {
         Ok(Self { device, queue, profile, found, troubles })
     }
 
-    /// What has gone wrong since the last call, if anything.
-    pub fn check(&self) -> Result<()> {
+    /// Whether the device is gone.
+    pub fn check_lost(&self) -> Result<()> {
         if let Some(reason) = locked(&self.troubles.lost).as_ref() {
             let message = format!(
                 "{} was lost ({reason}): everything on it is gone. Open the device again and go on from a saved state",
@@ -75,6 +75,12 @@ impl Gpu {
             );
             return Err(Error::new(ErrorKind::DeviceLost, message));
         }
+        Ok(())
+    }
+
+    /// What has gone wrong since the last call, if anything.
+    pub fn check(&self) -> Result<()> {
+        self.check_lost()?;
         let mut errors = std::mem::take(&mut *locked(&self.troubles.uncaptured));
         if errors.is_empty() {
             return Ok(());

@@ -44,6 +44,8 @@ impl GpuRead {
             let _ = self.gpu.device.poll(wgpu::PollType::Poll);
             match receive.as_mut().poll(context) {
                 Poll::Ready(outcome) => Poll::Ready(outcome),
+                // A lost device may never answer.
+                Poll::Pending if self.gpu.check_lost().is_err() => Poll::Ready(None),
                 Poll::Pending => {
                     if cfg!(not(target_arch = "wasm32")) {
                         context.waker().wake_by_ref();

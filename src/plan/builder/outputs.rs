@@ -11,11 +11,10 @@ impl Builder<'_> {
         for &tensor in self.request.kept {
             let located = self.located[&tensor].clone();
             let node = self.request.recording.node(tensor).clone();
-            // Parameters change in the update: what is kept is the value that the step used.
+            // Parameters change in updates, also those of other steps: what is kept is the value that this
+            // step used.
             let in_arena = match located.memory {
-                Memory::Fixed { buffer, .. } => {
-                    matches!(self.buffers[buffer].kind, BufferKind::Parameters(_)) && self.request.update.is_some()
-                }
+                Memory::Fixed { buffer, .. } => matches!(self.buffers[buffer].kind, BufferKind::Parameters(_)),
                 Memory::Virtual(_) => false,
             };
             let located = if located.layout.is_dense() && !in_arena && self.covers(&located) {

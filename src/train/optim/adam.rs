@@ -29,8 +29,8 @@ impl Moments {
 
     fn update(&self) -> Result<Update> {
         for beta in self.betas {
-            if !(0.0..1.0).contains(&beta) {
-                return Err(refuse(self.name, "beta", beta, "at least 0 and below 1"));
+            if !(0.0..1.0).contains(&(beta as f32)) {
+                return Err(refuse(self.name, "beta", beta, "at least 0 and below 1 in single precision"));
             }
         }
         if self.epsilon as f32 <= 0.0 {
