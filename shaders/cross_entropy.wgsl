@@ -19,38 +19,6 @@ const SMOOTHING: f32 = 0.0f;
 @group(0) @binding(2) var<storage, read_write> loss: array<f32>;
 @group(0) @binding(3) var<storage, read_write> dx: array<f32>;
 
-var<workgroup> partial: array<f32, 64>;
-
-// The sum of `value` over the lanes of a row, in fixed order; every lane gets it.
-fn row_sum(value: f32, lane: u32, slot: u32) -> f32 {
-    partial[slot] = value;
-    for (var width = LANES / 2u; width > 0u; width = width / 2u) {
-        workgroupBarrier();
-        if (lane < width) {
-            partial[slot] += partial[slot + width];
-        }
-    }
-    workgroupBarrier();
-    let total = partial[slot - lane];
-    workgroupBarrier();
-    return total;
-}
-
-// The maximum of `value` over the lanes of a row; every lane gets it.
-fn row_maximum(value: f32, lane: u32, slot: u32) -> f32 {
-    partial[slot] = value;
-    for (var width = LANES / 2u; width > 0u; width = width / 2u) {
-        workgroupBarrier();
-        if (lane < width) {
-            partial[slot] = maximum_f32(partial[slot], partial[slot + width]);
-        }
-    }
-    workgroupBarrier();
-    let greatest = partial[slot - lane];
-    workgroupBarrier();
-    return greatest;
-}
-
 @compute @workgroup_size(64)
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) slot: u32) {
     let row = (group.y * GRID_WIDTH + group.x) * ROWS_PER_GROUP + slot / LANES;
@@ -62,7 +30,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     for (var column = lane; column < COLUMNS; column += LANES) {
         greatest = maximum_f32(greatest, x[start + column]);
     }
-    greatest = row_maximum(greatest, lane, slot);
+    greatest = row_maximum(greatest, lane, slot, LANES);
     var total = 0.0f;
     var sum = 0.0f;
     for (var column = lane; column < COLUMNS; column += LANES) {
@@ -70,8 +38,8 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
         total += exp_f32(shifted);
         sum += shifted;
     }
-    total = row_sum(total, lane, slot);
-    sum = row_sum(sum, lane, slot);
+    total = row_sum(total, lane, slot, LANES);
+    sum = row_sum(sum, lane, slot, LANES);
     let label = labels[min(row, ROWS - 1u)];
     let known = label >= 0 && label < i32(COLUMNS);
     let target_column = u32(clamp(label, 0, i32(COLUMNS) - 1));

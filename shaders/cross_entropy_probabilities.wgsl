@@ -15,38 +15,6 @@ const GRID_WIDTH: u32 = 1u;
 @group(0) @binding(2) var<storage, read_write> loss: array<f32>;
 @group(0) @binding(3) var<storage, read_write> dx: array<f32>;
 
-var<workgroup> partial: array<f32, 64>;
-
-// The sum of `value` over the lanes of a row, in fixed order; every lane gets it.
-fn row_sum(value: f32, lane: u32, slot: u32) -> f32 {
-    partial[slot] = value;
-    for (var width = LANES / 2u; width > 0u; width = width / 2u) {
-        workgroupBarrier();
-        if (lane < width) {
-            partial[slot] += partial[slot + width];
-        }
-    }
-    workgroupBarrier();
-    let total = partial[slot - lane];
-    workgroupBarrier();
-    return total;
-}
-
-// The maximum of `value` over the lanes of a row; every lane gets it.
-fn row_maximum(value: f32, lane: u32, slot: u32) -> f32 {
-    partial[slot] = value;
-    for (var width = LANES / 2u; width > 0u; width = width / 2u) {
-        workgroupBarrier();
-        if (lane < width) {
-            partial[slot] = maximum_f32(partial[slot], partial[slot + width]);
-        }
-    }
-    workgroupBarrier();
-    let greatest = partial[slot - lane];
-    workgroupBarrier();
-    return greatest;
-}
-
 @compute @workgroup_size(64)
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) slot: u32) {
     let row = (group.y * GRID_WIDTH + group.x) * ROWS_PER_GROUP + slot / LANES;
@@ -58,21 +26,21 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     for (var column = lane; column < COLUMNS; column += LANES) {
         greatest = maximum_f32(greatest, x[start + column]);
     }
-    greatest = row_maximum(greatest, lane, slot);
+    greatest = row_maximum(greatest, lane, slot, LANES);
     var total = 0.0f;
     var weight = 0.0f;
     for (var column = lane; column < COLUMNS; column += LANES) {
         total += exp_f32(x[start + column] - greatest);
         weight += q[start + column];
     }
-    total = row_sum(total, lane, slot);
-    weight = row_sum(weight, lane, slot);
+    total = row_sum(total, lane, slot, LANES);
+    weight = row_sum(weight, lane, slot, LANES);
     let shift = log_f32(total);
     var value = 0.0f;
     for (var column = lane; column < COLUMNS; column += LANES) {
         value += q[start + column] * (shift - (x[start + column] - greatest));
     }
-    value = row_sum(value, lane, slot);
+    value = row_sum(value, lane, slot, LANES);
     if (owns_row && lane == 0u) {
         loss[row] = value;
     }

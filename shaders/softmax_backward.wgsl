@@ -14,23 +14,6 @@ const GRID_WIDTH: u32 = 1u;
 @group(0) @binding(1) var<storage, read> g: array<f32>;
 @group(0) @binding(2) var<storage, read_write> dx: array<f32>;
 
-var<workgroup> partial: array<f32, 64>;
-
-// The sum of `value` over the lanes of a row, in fixed order; every lane gets it.
-fn row_sum(value: f32, lane: u32, slot: u32) -> f32 {
-    partial[slot] = value;
-    for (var width = LANES / 2u; width > 0u; width = width / 2u) {
-        workgroupBarrier();
-        if (lane < width) {
-            partial[slot] += partial[slot + width];
-        }
-    }
-    workgroupBarrier();
-    let total = partial[slot - lane];
-    workgroupBarrier();
-    return total;
-}
-
 @compute @workgroup_size(64)
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) slot: u32) {
     let row = (group.y * GRID_WIDTH + group.x) * ROWS_PER_GROUP + slot / LANES;
@@ -42,7 +25,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     for (var column = lane; column < COLUMNS; column += LANES) {
         product += g[start + column] * y[start + column];
     }
-    product = row_sum(product, lane, slot);
+    product = row_sum(product, lane, slot, LANES);
     for (var column = lane; column < COLUMNS; column += LANES) {
         if (owns_row) {
             dx[start + column] = y[start + column] * (g[start + column] - product);

@@ -50,7 +50,13 @@ impl Op for CrossEntropy {
         Cotangents::Inputs(vec![dx, None])
     }
     fn lower(&self, cx: &LowerContext<'_>) -> Lowering {
-        let libraries = [&libraries::EXPONENTIAL, &libraries::LOGARITHM, &libraries::COMPARISON, &libraries::NUMBERS];
+        let libraries = [
+            &libraries::EXPONENTIAL,
+            &libraries::LOGARITHM,
+            &libraries::COMPARISON,
+            &libraries::ROWS,
+            &libraries::NUMBERS,
+        ];
         let text =
             Text::new(include_str!("../../shaders/cross_entropy.wgsl"), &libraries).float("SMOOTHING", self.smoothing);
         rows::lower("cross_entropy", text, &cx.inputs[0].shape, cx.class, [2, 2])

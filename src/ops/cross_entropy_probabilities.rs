@@ -40,7 +40,7 @@ impl Op for CrossEntropyProbabilities {
         Cotangents::Inputs(vec![dx, dq])
     }
     fn lower(&self, cx: &LowerContext<'_>) -> Lowering {
-        let libraries = [&libraries::EXPONENTIAL, &libraries::LOGARITHM, &libraries::COMPARISON];
+        let libraries = [&libraries::EXPONENTIAL, &libraries::LOGARITHM, &libraries::COMPARISON, &libraries::ROWS];
         let text = Text::new(include_str!("../../shaders/cross_entropy_probabilities.wgsl"), &libraries);
         rows::lower("cross_entropy_probabilities", text, &cx.inputs[0].shape, cx.class, [2, 2])
     }

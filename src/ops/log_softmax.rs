@@ -21,7 +21,7 @@ impl Op for LogSoftmax {
         Cotangents::one(cx.outputs[0].graph().record(LogSoftmaxBackward, &[cx.outputs[0], cx.cotangent()]))
     }
     fn lower(&self, cx: &LowerContext<'_>) -> Lowering {
-        let libraries = [&libraries::EXPONENTIAL, &libraries::LOGARITHM, &libraries::COMPARISON];
+        let libraries = [&libraries::EXPONENTIAL, &libraries::LOGARITHM, &libraries::COMPARISON, &libraries::ROWS];
         let text = Text::new(include_str!("../../shaders/log_softmax.wgsl"), &libraries);
         rows::lower("log_softmax", text, &cx.inputs[0].shape, cx.class, [1, 1])
     }
@@ -67,7 +67,10 @@ impl Op for LogSoftmaxBackward {
         Cotangents::two(dy, c - (c * e).sum_keep(-1))
     }
     fn lower(&self, cx: &LowerContext<'_>) -> Lowering {
-        let text = Text::new(include_str!("../../shaders/log_softmax_backward.wgsl"), &[&libraries::EXPONENTIAL]);
+        let text = Text::new(
+            include_str!("../../shaders/log_softmax_backward.wgsl"),
+            &[&libraries::EXPONENTIAL, &libraries::ROWS],
+        );
         rows::lower("log_softmax_backward", text, &cx.inputs[0].shape, cx.class, [2, 1])
     }
     fn composition<'g>(&self, inputs: &[Tensor<'g>]) -> Option<Vec<Tensor<'g>>> {

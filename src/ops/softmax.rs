@@ -23,7 +23,7 @@ impl Op for Softmax {
         Cotangents::one(softmax_backward(cx.outputs[0], cx.cotangent()))
     }
     fn lower(&self, cx: &LowerContext<'_>) -> Lowering {
-        let libraries = [&libraries::EXPONENTIAL, &libraries::COMPARISON];
+        let libraries = [&libraries::EXPONENTIAL, &libraries::COMPARISON, &libraries::ROWS];
         let text = Text::new(include_str!("../../shaders/softmax.wgsl"), &libraries);
         rows::lower("softmax", text, &cx.inputs[0].shape, cx.class, [1, 1])
     }
@@ -70,7 +70,7 @@ impl Op for SoftmaxBackward {
         Cotangents::two(dy, softmax_backward(y, c))
     }
     fn lower(&self, cx: &LowerContext<'_>) -> Lowering {
-        let text = Text::new(include_str!("../../shaders/softmax_backward.wgsl"), &[]);
+        let text = Text::new(include_str!("../../shaders/softmax_backward.wgsl"), &[&libraries::ROWS]);
         rows::lower("softmax_backward", text, &cx.inputs[0].shape, cx.class, [2, 1])
     }
     fn composition<'g>(&self, inputs: &[Tensor<'g>]) -> Option<Vec<Tensor<'g>>> {

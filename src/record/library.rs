@@ -34,6 +34,7 @@ pub mod libraries {
     library!(COMPARISON, "comparison", NUMBERS);
     library!(ACTIVATION, "activation", NUMBERS, EXPONENTIAL, LOGARITHM, HYPERBOLIC, ERROR_FUNCTION);
     library!(RANDOM, "random");
+    library!(ROWS, "rows", COMPARISON);
 
     /// Every library, each after those that it needs.
     pub static ALL: &[&Library] = &[
@@ -47,5 +48,6 @@ pub mod libraries {
         &COMPARISON,
         &ACTIVATION,
         &RANDOM,
+        &ROWS,
     ];
 }
