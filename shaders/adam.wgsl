@@ -23,17 +23,6 @@ const L2_DECAY: f32 = 0.0f;
 @group(0) @binding(2) var<storage, read_write> mean: array<f32>;
 @group(0) @binding(3) var<storage, read_write> square: array<f32>;
 
-// What changes from step to step; see `StepScalars` in the plan.
-struct Step {
-    seed: vec2<u32>,
-    learning_rate: f32,
-    count: u32,
-    // Numbers that the optimizer computes on the host for every step.
-    scalars: vec4<f32>,
-}
-
-@group(1) @binding(0) var<uniform> step: Step;
-
 @compute @workgroup_size(64)
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
     let i = (group.y * GRID_WIDTH + group.x) * 64u + lane;

@@ -1,5 +1,5 @@
 use crate::base::{DType, Layout, TensorType};
-use crate::record::{Argument, Pointwise, Text, grid};
+use crate::record::{Argument, Pointwise, Text, grid, libraries};
 use std::fmt::Write as _;
 
 /// Where a pointwise kernel finds one of its inputs.
@@ -30,9 +30,6 @@ pub fn pointwise(op: &Pointwise, sources: &[Source], output: &TensorType) -> (St
         let _ = writeln!(text, "@group(0) @binding({binding}) var<storage, read> in{binding}: array<{dtype}>;");
     }
     let _ = writeln!(text, "@group(0) @binding({bindings}) var<storage, read_write> result: array<{}>;", output.dtype);
-    if op.arguments.contains(&Argument::Seed) {
-        text.push_str(STEP);
-    }
     let _ = write!(
         text,
         "\n@compute @workgroup_size({GROUP})\nfn main(@builtin(global_invocation_id) id: vec3<u32>) {{\n    \
@@ -53,20 +50,12 @@ pub fn pointwise(op: &Pointwise, sources: &[Source], output: &TensorType) -> (St
         }
     }
     let _ = write!(text, "{body}    result[index] = {expression};\n}}\n");
-    (Text::join(&op.libraries, &text), workgroups)
+    let mut included = op.libraries.clone();
+    if op.arguments.contains(&Argument::Seed) {
+        included.push(&libraries::STEP);
+    }
+    (Text::join(&included, &text), workgroups)
 }
-
-/// The step's uniform block, as kernels declare it; `shaders/sgd.wgsl` explains it.
-const STEP: &str = "
-struct Step {
-    seed: vec2<u32>,
-    learning_rate: f32,
-    count: u32,
-    scalars: vec4<f32>,
-}
-
-@group(1) @binding(0) var<uniform> step: Step;
-";
 
 /// The WGSL expression of an argument; statements that it needs go to `body`.
 fn value(

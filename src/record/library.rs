@@ -35,6 +35,7 @@ pub mod libraries {
     library!(ACTIVATION, "activation", NUMBERS, EXPONENTIAL, LOGARITHM, HYPERBOLIC, ERROR_FUNCTION);
     library!(RANDOM, "random");
     library!(ROWS, "rows", COMPARISON);
+    library!(STEP, "step");
 
     /// Every library, each after those that it needs.
     pub static ALL: &[&Library] = &[
@@ -49,5 +50,6 @@ pub mod libraries {
         &ACTIVATION,
         &RANDOM,
         &ROWS,
+        &STEP,
     ];
 }

@@ -1,7 +1,7 @@
 use super::{Optimizer, refuse};
 use crate::base::{Real, Result};
 use crate::plan::{StepScalars, Update, UpdateRule};
-use crate::record::Text;
+use crate::record::{Text, libraries};
 use std::sync::Arc;
 
 /// What Adam and `AdamW` share; they differ in where the weight decays.
@@ -37,7 +37,7 @@ impl Moments {
             return Err(refuse(self.name, "epsilon", self.epsilon, "positive in single precision"));
         }
         let [first, second] = self.betas;
-        let text = Text::new(include_str!("../../../shaders/adam.wgsl"), &[])
+        let text = Text::new(include_str!("../../../shaders/adam.wgsl"), &[&libraries::STEP])
             .float("BETA1", first)
             .float("ONE_MINUS_BETA1", 1.0 - first)
             .float("BETA2", second)

@@ -1,7 +1,7 @@
 use super::{Optimizer, refuse};
 use crate::base::{Real, Result};
 use crate::plan::{StepScalars, Update, UpdateRule};
-use crate::record::Text;
+use crate::record::{Text, libraries};
 use std::sync::Arc;
 
 /// Stochastic gradient descent:
@@ -59,11 +59,11 @@ impl Optimizer for Sgd {
         }
         let host = Arc::new(*self);
         if self.momentum == 0.0 {
-            let text = Text::new(include_str!("../../../shaders/sgd_plain.wgsl"), &[])
+            let text = Text::new(include_str!("../../../shaders/sgd_plain.wgsl"), &[&libraries::STEP])
                 .float("WEIGHT_DECAY", self.weight_decay);
             return Ok(Update { name: "sgd", text, states: Vec::new(), host });
         }
-        let text = Text::new(include_str!("../../../shaders/sgd.wgsl"), &[])
+        let text = Text::new(include_str!("../../../shaders/sgd.wgsl"), &[&libraries::STEP])
             .float("MOMENTUM", self.momentum)
             .float("WEIGHT_DECAY", self.weight_decay)
             .float("NESTEROV", f64::from(u8::from(self.nesterov)));

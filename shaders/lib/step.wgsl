@@ -1,0 +1,13 @@
+// What changes from step to step besides the fed data: one entry of a ring, bound by a dynamic offset.
+
+struct Step {
+    // The key of the step's random streams.
+    seed: vec2<u32>,
+    learning_rate: f32,
+    // The number of the update, from 1.
+    count: u32,
+    // Numbers that the optimizer computes on the host for every step.
+    scalars: vec4<f32>,
+}
+
+@group(1) @binding(0) var<uniform> step: Step;
