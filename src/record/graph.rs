@@ -151,9 +151,6 @@ impl Graph {
     }
 
     /// Records an op with `count` outputs.
-    ///
-    /// # Panics
-    /// When the op's own shape rule gives another number of outputs: a defect of the op.
     #[track_caller]
     pub fn record_outputs(&self, op: impl Op + 'static, inputs: &[Tensor<'_>], count: usize) -> Vec<Tensor<'_>> {
         let invalid = vec![self.tensor(TensorId::INVALID); count];
@@ -176,7 +173,14 @@ impl Graph {
                 return invalid;
             }
         };
-        assert_eq!(outputs.len(), count, "op {} was recorded for {count} outputs and has {}", op.name(), outputs.len());
+        if outputs.len() != count {
+            let reason = format!(
+                "its shape rule gives {} outputs, and it was recorded for {count}: a defect of the op",
+                outputs.len()
+            );
+            self.fault(op.name(), inputs, reason);
+            return invalid;
+        }
         if let Some(reason) = outputs.iter().find_map(unusable) {
             self.fault(op.name(), inputs, reason);
             return invalid;
