@@ -17,6 +17,10 @@ pub fn device(name: &'static str) -> Option<&'static Device> {
     let open = || match Device::named(name) {
         Ok(device) => Some(device),
         Err(error) => {
+            assert!(
+                std::env::var_os("RETROGRAD_TEST_ALL_ADAPTERS").is_none(),
+                "RETROGRAD_TEST_ALL_ADAPTERS is set, and an adapter is missing: {error}"
+            );
             // Written past the capture of test output, which hides what passing tests print.
             let _ = writeln!(std::io::stderr(), "\n*** NOT RUN on {name}: {error}\n");
             None
