@@ -123,7 +123,7 @@ fn train(device: &Device, images: &Images, seed: u64, epochs: u64) -> Outcome<Tr
     for epoch in 0..epochs {
         // Half a cosine from the full rate to none.
         let progress = epoch as f64 / epochs as f64;
-        step.set_learning_rate(rate * 0.5 * (1.0 + (std::f64::consts::PI * progress).cos()));
+        step.set_learning_rate(rate * 0.5 * (1.0 + (std::f64::consts::PI * progress).cos()))?;
         generator.shuffle(&mut order);
         for places in order.chunks(BATCH) {
             let (batch, batch_weights) = fill_up(&training, places);

@@ -93,7 +93,7 @@ fn run(options: &Options) -> Outcome<()> {
     for number in 0..options.steps {
         // Half a cosine from the full rate to none.
         let progress = number as f64 / options.steps as f64;
-        step.set_learning_rate(RATE * 0.5 * (1.0 + (std::f64::consts::PI * progress).cos()));
+        step.set_learning_rate(RATE * 0.5 * (1.0 + (std::f64::consts::PI * progress).cos()))?;
         step.run([x.feed(&points), y.feed(&labels)])?;
         if number % 50 == 0 {
             bar.set_message(format!("{:.4}", step.read(loss)?.item()));
@@ -142,7 +142,7 @@ fn cell(coordinate: f32, extent: usize) -> usize {
     (((coordinate + 1.2) / 2.4 * extent as f32) as usize).min(extent - 1)
 }
 
-/// Small letters: what the network decides; capital ones: the points.
+/// `.`, `:` and space: the arm that the network decides for; `o`, `x` and `+`: the points of the arms.
 fn draw(map: &[usize], width: usize, height: usize, points: &[f32], labels: &[i32]) {
     let symbol = |place: usize, extent: usize, drawn: usize| place * extent / drawn;
     let mut lines: Vec<Vec<char>> = (0..HEIGHT)

@@ -32,6 +32,9 @@ pub mod train;
 /// Layers.
 pub mod nn;
 
+/// Arrays go in and out in this version of `ndarray`.
+pub use ndarray;
+
 pub use base::{Axes, DType, Error, ErrorKind, Fault, Generator, HostData, HostTensor, Result, Shape};
 pub use dispatch::{Device, DeviceInfo, PendingRead, State};
 pub use record::{Feed, FeedSource, Graph, Init, Param, Params, Tensor};

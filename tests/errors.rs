@@ -358,3 +358,60 @@ fn what_to_train_is_checked() {
 fn rows_that_no_kernel_takes_are_refused() {
     assert!(reason(|g| g.input("x", [1, 5_000_000]).softmax(-1)).contains("rows have 5000000 elements"));
 }
+
+#[test]
+fn errors_print_the_same_from_main() {
+    let g = Graph::new();
+    let error = faults(&g, &[g.input("a", [4, 3]).matmul(g.input("b", [5, 2]))]);
+    assert_eq!(format!("{error:?}"), error.to_string());
+}
+
+#[test]
+fn training_faults_name_the_line_of_the_training() {
+    let mut params = Params::seeded(0);
+    let (used, _unused) = (params.add("used", [2], Init::Zeros), params.add("unused", [2], Init::Zeros));
+    let g = Graph::new();
+    let loss = g.param(&used).sum(..);
+    let training = g.train(loss, Sgd::new(0.1));
+    let place = line!() - 1;
+    let error = training.compile(&Device::cpu(), &params).unwrap_err();
+    assert!(error.faults()[0].location.contains(&format!("tests/errors.rs:{place}:")), "{error}");
+    // The line of the layer, for its bias as well.
+    let mut twice = Params::seeded(0);
+    let _first = nn::Linear::new(&mut twice, "layer", 2, 2);
+    let _second = nn::Linear::new(&mut twice, "layer", 2, 2);
+    let place = line!() - 1;
+    let error = retrograd::State::new(&Device::cpu(), &twice).unwrap_err();
+    assert_eq!(error.faults().len(), 2);
+    assert!(
+        error.faults().iter().all(|fault| fault.location.contains(&format!("tests/errors.rs:{place}:"))),
+        "{error}"
+    );
+    // Parameters of another store are the cause of all else.
+    let error = g.train(loss, Sgd::new(0.1)).compile(&Device::cpu(), &Params::seeded(0)).unwrap_err();
+    assert_eq!(error.faults().len(), 1, "{error}");
+}
+
+#[test]
+fn losses_do_not_stretch() {
+    let text = reason(|g| g.input("x", [4, 1]).mse_loss(g.input("t", [4])));
+    assert!(text.contains("the target has shape [4] and the prediction [4, 1]: losses do not stretch"), "{text}");
+    let text = reason(|g| g.input("x", [4, 2]).cross_entropy_weighted(g.labels("y", [4]), g.input("w", [1])));
+    assert!(text.contains("every label needs a weight"), "{text}");
+}
+
+#[test]
+fn learning_rates_are_numbers() {
+    let mut params = Params::seeded(0);
+    let w = params.add("w", [1], Init::Zeros);
+    let g = Graph::new();
+    let loss = g.param(&w).sum(..);
+    for rate in [f64::NAN, f64::INFINITY, -0.1] {
+        let error = g.train(loss, Sgd::new(rate)).compile(&Device::cpu(), &params).unwrap_err().to_string();
+        assert!(error.contains("sgd: learning rate is") && error.contains("finite and at least 0"), "{error}");
+    }
+    assert!(g.train(loss, Adam::new(0.1).weight_decay(-1.0)).compile(&Device::cpu(), &params).is_err());
+    let mut step = g.train(loss, Sgd::new(0.1)).compile(&Device::cpu(), &params).unwrap();
+    assert!(step.set_learning_rate(f64::NAN).is_err());
+    assert_eq!(step.learning_rate(), Some(0.1));
+}

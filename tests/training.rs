@@ -152,7 +152,7 @@ fn the_learning_rate_changes_without_compiling() {
         let loss = g.param(&w).square().sum(..) * 0.5;
         let mut step = g.train(loss, Sgd::new(0.5)).compile(device, &params).unwrap();
         let mut after = |rate: f64| {
-            step.set_learning_rate(rate);
+            step.set_learning_rate(rate).unwrap();
             step.run([]).unwrap();
             step.state().parameter("w").unwrap().item()
         };

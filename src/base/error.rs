@@ -32,7 +32,7 @@ pub enum ErrorKind {
 }
 
 /// A failure, with a text that says what happened, where, and what to do.
-#[derive(Debug, thiserror::Error)]
+#[derive(thiserror::Error)]
 #[error("{message}")]
 pub struct Error {
     kind: ErrorKind,
@@ -40,6 +40,13 @@ pub struct Error {
     faults: Vec<Fault>,
     #[source]
     source: Option<Box<dyn std::error::Error + Send + Sync>>,
+}
+
+/// The text, as `Display` gives it: what `fn main() -> Result<()>` prints is meant to be read.
+impl fmt::Debug for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.message)
+    }
 }
 
 impl Error {

@@ -1,4 +1,4 @@
-use super::{DType, Shape, TensorType};
+use super::{DType, Error, ErrorKind, Result, Shape, TensorType};
 use ndarray::{ArrayD, IxDyn};
 
 /// Elements on the host, by type.
@@ -100,12 +100,12 @@ impl HostTensor {
     /// A tensor of this shape.
     ///
     /// # Errors
-    /// The reason as text when the number of elements differs from the shape's.
-    pub fn new(shape: impl Into<Shape>, data: HostData) -> Result<Self, String> {
+    /// When the number of elements differs from the shape's.
+    pub fn new(shape: impl Into<Shape>, data: HostData) -> Result<Self> {
         let shape = shape.into();
         match shape.checked_elements() {
             Some(elements) if elements == data.len() => Ok(Self { shape, data }),
-            _ => Err(format!("{} elements were given for shape {shape}", data.len())),
+            _ => Err(Error::new(ErrorKind::Argument, format!("{} elements were given for shape {shape}", data.len()))),
         }
     }
 
@@ -153,6 +153,18 @@ impl HostTensor {
     pub fn to_array(&self) -> ArrayD<f32> {
         // The constructor checked that length and shape agree, so the fallback is never taken.
         ArrayD::from_shape_vec(IxDyn(&self.shape), self.to_vec()).unwrap_or_default()
+    }
+}
+
+impl<T: Element> From<Vec<T>> for HostTensor {
+    fn from(elements: Vec<T>) -> Self {
+        Self { shape: [elements.len()].into(), data: T::wrap(elements) }
+    }
+}
+
+impl<T: Element, const N: usize> From<[T; N]> for HostTensor {
+    fn from(elements: [T; N]) -> Self {
+        elements.to_vec().into()
     }
 }
 

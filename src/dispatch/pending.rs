@@ -1,5 +1,5 @@
 use super::gpu::GpuRead;
-use crate::base::{DType, Error, ErrorKind, HostData, HostTensor, Result, Shape};
+use crate::base::{DType, HostData, HostTensor, Result, Shape};
 
 /// A tensor on its way to the host. Steps may run meanwhile: what arrives is the value at the time
 /// of asking.
@@ -44,5 +44,5 @@ impl PendingRead {
 }
 
 fn tensor(shape: Shape, dtype: DType, bytes: &[u8]) -> Result<HostTensor> {
-    HostTensor::new(shape, HostData::from_bytes(dtype, bytes)).map_err(|reason| Error::new(ErrorKind::Driver, reason))
+    HostTensor::new(shape, HostData::from_bytes(dtype, bytes))
 }

@@ -170,8 +170,7 @@ impl State {
     pub(crate) fn clear_optimizer_state(&self, state: &str) -> Result<()> {
         for (number, entry) in self.0.arena.entries.iter().enumerate() {
             let zeros = HostTensor::new(entry.shape.clone(), HostData::F32(vec![0.0; entry.shape.elements()]));
-            let zeros = zeros.map_err(|reason| Error::new(ErrorKind::Driver, reason))?;
-            self.write(Some(state), number, &zeros)?;
+            self.write(Some(state), number, &zeros?)?;
         }
         Ok(())
     }
@@ -237,7 +236,7 @@ impl State {
         let entry = &self.0.arena.entries[number];
         let kept = |data: Vec<f32>| {
             let tensor = HostTensor::new(entry.shape.clone(), HostData::F32(data));
-            tensor.map(PendingRead::ready).map_err(|reason| Error::new(ErrorKind::Driver, reason))
+            tensor.map(PendingRead::ready)
         };
         // A state that no step has touched is zero.
         let zeros = || vec![0.0; entry.shape.elements()];

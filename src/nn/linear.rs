@@ -34,7 +34,12 @@ impl Linear {
         bias: Option<Init>,
     ) -> Self {
         let weight = params.add(&format!("{name}.weight"), [outputs, inputs], weight);
-        let bias = bias.map(|init| params.add(&format!("{name}.bias"), [outputs], init));
+        // Not `map`: a closure would not pass the caller's line on.
+        #[allow(clippy::manual_map)]
+        let bias = match bias {
+            Some(init) => Some(params.add(&format!("{name}.bias"), [outputs], init)),
+            None => None,
+        };
         Self { name: name.to_owned(), weight, bias }
     }
 

@@ -137,6 +137,13 @@ impl Tensor<'_> {
     #[must_use]
     #[track_caller]
     pub fn cross_entropy_weighted(self, labels: Self, weights: Self) -> Self {
+        if labels.is_valid() && weights.is_valid() && labels.shape() != weights.shape() {
+            return self.graph.fault(
+                "cross_entropy_weighted",
+                &[self, labels, weights],
+                "every label needs a weight: both need one shape",
+            );
+        }
         (self.cross_entropy_rows(labels, 0.0) * weights).sum(..) / weights.sum(..)
     }
 }

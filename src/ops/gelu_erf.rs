@@ -31,6 +31,13 @@ impl Function for GeluErf {
 }
 
 impl Tensor<'_> {
+    /// The Gaussian error linear unit: [`gelu_erf`](Self::gelu_erf), its exact form.
+    #[must_use]
+    #[track_caller]
+    pub fn gelu(self) -> Self {
+        self.gelu_erf()
+    }
+
     /// The Gaussian error linear unit in its exact form, x (1 + erf(x / sqrt 2)) / 2.
     #[must_use]
     #[track_caller]

@@ -6,11 +6,27 @@ use crate::record::{Case, CaseInput, Draw, Tensor};
 /// The least probability whose logarithm is taken: smaller ones count as this.
 const LEAST: f64 = 1e-37;
 
+/// Notes a mistake where the target's shape is another: stretching `[n, 1]` against `[n]` to `[n, n]`
+/// would train on the wrong thing without a word.
+#[track_caller]
+fn unpaired<'g>(name: &str, x: Tensor<'g>, target: Tensor<'g>) -> Option<Tensor<'g>> {
+    let (left, right) = (x.shape(), target.shape());
+    if !x.is_valid() || !target.is_valid() || left == right {
+        return None;
+    }
+    let reason =
+        format!("the target has shape {right} and the prediction {left}: losses do not stretch, reshape one of them");
+    Some(x.graph().fault(name, &[x, target], reason))
+}
+
 impl Tensor<'_> {
     /// Squared errors, (x - t)^2.
     #[must_use]
     #[track_caller]
     pub fn squared_error(self, target: Self) -> Self {
+        if let Some(invalid) = unpaired("squared_error", self, target) {
+            return invalid;
+        }
         (self - target).square()
     }
 
@@ -25,6 +41,9 @@ impl Tensor<'_> {
     #[must_use]
     #[track_caller]
     pub fn absolute_error(self, target: Self) -> Self {
+        if let Some(invalid) = unpaired("absolute_error", self, target) {
+            return invalid;
+        }
         (self - target).abs()
     }
 
@@ -40,6 +59,9 @@ impl Tensor<'_> {
     #[must_use]
     #[track_caller]
     pub fn huber_error(self, target: Self, delta: f64) -> Self {
+        if let Some(invalid) = unpaired("huber_error", self, target) {
+            return invalid;
+        }
         if !(delta > 0.0 && (delta as f32).is_finite()) {
             return self.graph.fault("huber_error", &[self, target], format!("delta must be positive, and is {delta}"));
         }
@@ -61,6 +83,9 @@ impl Tensor<'_> {
     #[must_use]
     #[track_caller]
     pub fn binary_cross_entropy_error(self, target: Self) -> Self {
+        if let Some(invalid) = unpaired("binary_cross_entropy_error", self, target) {
+            return invalid;
+        }
         let yes = self.clamp(LEAST, 2.0).log();
         let no = (1.0 - self).clamp(LEAST, 2.0).log();
         -(target * yes + (1.0 - target) * no)
@@ -78,6 +103,9 @@ impl Tensor<'_> {
     #[must_use]
     #[track_caller]
     pub fn binary_cross_entropy_with_logits_error(self, target: Self) -> Self {
+        if let Some(invalid) = unpaired("binary_cross_entropy_with_logits_error", self, target) {
+            return invalid;
+        }
         self.softplus() - target * self
     }
 
@@ -93,6 +121,9 @@ impl Tensor<'_> {
     #[must_use]
     #[track_caller]
     pub fn kl_divergence(self, target: Self) -> Self {
+        if let Some(invalid) = unpaired("kl_divergence", self, target) {
+            return invalid;
+        }
         target * (target.clamp(LEAST, 1e30).log() - self)
     }
 
@@ -120,7 +151,7 @@ pub(super) fn cases() -> Vec<Case> {
         Case::new("mse", pair(), |x| x[0].mse_loss(x[1])),
         Case::new("squared error", pair(), |x| x[0].squared_error(x[1])),
         Case::new("l1", pair(), |x| x[0].l1_loss(x[1])),
-        Case::new("huber", huber(), |x| x[0].huber_loss(x[0].graph().scalar(0.0), 1.0)),
+        Case::new("huber", huber(), |x| x[0].huber_loss(x[0].graph().full([6, 5], 0.0), 1.0)),
         Case::new("bce", probabilities(), |x| x[0].binary_cross_entropy(x[1])),
         Case::new("bce with logits", scores(), |x| x[0].binary_cross_entropy_with_logits(x[1])),
         Case::new("kl", rows(), |x| x[0].log_softmax(-1).kl_divergence(x[1]).sum(..) / 6.0),

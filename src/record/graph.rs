@@ -138,6 +138,14 @@ impl Graph {
         LocationGuard { graph: self, outermost }
     }
 
+    /// As [`here`](Self::here), with a location that was noted before.
+    pub(crate) fn there(&self, location: &str) -> LocationGuard<'_> {
+        let mut surroundings = self.surroundings.borrow_mut();
+        let outermost = surroundings.location.is_none();
+        surroundings.location.get_or_insert(location.to_owned());
+        LocationGuard { graph: self, outermost }
+    }
+
     pub(crate) fn keep(&self, tensor: Tensor<'_>) {
         if tensor.is_valid() {
             self.recording.borrow_mut().kept.insert(tensor.id);

@@ -151,7 +151,9 @@ impl Params {
             .starts_with("optimizer/")
             .then(|| "names that begin with `optimizer/` are kept for optimizer states".to_owned());
         let value = match (values, duplicate.or(reserved)) {
-            (Ok(values), None) => HostTensor::new(shape.clone(), HostData::F32(values)),
+            (Ok(values), None) => {
+                HostTensor::new(shape.clone(), HostData::F32(values)).map_err(|error| error.to_string())
+            }
             (Err(reason), _) | (_, Some(reason)) => Err(reason),
         };
         match value {

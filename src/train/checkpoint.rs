@@ -1,5 +1,5 @@
 use super::Step;
-use crate::base::{Error, ErrorKind, HostData, HostTensor, Result, Shape};
+use crate::base::{DType, Error, ErrorKind, HostData, HostTensor, Result};
 use crate::dispatch::State;
 use safetensors::tensor::{Dtype, SafeTensors, TensorView};
 use std::collections::{BTreeSet, HashMap};
@@ -126,7 +126,7 @@ fn host_tensor(view: &TensorView<'_>) -> Result<HostTensor, String> {
     if view.dtype() != Dtype::F32 {
         return Err(format!("its elements are {:?}, and the model's are F32", view.dtype()));
     }
-    HostTensor::new(Shape::from(view.shape()), HostData::from_bytes(crate::base::DType::F32, view.data()))
+    HostTensor::new(view.shape(), HostData::from_bytes(DType::F32, view.data())).map_err(|error| error.to_string())
 }
 
 fn file(message: String) -> Error {

@@ -1,5 +1,5 @@
 use super::Step;
-use super::draft::{Draft, parameter_leaves};
+use super::draft::{Draft, parameter_leaves, strangers};
 use super::optim::Optimizer;
 use crate::base::{DType, Error, Fault, Result};
 use crate::differentiate::backward;
@@ -14,12 +14,12 @@ impl Graph {
     #[must_use]
     #[track_caller]
     pub fn train<'g>(&'g self, loss: Tensor<'g>, optimizer: impl Optimizer + 'static) -> Training<'g> {
-        let here = std::panic::Location::caller();
+        let location = std::panic::Location::caller().to_string();
         let refuse = |operands: Vec<String>, reason: &str| Fault {
             op: "train".into(),
             operands,
             reason: reason.into(),
-            location: here.to_string(),
+            location: location.clone(),
             scope: String::new(),
         };
         let mut faults = Vec::new();
@@ -31,7 +31,15 @@ impl Graph {
                 "the loss must be one float: take the `sum(..)` or `mean(..)`",
             ));
         }
-        Training { graph: self, loss, optimizer: Box::new(optimizer), only: None, checks_feeds: false, faults }
+        Training {
+            graph: self,
+            loss,
+            optimizer: Box::new(optimizer),
+            only: None,
+            checks_feeds: false,
+            faults,
+            location,
+        }
     }
 
     /// A step that computes `outputs`, which can be read, and nothing else, and changes nothing.
@@ -55,6 +63,8 @@ pub struct Training<'g> {
     only: Option<Vec<ParamInfo>>,
     checks_feeds: bool,
     faults: Vec<Fault>,
+    /// Where `Graph::train` was called.
+    location: String,
 }
 
 impl Training<'_> {
@@ -132,7 +142,13 @@ impl Training<'_> {
     fn draft(&self, store: u64, arena: &Arena, frozen: &[bool], faults: &[Fault]) -> Result<Draft> {
         let mut faults = [&self.faults, faults].concat();
         let mut gradients = Vec::new();
+        // Parameters of another store are the cause of much else: they are reported alone.
+        let strangers = self.graph.with_recording(|recording| strangers(recording, store));
+        if !strangers.is_empty() {
+            return Err(Error::recording(strangers));
+        }
         if self.loss.is_valid() && self.faults.is_empty() {
+            let _there = self.graph.there(&self.location);
             let (recorded, own) = self.graph.with_own_faults(|| self.gradients(store, arena, frozen));
             gradients = recorded;
             faults.extend(own);

@@ -99,7 +99,7 @@ pub(super) fn parameter_leaves(recording: &Recording, store: u64) -> BTreeMap<us
 }
 
 /// Faults for parameters of another store than the one that is compiled with.
-fn strangers(recording: &Recording, store: u64) -> Vec<Fault> {
+pub(super) fn strangers(recording: &Recording, store: u64) -> Vec<Fault> {
     let fault = |node: &crate::record::Node| match &node.kind {
         NodeKind::Leaf(Leaf::Parameter(info)) if info.store != store => Some(Fault {
             op: format!("parameter `{}`", info.name),

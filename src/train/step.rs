@@ -1,4 +1,4 @@
-use super::optim::Optimizer;
+use super::optim::{Optimizer, check_rate};
 use crate::base::{Error, ErrorKind, HostData, HostTensor, Result, TensorType, threefry};
 use crate::dispatch::{PendingRead, Program, State};
 use crate::fuse::Simplified;
@@ -216,10 +216,16 @@ impl Step {
     }
 
     /// Sets the learning rate of the steps to come. Nothing is compiled anew.
-    pub fn set_learning_rate(&mut self, learning_rate: f64) {
-        if let Some((_, rate)) = &mut self.optimizer {
-            *rate = learning_rate;
-        }
+    ///
+    /// # Errors
+    /// When the rate is negative or not finite, or the step does not train.
+    pub fn set_learning_rate(&mut self, learning_rate: f64) -> Result<()> {
+        let Some((_, rate)) = &mut self.optimizer else {
+            return Err(Error::new(ErrorKind::Argument, "an inference step has no learning rate"));
+        };
+        check_rate("step", learning_rate)?;
+        *rate = learning_rate;
+        Ok(())
     }
 
     /// The learning rate of the next step; `None` for inference.

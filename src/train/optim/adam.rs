@@ -1,4 +1,4 @@
-use super::{Optimizer, refuse};
+use super::{Optimizer, check_decay, check_rate, refuse};
 use crate::base::{Real, Result};
 use crate::plan::{StepScalars, Update, UpdateRule};
 use crate::record::{Text, libraries};
@@ -28,6 +28,8 @@ impl Moments {
     }
 
     fn update(&self) -> Result<Update> {
+        check_rate(self.name, self.learning_rate)?;
+        check_decay(self.name, self.l2_decay + self.decoupled_decay)?;
         for beta in self.betas {
             if !(0.0..1.0).contains(&(beta as f32)) {
                 return Err(refuse(self.name, "beta", beta, "at least 0 and below 1 in single precision"));

@@ -28,6 +28,24 @@ pub trait Optimizer: std::fmt::Debug + Send + Sync {
     fn update(&self) -> Result<Update>;
 }
 
+/// Refuses learning rates that are negative or not finite.
+pub(super) fn check_rate(optimizer: &str, rate: f64) -> Result<()> {
+    if rate >= 0.0 && (rate as f32).is_finite() {
+        Ok(())
+    } else {
+        Err(refuse(optimizer, "learning rate", rate, "finite and at least 0"))
+    }
+}
+
+/// Refuses weight decays that are negative or not finite.
+fn check_decay(optimizer: &str, decay: f64) -> Result<()> {
+    if decay >= 0.0 && (decay as f32).is_finite() {
+        Ok(())
+    } else {
+        Err(refuse(optimizer, "weight decay", decay, "finite and at least 0"))
+    }
+}
+
 /// An error that says which setting of which optimizer is out of range.
 fn refuse(optimizer: &str, setting: &str, value: f64, allowed: &str) -> Error {
     let message = format!("{optimizer}: {setting} is {value} and must be {allowed}");

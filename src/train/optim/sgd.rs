@@ -1,4 +1,4 @@
-use super::{Optimizer, refuse};
+use super::{Optimizer, check_decay, check_rate, refuse};
 use crate::base::{Real, Result};
 use crate::plan::{StepScalars, Update, UpdateRule};
 use crate::record::{Text, libraries};
@@ -51,6 +51,8 @@ impl Optimizer for Sgd {
         [0.0; 4]
     }
     fn update(&self) -> Result<Update> {
+        check_rate("sgd", self.learning_rate)?;
+        check_decay("sgd", self.weight_decay)?;
         if !(0.0..1.0).contains(&self.momentum) {
             return Err(refuse("sgd", "momentum", self.momentum, "at least 0 and below 1"));
         }
