@@ -7,9 +7,14 @@ use common::{device, distance, on_device, on_reference};
 use retrograd::record::{CaseInput, Draw, NodeId};
 use retrograd::{Generator, Graph, HostTensor, Tensor};
 use std::collections::BTreeMap;
+use std::sync::{Mutex, PoisonError};
 
 /// Compares what `record` computes from inputs of these kinds with the reference, on both adapters.
 fn check(inputs: &[CaseInput], record: impl for<'g> Fn(&[Tensor<'g>]) -> Vec<Tensor<'g>>) {
+    // wgpu's GL backend gives up when another thread keeps the context for some seconds, as a long
+    // dispatch on a software adapter does: one test at a time.
+    static ALONE: Mutex<()> = Mutex::new(());
+    let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
     let g = Graph::new();
     let mut generator = Generator::new(6);
     let feeds: Vec<(Tensor<'_>, HostTensor)> = inputs
