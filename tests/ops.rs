@@ -66,7 +66,8 @@ fn record<'g>(case: &Case, g: &'g Graph) -> Recorded<'g> {
 fn draw(case: &Case, recorded: &Recorded<'_>, generator: &mut Generator) -> Vec<HostTensor> {
     let mut data: Vec<HostTensor> = case.inputs.iter().map(|input| input.draw(generator)).collect();
     if recorded.upstream.is_some() {
-        data.push(retrograd::record::CaseInput::uniform(recorded.output.shape(), -1.0, 1.0).draw(generator));
+        // Of both signs, but not balanced: sums of it over many elements do not cancel to rounding.
+        data.push(retrograd::record::CaseInput::uniform(recorded.output.shape(), -0.5, 1.0).draw(generator));
     }
     data
 }

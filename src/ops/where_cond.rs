@@ -65,7 +65,7 @@ pub(super) fn cases() -> Vec<Case> {
         Case::new("same shape", vec![CaseInput::new([4, 9], Draw::Mask), floats(&[4, 9]), floats(&[4, 9])], |x| {
             x[0].where_cond(x[1], x[2])
         }),
-        Case::new("stretched", vec![CaseInput::new([4, 1], Draw::Mask), floats(&[5]), floats(&[])], |x| {
+        Case::new("stretched", vec![CaseInput::new([40, 1], Draw::Mask), floats(&[5]), floats(&[])], |x| {
             x[0].where_cond(x[1], x[2])
         }),
         Case::new("integers", vec![CaseInput::new([6], Draw::Labels { below: 3 }), floats(&[6]), floats(&[6])], |x| {

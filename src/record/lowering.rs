@@ -297,13 +297,14 @@ pub fn grid(count: usize) -> [u32; 3] {
 
 /// How many lanes share one row in kernels that work row by row: 1, 2, .. 64.
 ///
-/// A lane per row needs no barriers, which is what shaders on a CPU want, but its loops must stay
-/// far below the 65,535 iterations after which software adapters stop.
+/// A lane per row needs no barriers, which is what shaders on a CPU want, but a long run of additions by one
+/// lane gathers rounding errors, and loops must stay far below the 65,535 iterations after which software
+/// adapters stop.
 #[must_use]
 pub fn lanes(columns: usize, class: KernelClass) -> usize {
     let per_lane = match class {
         KernelClass::Gpu => 4,
-        KernelClass::Cpu => 4096,
+        KernelClass::Cpu => 128,
     };
     columns.div_ceil(per_lane).next_power_of_two().min(64)
 }

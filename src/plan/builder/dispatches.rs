@@ -7,20 +7,15 @@ use crate::plan::{Dispatch, KernelText, Phase};
 use crate::record::{Argument, Kernel, Node, NodeId, Operand, Pointwise, Reduce, Stage};
 
 impl Builder<'_> {
-    pub(super) fn pointwise(
-        &mut self,
-        id: NodeId,
-        node: &Node,
-        op: &Pointwise,
-        inputs: &[Located],
-        output: Memory,
-        output_type: &TensorType,
-    ) -> Result<()> {
-        self.pointwise_named(node.name(), id, node, op, inputs, output, output_type)
+    /// Copies a tensor to `target`, densely.
+    pub(super) fn copy_to(&mut self, id: NodeId, node: &Node, input: &Located, target: Memory) -> Result<()> {
+        let tensor_type = TensorType { shape: input.layout.shape.clone(), dtype: input.dtype };
+        let copy = Pointwise { expression: "{0}".into(), arguments: vec![Argument::Input(0)], libraries: Vec::new() };
+        self.pointwise("copy", id, node, &copy, std::slice::from_ref(input), target, &tensor_type)
     }
 
     #[allow(clippy::too_many_arguments)]
-    pub(super) fn pointwise_named(
+    pub(super) fn pointwise(
         &mut self,
         name: &str,
         id: NodeId,

@@ -7,9 +7,7 @@ mod outputs;
 
 use super::{Arena, Buffer, BufferKind, Dispatch, KernelText, Plan, Profile, Update};
 use crate::base::{DType, Error, ErrorKind, Layout, Result, TensorType, View};
-use crate::record::{
-    Argument, Leaf, LowerContext, Lowering, Node, NodeId, NodeKind, Op, Pointwise, Recording, TensorId,
-};
+use crate::record::{Leaf, LowerContext, Lowering, Node, NodeId, NodeKind, Op, Recording, TensorId};
 use std::collections::{BTreeMap, HashMap};
 
 /// What a plan is made of.
@@ -141,7 +139,7 @@ impl Builder<'_> {
             Lowering::View(view) => self.view(id, node, &inputs[0], &view),
             Lowering::Pointwise(pointwise) => {
                 let output = self.output(id, node, 0)?;
-                self.pointwise(id, node, &pointwise, &inputs, output, &node.outputs[0])
+                self.pointwise(node.name(), id, node, &pointwise, &inputs, output, &node.outputs[0])
             }
             Lowering::Reduce(reduce) => {
                 let output = self.output(id, node, 0)?;
@@ -180,8 +178,7 @@ impl Builder<'_> {
     fn copy(&mut self, id: NodeId, node: &Node, input: &Located) -> Result<Located> {
         let tensor_type = TensorType { shape: input.layout.shape.clone(), dtype: input.dtype };
         let memory = self.intermediate(node, &tensor_type)?;
-        let copy = Pointwise { expression: "{0}".into(), arguments: vec![Argument::Input(0)], libraries: Vec::new() };
-        self.pointwise_named("copy", id, node, &copy, std::slice::from_ref(input), memory, &tensor_type)?;
+        self.copy_to(id, node, input, memory)?;
         Ok(Located { memory, layout: Layout::dense(&tensor_type.shape), dtype: input.dtype })
     }
 

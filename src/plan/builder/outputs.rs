@@ -1,9 +1,9 @@
 //! What outlives the intermediate tensors: kept tensors, gradients, updated parameters.
 
 use super::{Builder, Draft, Located, Memory};
-use crate::base::{DType, Error, ErrorKind, Result, TensorType};
+use crate::base::{DType, Error, ErrorKind, Result};
 use crate::plan::{BufferKind, Dispatch, KernelText, Phase};
-use crate::record::{Argument, Pointwise, grid};
+use crate::record::grid;
 
 impl Builder<'_> {
     /// Gives kept tensors memory of their own, densely.
@@ -61,11 +61,8 @@ impl Builder<'_> {
                 self.replace(located.memory, target);
             } else {
                 let node = self.request.recording.node(gradient).clone();
-                let tensor_type = TensorType::f32(&located.layout.shape);
-                let copy =
-                    Pointwise { expression: "{0}".into(), arguments: vec![Argument::Input(0)], libraries: Vec::new() };
                 let source = located.memory;
-                self.pointwise_named("copy", gradient.node, &node, &copy, &[located], target, &tensor_type)?;
+                self.copy_to(gradient.node, &node, &located, target)?;
                 if let Some(mut draft) = self.drafts.pop() {
                     draft.dispatch.phase = Phase::Backward;
                     self.drafts.insert(self.written_by(source), draft);
