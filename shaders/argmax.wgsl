@@ -9,6 +9,10 @@ const GRID_WIDTH: u32 = 1u;
 @group(0) @binding(0) var<storage, read> x: array<f32>;
 @group(0) @binding(1) var<storage, read_write> y: array<i32>;
 
+fn store_y(index: u32, value: i32) {
+    y[index] = value;
+}
+
 var<workgroup> values: array<f32, 64>;
 var<workgroup> columns: array<u32, 64>;
 
@@ -46,6 +50,6 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     }
     workgroupBarrier();
     if (row < ROWS && lane == 0u) {
-        y[row] = i32(columns[slot]);
+        store_y(row, i32(columns[slot]));
     }
 }

@@ -19,6 +19,14 @@ const SMOOTHING: f32 = 0.0f;
 @group(0) @binding(2) var<storage, read_write> loss: array<f32>;
 @group(0) @binding(3) var<storage, read_write> dx: array<f32>;
 
+fn store_loss(index: u32, value: f32) {
+    loss[index] = value;
+}
+
+fn store_dx(index: u32, value: f32) {
+    dx[index] = value;
+}
+
 @compute @workgroup_size(64)
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) slot: u32) {
     let row = (group.y * GRID_WIDTH + group.x) * ROWS_PER_GROUP + slot / LANES;
@@ -48,13 +56,13 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
         // Without smoothing the sum does not count: it may be infinite where scores are masked.
         let spread = select(0.0f, SMOOTHING / f32(COLUMNS) * sum, SMOOTHING > 0.0f);
         let value = log_f32(total) - (1.0f - SMOOTHING) * chosen - spread;
-        loss[row] = select(not_a_number(), value, known);
+        store_loss(row, select(not_a_number(), value, known));
     }
     for (var column = lane; column < COLUMNS; column += LANES) {
         if (owns_row) {
             let wanted = SMOOTHING / f32(COLUMNS) + select(0.0f, 1.0f - SMOOTHING, column == target_column);
             let value = exp_f32(x[start + column] - greatest) / total - wanted;
-            dx[start + column] = select(not_a_number(), value, known);
+            store_dx(start + column, select(not_a_number(), value, known));
         }
     }
 }

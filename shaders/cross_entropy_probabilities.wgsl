@@ -15,6 +15,14 @@ const GRID_WIDTH: u32 = 1u;
 @group(0) @binding(2) var<storage, read_write> loss: array<f32>;
 @group(0) @binding(3) var<storage, read_write> dx: array<f32>;
 
+fn store_loss(index: u32, value: f32) {
+    loss[index] = value;
+}
+
+fn store_dx(index: u32, value: f32) {
+    dx[index] = value;
+}
+
 @compute @workgroup_size(64)
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) slot: u32) {
     let row = (group.y * GRID_WIDTH + group.x) * ROWS_PER_GROUP + slot / LANES;
@@ -42,11 +50,11 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     }
     value = row_sum(value, lane, slot, LANES);
     if (owns_row && lane == 0u) {
-        loss[row] = value;
+        store_loss(row, value);
     }
     for (var column = lane; column < COLUMNS; column += LANES) {
         if (owns_row) {
-            dx[start + column] = exp_f32(x[start + column] - greatest) / total * weight - q[start + column];
+            store_dx(start + column, exp_f32(x[start + column] - greatest) / total * weight - q[start + column]);
         }
     }
 }

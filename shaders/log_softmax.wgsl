@@ -10,6 +10,10 @@ const GRID_WIDTH: u32 = 1u;
 @group(0) @binding(0) var<storage, read> x: array<f32>;
 @group(0) @binding(1) var<storage, read_write> y: array<f32>;
 
+fn store_y(index: u32, value: f32) {
+    y[index] = value;
+}
+
 @compute @workgroup_size(64)
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) slot: u32) {
     let row = (group.y * GRID_WIDTH + group.x) * ROWS_PER_GROUP + slot / LANES;
@@ -30,7 +34,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     let shift = log_f32(total);
     for (var column = lane; column < COLUMNS; column += LANES) {
         if (owns_row) {
-            y[start + column] = (x[start + column] - greatest) - shift;
+            store_y(start + column, (x[start + column] - greatest) - shift);
         }
     }
 }

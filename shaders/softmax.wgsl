@@ -12,6 +12,10 @@ const GRID_WIDTH: u32 = 1u;
 @group(0) @binding(0) var<storage, read> x: array<f32>;
 @group(0) @binding(1) var<storage, read_write> y: array<f32>;
 
+fn store_y(index: u32, value: f32) {
+    y[index] = value;
+}
+
 @compute @workgroup_size(64)
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) slot: u32) {
     let row = (group.y * GRID_WIDTH + group.x) * ROWS_PER_GROUP + slot / LANES;
@@ -31,7 +35,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     total = row_sum(total, lane, slot, LANES);
     for (var column = lane; column < COLUMNS; column += LANES) {
         if (owns_row) {
-            y[start + column] = exp_f32(x[start + column] - greatest) / total;
+            store_y(start + column, exp_f32(x[start + column] - greatest) / total);
         }
     }
 }

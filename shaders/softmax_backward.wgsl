@@ -14,6 +14,10 @@ const GRID_WIDTH: u32 = 1u;
 @group(0) @binding(1) var<storage, read> g: array<f32>;
 @group(0) @binding(2) var<storage, read_write> dx: array<f32>;
 
+fn store_dx(index: u32, value: f32) {
+    dx[index] = value;
+}
+
 @compute @workgroup_size(64)
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) slot: u32) {
     let row = (group.y * GRID_WIDTH + group.x) * ROWS_PER_GROUP + slot / LANES;
@@ -28,7 +32,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     product = row_sum(product, lane, slot, LANES);
     for (var column = lane; column < COLUMNS; column += LANES) {
         if (owns_row) {
-            dx[start + column] = y[start + column] * (g[start + column] - product);
+            store_dx(start + column, y[start + column] * (g[start + column] - product));
         }
     }
 }

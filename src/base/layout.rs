@@ -50,6 +50,27 @@ impl Layout {
             && (0..self.shape.rank()).all(|axis| self.shape[axis] == 1 || self.strides[axis] == expected[axis])
     }
 
+    /// The same elements in the same order with as few axes as possible: axes of one element are left out, and
+    /// neighbours that lie one after another in memory are joined.
+    #[must_use]
+    pub fn merged(&self) -> Self {
+        let mut extents: Vec<usize> = Vec::new();
+        let mut strides: Vec<isize> = Vec::new();
+        for (&extent, &stride) in self.shape.iter().zip(&self.strides).filter(|&(&extent, _)| extent != 1) {
+            match (extents.last_mut(), strides.last_mut()) {
+                (Some(size), Some(inner)) if *inner == stride * extent as isize => {
+                    *size *= extent;
+                    *inner = stride;
+                }
+                _ => {
+                    extents.push(extent);
+                    strides.push(stride);
+                }
+            }
+        }
+        Self { shape: extents.into(), strides, offset: self.offset }
+    }
+
     /// The layout after a view, or `None` where the view needs the data moved first (a reshape
     /// that joins axes which are not adjacent in memory).
     #[must_use]

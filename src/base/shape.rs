@@ -66,6 +66,12 @@ impl Shape {
             .map(Self)
     }
 
+    /// The extent of the last axis, where there is one.
+    #[must_use]
+    pub fn last_extent(&self) -> Option<&usize> {
+        self.0.last()
+    }
+
     /// Whether a tensor of this shape stretches to `target` by broadcasting.
     #[must_use]
     pub fn broadcasts_to(&self, target: &Self) -> bool {

@@ -3,7 +3,7 @@ use super::device::Inner;
 use super::gpu::GpuProgram;
 use super::{PendingRead, State};
 use crate::base::{Error, ErrorKind, HostData, Result};
-use crate::plan::{BufferKind, Plan, StepScalars, Update};
+use crate::plan::{BufferKind, Native, Plan, StepScalars, Update};
 use crate::record::{Leaf, NodeId, NodeKind, Recording, TensorId};
 use std::sync::Arc;
 
@@ -16,10 +16,8 @@ pub struct ProgramRequest<'a> {
     pub plan: Arc<Plan>,
     /// Parameters and optimizer states.
     pub state: &'a State,
-    /// Tensors that are readable after a step.
-    pub kept: &'a [TensorId],
-    /// Gradients by the number of their parameter.
-    pub gradients: &'a [(usize, TensorId)],
+    /// For plans of the host: the work of its dispatches.
+    pub natives: Vec<Native>,
     /// How parameters change, if they do.
     pub update: Option<Update>,
 }
@@ -45,7 +43,7 @@ impl Program {
     /// # Errors
     /// When the device has no room, rejects a kernel, or is lost.
     pub async fn new(request: ProgramRequest<'_>) -> Result<Self> {
-        let ProgramRequest { recording, plan, state, kept, gradients, update } = request;
+        let ProgramRequest { recording, plan, natives, state, update } = request;
         log::debug!(
             "{} dispatches, {} kernels, {} bytes",
             plan.dispatches.len(),
@@ -53,7 +51,7 @@ impl Program {
             plan.total_bytes()
         );
         let executor = match &state.device().0 {
-            Inner::Cpu => Executor::Cpu(CpuProgram::new(recording, kept, gradients, update)),
+            Inner::Cpu => Executor::Cpu(CpuProgram::new(Arc::clone(&plan), natives, &recording, update)),
             Inner::Gpu(gpu) => {
                 let constant = |node: NodeId| match &recording.nodes[node.index()].kind {
                     NodeKind::Leaf(Leaf::Constant(tensor)) => Some(tensor.data().clone()),
@@ -72,7 +70,11 @@ impl Program {
     /// When the device is lost or reports an error.
     pub fn run(&mut self, feeds: &[(NodeId, &HostData)], scalars: &StepScalars) -> Result<()> {
         match &mut self.executor {
-            Executor::Cpu(program) => program.run(feeds, scalars, &self.state)?,
+            Executor::Cpu(program) => {
+                let feeds: Vec<(usize, &HostData)> =
+                    feeds.iter().filter_map(|&(node, data)| Some((program.input(node)?, data))).collect();
+                program.run(&feeds, scalars, &self.state)?;
+            }
             Executor::Gpu(program) => {
                 let place =
                     |node: NodeId| self.plan.buffers.iter().position(|buffer| buffer.kind == BufferKind::Input(node));

@@ -1,7 +1,7 @@
 use super::PendingRead;
 use super::device::{Device, Inner};
 use super::gpu::{Gpu, GpuBuffer};
-use crate::base::{DType, Error, ErrorKind, HostData, HostTensor, Result, Shape, Value};
+use crate::base::{DType, Error, ErrorKind, HostData, HostTensor, Result, Shape};
 use crate::plan::{Arena, ArenaEntry, BufferKind};
 use crate::record::Params;
 use std::collections::BTreeMap;
@@ -33,13 +33,8 @@ enum Memory {
     Host(Mutex<HostMemory>),
 }
 
-/// The state on the host: one array per parameter.
-#[derive(Debug, Default)]
-pub(super) struct HostMemory {
-    pub parameters: Vec<Arc<Value<f32>>>,
-    /// By the state's name, one vector per parameter.
-    pub optimizer: BTreeMap<String, Vec<Vec<f32>>>,
-}
+/// The state on the host: the words of every segment.
+pub(super) type HostMemory = BTreeMap<BufferKind, Vec<u32>>;
 
 fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
@@ -217,14 +212,8 @@ impl State {
     #[must_use]
     pub fn optimizer_states(&self) -> Vec<String> {
         let mut names: Vec<String> = match &self.0.memory {
-            Memory::Host(memory) => locked(memory).optimizer.keys().cloned().collect(),
-            Memory::Gpu { segments, .. } => locked(segments)
-                .keys()
-                .filter_map(|kind| match kind {
-                    BufferKind::OptimizerState { state, .. } => Some(state.clone()),
-                    _ => None,
-                })
-                .collect(),
+            Memory::Host(memory) => locked(memory).keys().filter_map(optimizer_state).collect(),
+            Memory::Gpu { segments, .. } => locked(segments).keys().filter_map(optimizer_state).collect(),
         };
         names.sort();
         names.dedup();
@@ -243,10 +232,8 @@ impl State {
         match &self.0.memory {
             Memory::Host(memory) => {
                 let memory = locked(memory);
-                kept(match state {
-                    None => memory.parameters[number].real().iter().copied().collect(),
-                    Some(state) => memory.optimizer.get(state).map_or_else(zeros, |all| all[number].clone()),
-                })
+                let part = |words: &Vec<u32>| bytemuck::cast_slice(&words[entry_words(entry)]).to_vec();
+                kept(memory.get(&Self::kind(state, entry)).map_or_else(zeros, part))
             }
             Memory::Gpu { gpu, segments } => {
                 let Some(buffer) = locked(segments).get(&Self::kind(state, entry)).cloned() else {
@@ -264,17 +251,8 @@ impl State {
         match &self.0.memory {
             Memory::Host(memory) => {
                 let mut memory = locked(memory);
-                match state {
-                    None => {
-                        let value = Arc::new(Value::from_host(value));
-                        if number == memory.parameters.len() {
-                            memory.parameters.push(value);
-                        } else {
-                            memory.parameters[number] = value;
-                        }
-                    }
-                    Some(state) => self.host_state(&mut memory, state)[number] = value.to_vec(),
-                }
+                let words = self.host_segment(&mut memory, Self::kind(state, entry), entry.segment);
+                words[entry_words(entry)].copy_from_slice(bytemuck::cast_slice(value.data().bytes()));
                 Ok(())
             }
             Memory::Gpu { gpu, .. } => {
@@ -314,8 +292,27 @@ impl State {
         }
     }
 
-    pub(super) fn host_state<'m>(&self, memory: &'m mut HostMemory, state: &str) -> &'m mut Vec<Vec<f32>> {
-        let zeros = || self.0.arena.entries.iter().map(|entry| vec![0.0; entry.shape.elements()]).collect();
-        memory.optimizer.entry(state.to_owned()).or_insert_with(zeros)
+    /// A segment of a state that lives on the host, zero at first.
+    pub(super) fn host_segment<'m>(
+        &self,
+        memory: &'m mut HostMemory,
+        kind: BufferKind,
+        number: usize,
+    ) -> &'m mut Vec<u32> {
+        let words = (self.0.arena.segments[number] / DType::BYTES as u64) as usize;
+        memory.entry(kind).or_insert_with(|| vec![0; words])
+    }
+}
+
+/// Where the words of a parameter lie in its segment.
+fn entry_words(entry: &ArenaEntry) -> std::ops::Range<usize> {
+    let size = DType::BYTES as u64;
+    (entry.offset / size) as usize..((entry.offset + entry.bytes) / size) as usize
+}
+
+fn optimizer_state(kind: &BufferKind) -> Option<String> {
+    match kind {
+        BufferKind::OptimizerState { state, .. } => Some(state.clone()),
+        _ => None,
     }
 }

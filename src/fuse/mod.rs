@@ -1,10 +1,14 @@
-//! From a recording to kernels: what is computed twice is merged, what nobody needs is dropped, and
-//! lowerings become WGSL.
+//! From a recording to kernels: what is computed twice is merged, what nobody needs is dropped, views become
+//! layouts, neighbours run as one kernel, and groups of them become WGSL.
 
-mod pointwise;
-mod reduce;
+mod emit;
+mod group;
+mod program;
+mod resolve;
 mod simplify;
 
-pub use pointwise::{Source, pointwise};
-pub use reduce::reduce;
+pub use emit::{Context, Emitted, Kernels, Place, emit};
+pub use group::{Body, Group, Grouped, Refusal, RideAlong, group};
+pub use program::{Load, Operand, Program, Programs, Step, Store};
+pub use resolve::{Access, Resolved, defect, resolve};
 pub use simplify::{Simplified, simplify};

@@ -5,7 +5,7 @@ use crate::base::Real;
 use crate::record::{Case, CaseInput, Cotangents, Tensor};
 use std::ops::Add;
 
-#[derive(Debug)]
+#[derive(Clone, Copy, Debug)]
 struct Addition;
 
 impl Function2 for Addition {

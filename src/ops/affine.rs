@@ -5,7 +5,7 @@ use crate::base::Real;
 use crate::record::{Attributes, Case, CaseInput, Cotangents, Tensor, Text};
 use std::ops::{Add, Div, Mul, Neg, Sub};
 
-#[derive(Debug)]
+#[derive(Clone, Copy, Debug)]
 struct Affine {
     scale: f64,
     shift: f64,

@@ -1,8 +1,8 @@
 //! y = x as a float: masks become 0 and 1, labels their number. No gradient passes.
 
-use crate::base::{Real, TensorType, Value};
+use crate::base::{DType, Real, TensorType, Value};
 use crate::record::{
-    Case, CaseInput, Cotangents, Draw, EvalContext, LowerContext, Lowering, Op, Pointwise, Reference, Tensor, Vjp,
+    Case, CaseInput, Cotangents, Draw, EvalContext, HostFunction, LowerContext, Lowering, Op, Pointwise, Reference, Tensor, Vjp,
 };
 
 #[derive(Debug)]
@@ -17,10 +17,20 @@ impl Op for ToF32 {
     }
     fn vjp<'g>(&self, cx: &Vjp<'g>) -> Cotangents<'g> {
         // Of a float this is the identity; of integers the path ends.
-        Cotangents::Inputs(vec![if cx.inputs[0].dtype() == crate::base::DType::F32 { cx.cotangents[0] } else { None }])
+        Cotangents::Inputs(vec![if cx.inputs[0].dtype() == DType::F32 { cx.cotangents[0] } else { None }])
     }
-    fn lower(&self, _cx: &LowerContext<'_>) -> Lowering {
-        Lowering::Pointwise(Pointwise::of_inputs("f32({0})", 1, &[]))
+    fn lower(&self, cx: &LowerContext<'_>) -> Lowering {
+        let dtype = cx.inputs[0].dtype;
+        let host = HostFunction::new(move |block, out| {
+            for (y, &x) in out.iter_mut().zip(block.arguments[0]) {
+                *y = match dtype {
+                    DType::F32 => x,
+                    DType::I32 => (x as i32 as f32).to_bits(),
+                    DType::U32 => (x as f32).to_bits(),
+                };
+            }
+        });
+        Lowering::Pointwise(Pointwise::of_inputs("f32({0})", 1, &[]).on_host(host))
     }
 }
 

@@ -4,7 +4,7 @@ use super::elementwise::{Binary, Function, Function2, Unary};
 use crate::base::Real;
 use crate::record::{Attributes, Case, CaseInput, Cotangents, Draw, Library, Tensor, Text, libraries};
 
-#[derive(Debug)]
+#[derive(Clone, Copy, Debug)]
 struct Clamp {
     low: f64,
     high: f64,
@@ -36,7 +36,7 @@ impl Function for Clamp {
 
 /// From x and the gradient g of clamp to the gradient of x: chosen, not multiplied, as an infinite g
 /// times 0 would be NaN.
-#[derive(Debug)]
+#[derive(Clone, Copy, Debug)]
 struct Backward {
     low: f64,
     high: f64,

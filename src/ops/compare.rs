@@ -3,7 +3,7 @@
 use super::elementwise::{floats, record_pair, same_shapes};
 use crate::base::{DType, Real, TensorType, Value};
 use crate::record::{
-    Case, CaseInput, Cotangents, EvalContext, LowerContext, Lowering, Op, Pointwise, Reference, Tensor, Vjp,
+    Case, CaseInput, Cotangents, EvalContext, HostFunction, LowerContext, Lowering, Op, Pointwise, Reference, Tensor, Vjp,
 };
 use ndarray::Zip;
 
@@ -45,21 +45,34 @@ impl Op for Compare {
             Self::Eq => "==",
             Self::Ne => "!=",
         };
-        Lowering::Pointwise(Pointwise::of_inputs(format!("select(0u, 1u, {{0}} {sign} {{1}})"), 2, &[]))
+        let compare = *self;
+        let host = HostFunction::new(move |block, out| {
+            for ((y, a), b) in out.iter_mut().zip(block.floats(0)).zip(block.floats(1)) {
+                *y = u32::from(compare.holds(a, b));
+            }
+        });
+        Lowering::Pointwise(
+            Pointwise::of_inputs(format!("select(0u, 1u, {{0}} {sign} {{1}})"), 2, &[]).on_host(host),
+        )
     }
 }
 
-impl Reference for Compare {
-    fn eval<T: Real>(&self, inputs: &[&Value<T>], _cx: &EvalContext) -> Vec<Value<T>> {
-        let holds = |a: &T, b: &T| match self {
+impl Compare {
+    fn holds<T: PartialOrd>(self, a: &T, b: &T) -> bool {
+        match self {
             Self::Gt => a > b,
             Self::Ge => a >= b,
             Self::Lt => a < b,
             Self::Le => a <= b,
             Self::Eq => a == b,
             Self::Ne => a != b,
-        };
-        vec![Value::U32(Zip::from(inputs[0].real()).and(inputs[1].real()).map_collect(|a, b| u32::from(holds(a, b))))]
+        }
+    }
+}
+
+impl Reference for Compare {
+    fn eval<T: Real>(&self, inputs: &[&Value<T>], _cx: &EvalContext) -> Vec<Value<T>> {
+        vec![Value::U32(Zip::from(inputs[0].real()).and(inputs[1].real()).map_collect(|a, b| u32::from(self.holds(a, b))))]
     }
 }
 

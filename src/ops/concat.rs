@@ -2,7 +2,7 @@
 
 use crate::base::{Real, TensorType, Value};
 use crate::record::{
-    Argument, Attributes, Case, CaseInput, Cotangents, EvalContext, Graph, LowerContext, Lowering, Op, Pointwise,
+    Argument, Attributes, Case, CaseInput, Cotangents, EvalContext, Graph, HostFunction, LowerContext, Lowering, Op, Pointwise,
     Reference, Tensor, Vjp,
 };
 use ndarray::{Axis, concatenate};
@@ -46,7 +46,7 @@ impl Op for Concat {
     }
     fn lower(&self, cx: &LowerContext<'_>) -> Lowering {
         let argument = Argument::Joined { axis: self.axis, inputs: (0..cx.inputs.len()).collect() };
-        Lowering::Pointwise(Pointwise { expression: "{0}".into(), arguments: vec![argument], libraries: Vec::new() })
+        Lowering::Pointwise(Pointwise::new("{0}", vec![argument], &[]).on_host(HostFunction::first()))
     }
     fn attributes(&self) -> Attributes {
         Attributes::default().with("axis", self.axis)

@@ -5,7 +5,7 @@ use crate::base::Real;
 use crate::record::{Case, CaseInput, Cotangents, Tensor};
 use std::ops::Div;
 
-#[derive(Debug)]
+#[derive(Clone, Copy, Debug)]
 struct Division;
 
 impl Function2 for Division {

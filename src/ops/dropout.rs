@@ -6,7 +6,7 @@
 
 use crate::base::{Real, Shape, TensorType, Value, threefry, unit_interval};
 use crate::record::{
-    Argument, Attributes, Case, CaseInput, Cotangents, EvalContext, LowerContext, Lowering, Op, Pointwise, Reference,
+    Argument, Attributes, Case, CaseInput, Cotangents, EvalContext, HostFunction, LowerContext, Lowering, Op, Pointwise, Reference,
     Tensor, Text, Vjp, libraries,
 };
 use ndarray::{ArrayD, IxDyn};
@@ -31,11 +31,18 @@ impl Op for DropoutMask {
     }
     fn lower(&self, _cx: &LowerContext<'_>) -> Lowering {
         let (rate, scale) = (Text::literal(self.rate), Text::literal(1.0 / (1.0 - self.rate)));
-        Lowering::Pointwise(Pointwise {
-            expression: format!("dropout_element({{0}}, {}u, {{1}}, {rate}, {scale})", self.stream),
-            arguments: vec![Argument::Seed, Argument::Index],
-            libraries: vec![&libraries::RANDOM],
-        })
+        let expression = format!("dropout_element({{0}}, {}u, {{1}}, {rate}, {scale})", self.stream);
+        let (stream, rate, scale) = (self.stream, self.rate as f32, (1.0 / (1.0 - self.rate)) as f32);
+        let host = HostFunction::new(move |block, out| {
+            pulp::Arch::new().dispatch(|| {
+                for (y, &index) in out.iter_mut().zip(block.arguments[1]) {
+                    let uniform = unit_interval(threefry(block.seed, [index, stream])[0]) as f32;
+                    *y = if uniform < rate { 0.0f32 } else { scale }.to_bits();
+                }
+            });
+        });
+        let arguments = vec![Argument::Seed, Argument::Index];
+        Lowering::Pointwise(Pointwise::new(expression, arguments, &[&libraries::RANDOM]).on_host(host))
     }
     fn attributes(&self) -> Attributes {
         Attributes::default().with("shape", &self.shape[..]).with("rate", self.rate).with("stream", self.stream)

@@ -3,13 +3,13 @@
 
 use crate::base::{DType, Real, TensorType, Value};
 use crate::record::{
-    Attributes, Cotangents, EvalContext, Library, LowerContext, Lowering, Op, Pointwise, Reference, Tensor, Vjp,
+    Attributes, Cotangents, EvalContext, HostFunction, Library, LowerContext, Lowering, Op, Pointwise, Reference, Tensor, Vjp,
 };
 use ndarray::Zip;
 use std::fmt::Debug;
 
 /// A function of one float.
-pub(super) trait Function: Debug + Send + Sync + 'static {
+pub(super) trait Function: Debug + Copy + Send + Sync + 'static {
     const NAME: &'static str;
     /// y = f(x).
     fn value<T: Real>(&self, x: T) -> T;
@@ -44,7 +44,9 @@ impl<F: Function> Op for Unary<F> {
         self.0.gradient(x, y, g)
     }
     fn lower(&self, _cx: &LowerContext<'_>) -> Lowering {
-        Lowering::Pointwise(Pointwise::of_inputs(self.0.wgsl(), 1, F::LIBRARIES))
+        let function = self.0;
+        let host = HostFunction::unary(move |x| function.value(x));
+        Lowering::Pointwise(Pointwise::of_inputs(self.0.wgsl(), 1, F::LIBRARIES).on_host(host))
     }
     fn attributes(&self) -> Attributes {
         self.0.attributes()
@@ -61,7 +63,7 @@ impl<F: Function> Reference for Unary<F> {
 }
 
 /// A function of two floats.
-pub(super) trait Function2: Debug + Send + Sync + 'static {
+pub(super) trait Function2: Debug + Copy + Send + Sync + 'static {
     const NAME: &'static str;
     /// y = f(a, b).
     fn value<T: Real>(&self, a: T, b: T) -> T;
@@ -93,7 +95,9 @@ impl<F: Function2> Op for Binary<F> {
         self.0.gradient(cx.inputs[0], cx.inputs[1], cx.outputs[0], cx.cotangent())
     }
     fn lower(&self, _cx: &LowerContext<'_>) -> Lowering {
-        Lowering::Pointwise(Pointwise::of_inputs(self.0.wgsl(), 2, F::LIBRARIES))
+        let function = self.0;
+        let host = HostFunction::binary(move |a, b| function.value(a, b));
+        Lowering::Pointwise(Pointwise::of_inputs(self.0.wgsl(), 2, F::LIBRARIES).on_host(host))
     }
     fn attributes(&self) -> Attributes {
         self.0.attributes()

@@ -5,7 +5,7 @@ use super::elementwise::{Function, Unary};
 use crate::base::Real;
 use crate::record::{Attributes, Case, CaseInput, Cotangents, Draw, Library, Tensor, Text, libraries};
 
-#[derive(Debug)]
+#[derive(Clone, Copy, Debug)]
 struct Elu {
     alpha: f64,
 }
@@ -27,7 +27,7 @@ impl Function for Elu {
     }
 }
 
-#[derive(Debug)]
+#[derive(Clone, Copy, Debug)]
 struct Derivative {
     alpha: f64,
 }

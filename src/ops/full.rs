@@ -2,7 +2,7 @@
 
 use crate::base::{Real, Shape, TensorType, Value};
 use crate::record::{
-    Attributes, Case, CaseInput, Cotangents, EvalContext, Graph, LowerContext, Lowering, Op, Pointwise, Reference,
+    Attributes, Case, CaseInput, Cotangents, EvalContext, Graph, HostFunction, LowerContext, Lowering, Op, Pointwise, Reference,
     Tensor, Text, Vjp,
 };
 use ndarray::{ArrayD, IxDyn};
@@ -28,7 +28,9 @@ impl Op for Scalar {
         Cotangents::ends(0)
     }
     fn lower(&self, _cx: &LowerContext<'_>) -> Lowering {
-        Lowering::Pointwise(Pointwise::of_inputs(Text::literal(self.value), 0, &[]))
+        let bits = (self.value as f32).to_bits();
+        let host = HostFunction::new(move |_, out| out.fill(bits));
+        Lowering::Pointwise(Pointwise::of_inputs(Text::literal(self.value), 0, &[]).on_host(host))
     }
     fn attributes(&self) -> Attributes {
         Attributes::default().with("value", self.value)

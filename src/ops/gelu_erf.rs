@@ -13,7 +13,7 @@ fn cumulative<T: Real>(x: T) -> T {
     T::real(0.5) * Real::erfc(x * T::real(-FRAC_1_SQRT_2))
 }
 
-#[derive(Debug)]
+#[derive(Clone, Copy, Debug)]
 struct GeluErf;
 
 impl Function for GeluErf {
@@ -46,7 +46,7 @@ impl Tensor<'_> {
     }
 }
 
-#[derive(Debug)]
+#[derive(Clone, Copy, Debug)]
 struct Derivative;
 
 impl Function for Derivative {

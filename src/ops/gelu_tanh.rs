@@ -17,7 +17,7 @@ fn sigmoid<T: Real>(x: T) -> T {
     T::one() / (T::one() + (-x).exp())
 }
 
-#[derive(Debug)]
+#[derive(Clone, Copy, Debug)]
 struct GeluTanh;
 
 impl Function for GeluTanh {
@@ -43,7 +43,7 @@ impl Tensor<'_> {
     }
 }
 
-#[derive(Debug)]
+#[derive(Clone, Copy, Debug)]
 struct Derivative;
 
 impl Function for Derivative {

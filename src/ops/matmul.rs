@@ -2,20 +2,9 @@
 
 use crate::base::{DType, Layout, Real, Shape, TensorType, Value, View};
 use crate::record::{
-    Case, CaseInput, Cotangents, Dispatched, EvalContext, Kernel, KernelClass, LowerContext, Lowering, NodeKind, Op,
-    Operand, Reduce, Reduction, Reference, Stage, Tensor, Text, Vjp, grid,
+    Case, CaseInput, Cotangents, EvalContext, KernelClass, LowerContext, Lowering, NodeKind, Op, Reference, Tensor, Vjp,
 };
 use ndarray::{Array3, Axis, Ix2, IxDyn, linalg::general_mat_mul};
-
-/// Longest run of the inner axis that one invocation adds up, by loops of one element (on CPUs) or
-/// sixteen (on GPUs) per iteration: far below the 65,535 iterations after which software adapters stop.
-/// Longer axes are cut, and each cut takes memory for another partial result.
-const fn longest_run(class: KernelClass) -> usize {
-    match class {
-        KernelClass::Cpu => 16_384,
-        KernelClass::Gpu => 65_536,
-    }
-}
 
 /// `[.., m, k]` times `[.., k, n]` with equal leading axes.
 #[derive(Debug)]
@@ -48,56 +37,8 @@ impl Op for Matmul {
         let db = if is_transposed(b) { product(g.transpose(), a).transpose() } else { product(a.transpose(), g) };
         Cotangents::two(da, db)
     }
-    fn lower(&self, cx: &LowerContext<'_>) -> Lowering {
-        let shape = &cx.outputs[0].shape;
-        let rank = shape.rank();
-        let (rows, columns, inner) = (shape[rank - 2], shape[rank - 1], cx.inputs[0].shape[rank - 1]);
-        let batch: usize = shape[..rank - 2].iter().product();
-        let (tile_rows, tile_columns, tiles_per_group, source, name) = match cx.class {
-            KernelClass::Gpu => (64, 64, 1, include_str!("../../shaders/matmul_tiled.wgsl"), "matmul_tiled"),
-            KernelClass::Cpu => (8, 32, 1, include_str!("../../shaders/matmul.wgsl"), "matmul"),
-        };
-        let (down, across) = (rows.div_ceil(tile_rows), columns.div_ceil(tile_columns));
-        let run = inner_run(inner, batch * down * across, cx.class);
-        let splits = inner.div_ceil(run);
-        let tiles = down * across * batch * splits;
-        let workgroups = grid(tiles.div_ceil(tiles_per_group));
-        let mut text = Text::new(source, &[])
-            .unsigned("BATCH", batch)
-            .unsigned("ROWS", rows)
-            .unsigned("COLUMNS", columns)
-            .unsigned("INNER", inner)
-            .unsigned("INNER_RUN", run)
-            .unsigned("TILES_DOWN", down)
-            .unsigned("TILES_ACROSS", across)
-            .unsigned("TILES", tiles)
-            .unsigned("GRID_WIDTH", workgroups[0] as usize);
-        if !cx.layouts[0].is_dense() {
-            text = text.function("a_index", index_function("a_index", ["row", "k"], &cx.layouts[0]));
-        }
-        if !cx.layouts[1].is_dense() {
-            text = text.function("b_index", index_function("b_index", ["k", "column"], &cx.layouts[1]));
-        }
-        let result = if splits == 1 { Operand::Output(0) } else { Operand::Scratch(0) };
-        let product = Stage::Dispatch(Dispatched {
-            name,
-            text,
-            reads: vec![Operand::Input(0), Operand::Input(1)],
-            writes: vec![result],
-            uses_step: false,
-            workgroups,
-        });
-        let mut kernel = Kernel { stages: vec![product], scratch: Vec::new(), any_layout: vec![true, true] };
-        if splits > 1 {
-            let partial = Shape::from([splits, shape.elements()]);
-            kernel.scratch.push(partial.elements());
-            kernel.stages.push(Stage::Reduce {
-                from: (result, Layout::dense(&partial)),
-                reduce: Reduce { kind: Reduction::Sum, axes: vec![0] },
-                to: Operand::Output(0),
-            });
-        }
-        Lowering::Kernel(kernel)
+    fn lower(&self, _cx: &LowerContext<'_>) -> Lowering {
+        Lowering::Contract
     }
 }
 
@@ -112,26 +53,6 @@ fn is_transposed(tensor: Tensor<'_>) -> bool {
         let Lowering::View(View::Permute(order)) = op.lower(&cx) else { return false };
         order.len() >= 2 && order[order.len() - 2] == order.len() - 1 && order[order.len() - 1] == order.len() - 2
     })
-}
-
-/// How much of the inner axis one invocation or workgroup adds up. A GPU with few tiles to compute
-/// gets more of them by cutting the inner axis, as in weight gradients over a long batch.
-fn inner_run(inner: usize, tiles: usize, class: KernelClass) -> usize {
-    let run = match class {
-        KernelClass::Gpu if tiles < 64 => inner.div_ceil(64usize.div_ceil(tiles)).max(256),
-        _ => inner,
-    };
-    let run = run.min(longest_run(class)).next_multiple_of(16);
-    if run >= inner { inner.next_multiple_of(16) } else { run }
-}
-
-fn index_function(name: &str, axes: [&str; 2], layout: &Layout) -> String {
-    let rank = layout.shape.rank();
-    let batch: Shape = layout.shape[..rank - 2].into();
-    let (statements, mut coordinates) = Layout::coordinates(&batch, "batch", "i");
-    coordinates.extend(axes.map(str::to_owned));
-    let arguments = if name == "a_index" { "batch: u32, row: u32, k: u32" } else { "batch: u32, k: u32, column: u32" };
-    format!("fn {name}({arguments}) -> u32 {{\n{statements}    return {};\n}}", layout.index_expression(&coordinates))
 }
 
 fn inner_sizes(left: usize, right: usize) -> String {
@@ -238,27 +159,4 @@ pub(super) fn cases() -> Vec<Case> {
         Case::new("by itself", vec![CaseInput::uniform([6, 6], -1.0, 1.0)], |x| x[0].matmul(x[0])),
         Case::new("batch from a permutation", pair(&[3, 2, 4], &[2, 4, 5]), |x| x[0].permute([1, 0, 2]).matmul(x[1])),
     ]
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn runs_cover_the_inner_axis_and_stay_short() {
-        for inner in [1, 15, 16, 17, 300, 2048, 2049, 100_000] {
-            for tiles in [1, 5, 63, 64, 1000] {
-                for class in [KernelClass::Gpu, KernelClass::Cpu] {
-                    let run = inner_run(inner, tiles, class);
-                    assert!(run <= longest_run(class) && run.is_multiple_of(16) && inner.div_ceil(run) * run >= inner);
-                }
-            }
-        }
-    }
-
-    #[test]
-    fn index_functions_follow_views() {
-        let layout = Layout::dense(&[4, 5].into()).view(&View::Permute(vec![1, 0])).unwrap();
-        assert!(index_function("a_index", ["row", "k"], &layout).contains("return row + k * 5u;"));
-    }
 }

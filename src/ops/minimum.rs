@@ -4,7 +4,7 @@ use super::elementwise::{Binary, Function2, record_pair};
 use crate::base::Real;
 use crate::record::{Case, CaseInput, Cotangents, Draw, Library, Tensor, libraries};
 
-#[derive(Debug)]
+#[derive(Clone, Copy, Debug)]
 struct Minimum;
 
 impl Function2 for Minimum {

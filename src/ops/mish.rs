@@ -8,7 +8,7 @@ fn softplus<T: Real>(x: T) -> T {
     x.max(T::zero()) + (-x.abs()).exp().ln_1p()
 }
 
-#[derive(Debug)]
+#[derive(Clone, Copy, Debug)]
 struct Mish;
 
 impl Function for Mish {
@@ -34,7 +34,7 @@ impl Tensor<'_> {
     }
 }
 
-#[derive(Debug)]
+#[derive(Clone, Copy, Debug)]
 struct Derivative;
 
 impl Function for Derivative {

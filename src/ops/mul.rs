@@ -5,7 +5,7 @@ use crate::base::Real;
 use crate::record::{Case, CaseInput, Cotangents, Tensor};
 use std::ops::Mul;
 
-#[derive(Debug)]
+#[derive(Clone, Copy, Debug)]
 struct Multiplication;
 
 impl Function2 for Multiplication {

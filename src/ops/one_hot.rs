@@ -2,7 +2,7 @@
 
 use crate::base::{DType, Real, TensorType, Value};
 use crate::record::{
-    Argument, Attributes, Case, CaseInput, Cotangents, Draw, EvalContext, LowerContext, Lowering, Op, Pointwise,
+    Argument, Attributes, Case, CaseInput, Cotangents, Draw, EvalContext, HostFunction, LowerContext, Lowering, Op, Pointwise,
     Reference, Tensor, Vjp,
 };
 
@@ -26,11 +26,15 @@ impl Op for OneHot {
         Cotangents::ends(1)
     }
     fn lower(&self, cx: &LowerContext<'_>) -> Lowering {
-        Lowering::Pointwise(Pointwise {
-            expression: "select(0.0f, 1.0f, {0} == i32({1}))".into(),
-            arguments: vec![Argument::Input(0), Argument::Coordinate(cx.inputs[0].shape.rank() - 1)],
-            libraries: Vec::new(),
-        })
+        let arguments = vec![Argument::Input(0), Argument::Coordinate(cx.inputs[0].shape.rank() - 1)];
+        let host = HostFunction::new(|block, out| {
+            for ((y, label), column) in out.iter_mut().zip(block.arguments[0]).zip(block.arguments[1]) {
+                *y = if label == column { 1.0f32 } else { 0.0 }.to_bits();
+            }
+        });
+        Lowering::Pointwise(
+            Pointwise::new("select(0.0f, 1.0f, {0} == i32({1}))", arguments, &[]).on_host(host),
+        )
     }
     fn attributes(&self) -> Attributes {
         Attributes::default().with("classes", self.classes)

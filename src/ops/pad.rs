@@ -2,7 +2,7 @@
 
 use crate::base::{DType, Real, Shape, TensorType, Value};
 use crate::record::{
-    Argument, Attributes, Case, CaseInput, Cotangents, EvalContext, LowerContext, Lowering, Op, Pointwise, Reference,
+    Argument, Attributes, Case, CaseInput, Cotangents, EvalContext, HostFunction, LowerContext, Lowering, Op, Pointwise, Reference,
     Tensor, Vjp,
 };
 use ndarray::{ArrayD, IxDyn, Slice};
@@ -47,7 +47,7 @@ impl Op for Pad {
     }
     fn lower(&self, _cx: &LowerContext<'_>) -> Lowering {
         let argument = Argument::Padded { input: 0, before: self.before.clone(), steps: self.steps.clone() };
-        Lowering::Pointwise(Pointwise { expression: "{0}".into(), arguments: vec![argument], libraries: Vec::new() })
+        Lowering::Pointwise(Pointwise::new("{0}", vec![argument], &[]).on_host(HostFunction::first()))
     }
     fn attributes(&self) -> Attributes {
         Attributes::default().with("before", &self.before).with("after", &self.after).with("steps", &self.steps)

@@ -4,7 +4,7 @@ use super::elementwise::{Binary, Function2, record_pair};
 use crate::base::Real;
 use crate::record::{Case, CaseInput, Cotangents, Library, Tensor, libraries};
 
-#[derive(Debug)]
+#[derive(Clone, Copy, Debug)]
 struct Pow;
 
 impl Function2 for Pow {

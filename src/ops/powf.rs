@@ -4,7 +4,7 @@ use super::elementwise::{Function, Unary};
 use crate::base::Real;
 use crate::record::{Attributes, Case, CaseInput, Cotangents, Library, Tensor, Text, libraries};
 
-#[derive(Debug)]
+#[derive(Clone, Copy, Debug)]
 struct Powf {
     exponent: f64,
 }

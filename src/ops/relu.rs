@@ -5,7 +5,7 @@ use super::elementwise::{Binary, Function, Function2, Unary};
 use crate::base::Real;
 use crate::record::{Attributes, Case, CaseInput, Cotangents, Draw, Library, Tensor, Text, libraries};
 
-#[derive(Debug)]
+#[derive(Clone, Copy, Debug)]
 struct LeakyRelu {
     slope: f64,
 }
@@ -27,7 +27,7 @@ impl Function for LeakyRelu {
     }
 }
 
-#[derive(Debug)]
+#[derive(Clone, Copy, Debug)]
 struct Relu;
 
 impl Function for Relu {
@@ -39,14 +39,15 @@ impl Function for Relu {
     fn wgsl(&self) -> String {
         "relu_f32({0})".into()
     }
-    fn gradient<'g>(&self, x: Tensor<'g>, _y: Tensor<'g>, g: Tensor<'g>) -> Cotangents<'g> {
-        Cotangents::one(x.graph().record(Binary(Backward { slope: 0.0 }), &[x, g]))
+    fn gradient<'g>(&self, x: Tensor<'g>, y: Tensor<'g>, g: Tensor<'g>) -> Cotangents<'g> {
+        // y is positive exactly where x is, and NaN where x is: with y, nothing has to keep x.
+        Cotangents::one(x.graph().record(Binary(Backward { slope: 0.0 }), &[y, g]))
     }
 }
 
 /// From x and the gradient g of either function to the gradient of x: chosen, not multiplied, as an
 /// infinite g times 0 would be NaN.
-#[derive(Debug)]
+#[derive(Clone, Copy, Debug)]
 struct Backward {
     slope: f64,
 }

@@ -1,19 +1,20 @@
 //! What kernels that work row by row along the last axis have in common.
 
 use crate::base::{Shape, TensorType};
-use crate::record::{Dispatched, Kernel, KernelClass, Lowering, Operand, Stage, Tensor, Text, grid, lanes};
+use crate::record::{Dispatched, Kernel, KernelClass, Lowering, Operand, Tensor, Text, grid, lanes};
 
 /// 64 lanes share a row, and software adapters stop loops after 65,535 iterations.
 const MOST_COLUMNS: usize = 64 * 65_000;
 
 /// A kernel over the rows of `shape`, whose last axis is the columns: reads all inputs, writes all
-/// outputs, densely.
+/// outputs, densely, each through the function of the text that `stores` names.
 pub(super) fn lower(
     name: &'static str,
     text: Text,
     shape: &Shape,
     class: KernelClass,
-    [reads, writes]: [usize; 2],
+    reads: usize,
+    stores: &[&'static str],
 ) -> Lowering {
     let columns = shape.last();
     let rows = shape.elements() / columns;
@@ -29,12 +30,13 @@ pub(super) fn lower(
         name,
         text,
         reads: (0..reads).map(Operand::Input).collect(),
-        writes: (0..writes).map(Operand::Output).collect(),
+        writes: (0..stores.len()).map(Operand::Output).collect(),
+        stores: stores.iter().copied().enumerate().collect(),
         uses_step: false,
         workgroups,
     };
     Lowering::Kernel(Kernel {
-        stages: vec![Stage::Dispatch(dispatched)],
+        stages: vec![dispatched],
         scratch: Vec::new(),
         any_layout: vec![false; reads],
     })

@@ -4,7 +4,7 @@ use super::elementwise::{Function, Unary};
 use crate::base::Real;
 use crate::record::{Case, CaseInput, Cotangents, Library, Tensor, libraries};
 
-#[derive(Debug)]
+#[derive(Clone, Copy, Debug)]
 struct Sigmoid;
 
 impl Function for Sigmoid {
@@ -32,7 +32,7 @@ impl Tensor<'_> {
     }
 }
 
-#[derive(Debug)]
+#[derive(Clone, Copy, Debug)]
 struct Derivative;
 
 impl Function for Derivative {

@@ -4,7 +4,7 @@ use super::elementwise::{Function, Unary};
 use crate::base::Real;
 use crate::record::{Case, CaseInput, Cotangents, Library, Tensor, libraries};
 
-#[derive(Debug)]
+#[derive(Clone, Copy, Debug)]
 struct Silu;
 
 impl Function for Silu {
@@ -30,7 +30,7 @@ impl Tensor<'_> {
     }
 }
 
-#[derive(Debug)]
+#[derive(Clone, Copy, Debug)]
 struct Derivative;
 
 impl Function for Derivative {

@@ -4,7 +4,7 @@ use super::elementwise::{Function, Unary};
 use crate::base::Real;
 use crate::record::{Case, CaseInput, Cotangents, Library, Tensor, libraries};
 
-#[derive(Debug)]
+#[derive(Clone, Copy, Debug)]
 struct Sin;
 
 impl Function for Sin {

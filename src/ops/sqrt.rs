@@ -4,7 +4,7 @@ use super::elementwise::{Function, Unary};
 use crate::base::Real;
 use crate::record::{Case, CaseInput, Cotangents, Tensor};
 
-#[derive(Debug)]
+#[derive(Clone, Copy, Debug)]
 struct Sqrt;
 
 impl Function for Sqrt {

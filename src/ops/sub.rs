@@ -5,7 +5,7 @@ use crate::base::Real;
 use crate::record::{Case, CaseInput, Cotangents, Tensor};
 use std::ops::Sub;
 
-#[derive(Debug)]
+#[derive(Clone, Copy, Debug)]
 struct Subtraction;
 
 impl Function2 for Subtraction {

@@ -3,7 +3,7 @@
 use super::elementwise::floats;
 use crate::base::{Real, TensorType, Value};
 use crate::record::{
-    Argument, Attributes, Case, CaseInput, Cotangents, EvalContext, LowerContext, Lowering, Op, Pointwise, Reference,
+    Argument, Attributes, Case, CaseInput, Cotangents, EvalContext, HostFunction, LowerContext, Lowering, Op, Pointwise, Reference,
     Tensor, Vjp,
 };
 
@@ -25,11 +25,16 @@ impl Op for Tril {
     }
     fn lower(&self, cx: &LowerContext<'_>) -> Lowering {
         let rank = cx.inputs[0].shape.rank();
-        Lowering::Pointwise(Pointwise {
-            expression: format!("select(0.0f, {{0}}, i32({{2}}) <= i32({{1}}) + ({}))", self.diagonal),
-            arguments: vec![Argument::Input(0), Argument::Coordinate(rank - 2), Argument::Coordinate(rank - 1)],
-            libraries: Vec::new(),
-        })
+        let diagonal = self.diagonal;
+        let expression = format!("select(0.0f, {{0}}, i32({{2}}) <= i32({{1}}) + ({diagonal}))");
+        let arguments = vec![Argument::Input(0), Argument::Coordinate(rank - 2), Argument::Coordinate(rank - 1)];
+        let host = HostFunction::new(move |block, out| {
+            let [x, rows, columns] = block.arguments else { return };
+            for (((y, &x), &row), &column) in out.iter_mut().zip(*x).zip(*rows).zip(*columns) {
+                *y = if column as i32 <= row as i32 + diagonal { x } else { 0 };
+            }
+        });
+        Lowering::Pointwise(Pointwise::new(expression, arguments, &[]).on_host(host))
     }
     fn attributes(&self) -> Attributes {
         Attributes::default().with("diagonal", self.diagonal)

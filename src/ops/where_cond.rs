@@ -3,7 +3,7 @@
 use super::elementwise::broadcast_pair;
 use crate::base::{DType, Real, TensorType, Value};
 use crate::record::{
-    Case, CaseInput, Cotangents, Draw, EvalContext, LowerContext, Lowering, Op, Pointwise, Reference, Tensor, Vjp,
+    Case, CaseInput, Cotangents, Draw, EvalContext, HostFunction, LowerContext, Lowering, Op, Pointwise, Reference, Tensor, Vjp,
 };
 use ndarray::Zip;
 
@@ -29,7 +29,15 @@ impl Op for Where {
     }
     fn lower(&self, cx: &LowerContext<'_>) -> Lowering {
         let zero = if cx.inputs[0].dtype == DType::I32 { "0i" } else { "0u" };
-        Lowering::Pointwise(Pointwise::of_inputs(format!("select({{2}}, {{1}}, {{0}} != {zero})"), 3, &[]))
+        let host = HostFunction::new(|block, out| {
+            let [condition, a, b] = block.arguments else { return };
+            for (((y, &c), &a), &b) in out.iter_mut().zip(*condition).zip(*a).zip(*b) {
+                *y = if c != 0 { a } else { b };
+            }
+        });
+        Lowering::Pointwise(
+            Pointwise::of_inputs(format!("select({{2}}, {{1}}, {{0}} != {zero})"), 3, &[]).on_host(host),
+        )
     }
 }
 

@@ -18,6 +18,19 @@ pub struct Plan {
     pub readable: Vec<(TensorId, Stored)>,
     /// The greatest sum of bytes of intermediate tensors that are needed at one time.
     pub live_bytes: u64,
+    /// Why neighbouring ops run as kernels of their own.
+    pub apart: Vec<Apart>,
+}
+
+/// Two neighbouring ops that run as kernels of their own.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Apart {
+    /// The op that makes a tensor, with its source line.
+    pub producer: String,
+    /// The op that reads it.
+    pub consumer: String,
+    /// Why they are not one kernel.
+    pub reason: String,
 }
 
 /// A shader.
@@ -90,8 +103,11 @@ pub struct Dispatch {
     pub bindings: Vec<Binding>,
     /// Workgroups in x, y and z.
     pub workgroups: [u32; 3],
-    /// The node of the recording that it computes; none in the update.
+    /// The node of the recording that leads it: the root of what was fused, or the last of pointwise ops; none
+    /// in the update.
     pub node: Option<NodeId>,
+    /// All nodes that it computes, ascending.
+    pub nodes: Vec<NodeId>,
     /// For a backward dispatch: the forward node whose gradient it helps to compute.
     pub origin: Option<NodeId>,
     /// The source line that recorded it.
@@ -137,6 +153,13 @@ impl Plan {
     #[must_use]
     pub fn total_bytes(&self) -> u64 {
         self.bytes(|_| true)
+    }
+
+    /// Why neighbouring ops run as kernels of their own, line by line.
+    #[must_use]
+    pub fn explain(&self) -> String {
+        let line = |apart: &Apart| format!("{}\n  is apart from {}:\n  {}\n", apart.consumer, apart.producer, apart.reason);
+        self.apart.iter().map(line).collect()
     }
 
     /// Where a tensor can be read after a step, if it can.

@@ -3,13 +3,15 @@
 mod arena;
 mod builder;
 mod data;
+mod native;
 mod print;
 mod profile;
 mod slots;
 mod update;
 
 pub use arena::{Arena, ArenaEntry};
-pub use builder::{Request, build};
-pub use data::{Binding, Buffer, BufferKind, Dispatch, KernelText, Phase, Plan, Stored};
+pub use builder::{Planned, Request, build};
+pub use data::{Apart, Binding, Buffer, BufferKind, Dispatch, KernelText, Phase, Plan, Stored};
+pub use native::{HOST_BLOCK, Native, NativeRoot};
 pub use profile::Profile;
 pub use update::{HostUpdate, StepScalars, Update, UpdateRule};

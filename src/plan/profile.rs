@@ -45,7 +45,8 @@ impl Profile {
             name: "CPU".into(),
             binding_bytes: u64::from(u32::MAX),
             buffer_bytes: u64::from(u32::MAX),
-            class: KernelClass::Cpu,
+            storage_buffers: 32,
+            class: KernelClass::Host,
             ..Self::webgpu_default()
         }
     }

@@ -48,22 +48,22 @@ impl StepScalars {
 /// An optimizer's rule on the host, written once for both precisions.
 pub trait UpdateRule {
     /// Changes weights and states in place. All slices have the length of the parameter.
-    fn apply<T: Real>(&self, step: &StepScalars, gradient: &[T], weight: &mut [T], states: &mut [Vec<T>]);
+    fn apply<T: Real>(&self, step: &StepScalars, gradient: &[T], weight: &mut [T], states: &mut [&mut [T]]);
 }
 
 /// [`UpdateRule`] in a form that works behind `dyn`; every rule has it.
 pub trait HostUpdate: Debug + Send + Sync {
     /// In single precision.
-    fn apply_f32(&self, step: &StepScalars, gradient: &[f32], weight: &mut [f32], states: &mut [Vec<f32>]);
+    fn apply_f32(&self, step: &StepScalars, gradient: &[f32], weight: &mut [f32], states: &mut [&mut [f32]]);
     /// In double precision.
-    fn apply_f64(&self, step: &StepScalars, gradient: &[f64], weight: &mut [f64], states: &mut [Vec<f64>]);
+    fn apply_f64(&self, step: &StepScalars, gradient: &[f64], weight: &mut [f64], states: &mut [&mut [f64]]);
 }
 
 impl<R: UpdateRule + Debug + Send + Sync> HostUpdate for R {
-    fn apply_f32(&self, step: &StepScalars, gradient: &[f32], weight: &mut [f32], states: &mut [Vec<f32>]) {
-        self.apply(step, gradient, weight, states);
+    fn apply_f32(&self, step: &StepScalars, gradient: &[f32], weight: &mut [f32], states: &mut [&mut [f32]]) {
+        pulp::Arch::new().dispatch(|| self.apply(step, gradient, weight, states));
     }
-    fn apply_f64(&self, step: &StepScalars, gradient: &[f64], weight: &mut [f64], states: &mut [Vec<f64>]) {
+    fn apply_f64(&self, step: &StepScalars, gradient: &[f64], weight: &mut [f64], states: &mut [&mut [f64]]) {
         self.apply(step, gradient, weight, states);
     }
 }

@@ -1,4 +1,4 @@
-use super::Library;
+use super::{HostFunction, Library};
 use crate::base::{Layout, TensorType, View};
 use std::fmt::Write as _;
 
@@ -11,6 +11,9 @@ pub enum Lowering {
     Pointwise(Pointwise),
     /// Combines elements along axes.
     Reduce(Reduce),
+    /// Multiplies stacks of matrices: input 0 is `[.., rows, inner]`, input 1 `[.., inner, columns]`, and the
+    /// output `[.., rows, columns]`.
+    Contract,
     /// Runs kernels of its own.
     Kernel(Kernel),
 }
@@ -35,6 +38,10 @@ pub enum KernelClass {
     Gpu,
     /// Shaders that run on a CPU: barriers are slow, registers and long runs are fast.
     Cpu,
+    /// As `Cpu`, where eight invocations are one SIMD register and can read each other's values.
+    Subgroup,
+    /// No shaders: the host computes.
+    Host,
 }
 
 /// An output element as a WGSL expression.
@@ -46,17 +53,33 @@ pub struct Pointwise {
     pub arguments: Vec<Argument>,
     /// The libraries whose functions it calls.
     pub libraries: Vec<&'static Library>,
+    /// The same function on the host. Where it is missing, the host computes the op by its reference, which
+    /// is slower.
+    pub host: Option<HostFunction>,
 }
 
 impl Pointwise {
     /// An expression over all inputs, in order.
     #[must_use]
     pub fn of_inputs(expression: impl Into<String>, inputs: usize, libraries: &[&'static Library]) -> Self {
-        Self {
-            expression: expression.into(),
-            arguments: (0..inputs).map(Argument::Input).collect(),
-            libraries: libraries.to_vec(),
-        }
+        Self::new(expression, (0..inputs).map(Argument::Input).collect(), libraries)
+    }
+
+    /// An expression over any arguments.
+    #[must_use]
+    pub fn new(
+        expression: impl Into<String>,
+        arguments: Vec<Argument>,
+        libraries: &[&'static Library],
+    ) -> Self {
+        Self { expression: expression.into(), arguments, libraries: libraries.to_vec(), host: None }
+    }
+
+    /// With a function that computes it on the host.
+    #[must_use]
+    pub fn on_host(mut self, function: HostFunction) -> Self {
+        self.host = Some(function);
+        self
     }
 }
 
@@ -125,28 +148,12 @@ pub struct Reduce {
 #[derive(Clone, Debug)]
 pub struct Kernel {
     /// What runs, in order.
-    pub stages: Vec<Stage>,
+    pub stages: Vec<Dispatched>,
     /// The sizes, in elements, of buffers that only these stages use.
     pub scratch: Vec<usize>,
     /// For every input: whether the kernel follows any layout by itself. The others are made
     /// dense before.
     pub any_layout: Vec<bool>,
-}
-
-/// One step of a [`Kernel`].
-#[derive(Clone, Debug)]
-pub enum Stage {
-    /// Runs a shader.
-    Dispatch(Dispatched),
-    /// Combines elements along axes, by the library's own reduction.
-    Reduce {
-        /// What is read, and how it lies.
-        from: (Operand, Layout),
-        /// How elements are combined, and along which axes.
-        reduce: Reduce,
-        /// What is written, densely.
-        to: Operand,
-    },
 }
 
 /// A shader with what it is bound to.
@@ -160,6 +167,9 @@ pub struct Dispatched {
     pub reads: Vec<Operand>,
     /// The bindings after those, written.
     pub writes: Vec<Operand>,
+    /// For outputs that pointwise ops may be fused to: the variable of the text that is bound to the output.
+    /// The text writes it by nothing but its function `fn store_<variable>(index: u32, value: f32)`.
+    pub stores: Vec<(usize, &'static str)>,
     /// Whether the shader reads the step's uniform block, `@group(1) @binding(0)`.
     pub uses_step: bool,
     /// Workgroups in x, y and z.
@@ -187,14 +197,45 @@ pub struct Text {
     source: &'static str,
     libraries: Vec<&'static Library>,
     constants: Vec<(&'static str, String)>,
-    functions: Vec<(&'static str, String)>,
+    functions: Vec<(String, String)>,
+    /// Element types of bindings, by the name of the variable.
+    elements: Vec<(&'static str, String)>,
+    declarations: String,
 }
 
 impl Text {
     /// The file as it stands, after the libraries that it needs.
     #[must_use]
     pub fn new(source: &'static str, libraries: &[&'static Library]) -> Self {
-        Self { source, libraries: libraries.to_vec(), constants: Vec::new(), functions: Vec::new() }
+        Self {
+            source,
+            libraries: libraries.to_vec(),
+            constants: Vec::new(),
+            functions: Vec::new(),
+            elements: Vec::new(),
+            declarations: String::new(),
+        }
+    }
+
+    /// With more libraries.
+    #[must_use]
+    pub fn libraries(mut self, libraries: &[&'static Library]) -> Self {
+        self.libraries.extend(libraries);
+        self
+    }
+
+    /// With declarations after those of the file's own bindings.
+    #[must_use]
+    pub fn declare(mut self, text: &str) -> Self {
+        self.declarations.push_str(text);
+        self
+    }
+
+    /// With another element type for the binding of a variable, which is an array.
+    #[must_use]
+    pub fn element(mut self, name: &'static str, element: impl Into<String>) -> Self {
+        self.elements.push((name, element.into()));
+        self
     }
 
     /// With another value for a `u32` constant.
@@ -213,8 +254,8 @@ impl Text {
 
     /// With another body for a function of the same signature.
     #[must_use]
-    pub fn function(mut self, name: &'static str, text: String) -> Self {
-        self.functions.push((name, text));
+    pub fn function(mut self, name: &str, text: String) -> Self {
+        self.functions.push((name.to_owned(), text));
         self
     }
 
@@ -233,6 +274,7 @@ impl Text {
         let mut lines: Vec<String> = Vec::new();
         let mut used = vec![false; self.constants.len() + self.functions.len()];
         let mut inside: Option<usize> = None;
+        let mut last_binding = None;
         for line in self.source.lines() {
             if let Some(which) = inside {
                 if line == "}" {
@@ -243,6 +285,17 @@ impl Text {
             }
             let constant = self.constants.iter().position(|(name, _)| line.starts_with(&format!("const {name}:")));
             let function = self.functions.iter().position(|(name, _)| line.starts_with(&format!("fn {name}(")));
+            if line.starts_with("@group(0)") {
+                let element = self.elements.iter().find(|(name, _)| line.contains(&format!("> {name}: array<")));
+                lines.push(match element {
+                    Some((_, element)) => {
+                        format!("{}array<{element}>;", line.split("array<").next().unwrap_or_default())
+                    }
+                    None => line.to_owned(),
+                });
+                last_binding = Some(lines.len());
+                continue;
+            }
             match (constant, function) {
                 (Some(which), _) => {
                     used[which] = true;
@@ -256,9 +309,13 @@ impl Text {
                 (None, None) => lines.push(line.to_owned()),
             }
         }
-        let names = self.constants.iter().chain(&self.functions).map(|(name, _)| name);
+        let constants = self.constants.iter().map(|(name, _)| *name);
+        let names = constants.chain(self.functions.iter().map(|(name, _)| name.as_str()));
         if let Some((name, _)) = names.zip(&used).find(|(_, used)| !**used) {
             return Err(format!("the shader file has no constant or function `{name}` to replace"));
+        }
+        if !self.declarations.is_empty() {
+            lines.insert(last_binding.unwrap_or(0), self.declarations.trim_end().to_owned());
         }
         Ok(Self::join(&self.libraries, &lines.join("\n")))
     }
@@ -304,7 +361,7 @@ pub fn grid(count: usize) -> [u32; 3] {
 pub fn lanes(columns: usize, class: KernelClass) -> usize {
     let per_lane = match class {
         KernelClass::Gpu => 4,
-        KernelClass::Cpu => 128,
+        KernelClass::Cpu | KernelClass::Subgroup | KernelClass::Host => 128,
     };
     columns.div_ceil(per_lane).next_power_of_two().min(64)
 }

@@ -2,6 +2,7 @@
 
 mod case;
 mod graph;
+mod host;
 mod library;
 mod lowering;
 mod node;
@@ -11,10 +12,10 @@ mod tensor;
 
 pub use case::{Case, CaseInput, Draw};
 pub use graph::{Graph, LocationGuard, ScopeGuard};
+pub use host::{HostBlock, HostFunction};
 pub use library::{Library, libraries};
 pub use lowering::{
-    Argument, Dispatched, Kernel, KernelClass, LowerContext, Lowering, Operand, Pointwise, Reduce, Reduction, Stage,
-    Text, grid, lanes,
+    Argument, Dispatched, Kernel, KernelClass, LowerContext, Lowering, Operand, Pointwise, Reduce, Reduction, Text, grid, lanes,
 };
 pub use node::{Leaf, Node, NodeId, NodeKind, Place, Recording, TensorId};
 pub use op::{Attributes, Cotangents, Eval, EvalContext, Op, Reference, Vjp};

@@ -37,6 +37,7 @@ impl Graph {
             optimizer: Box::new(optimizer),
             only: None,
             checks_feeds: false,
+            unfused: false,
             faults,
             location,
         }
@@ -50,7 +51,7 @@ impl Graph {
             self.fault("infer", &[], "an output belongs to another graph");
         }
         let outputs = outputs.iter().map(|output| output.id()).filter(|output| output.is_valid()).collect();
-        Inference { graph: self, outputs, checks_feeds: false }
+        Inference { graph: self, outputs, checks_feeds: false, unfused: false }
     }
 }
 
@@ -62,6 +63,7 @@ pub struct Training<'g> {
     optimizer: Box<dyn Optimizer>,
     only: Option<Vec<ParamInfo>>,
     checks_feeds: bool,
+    unfused: bool,
     faults: Vec<Fault>,
     /// Where `Graph::train` was called.
     location: String,
@@ -82,6 +84,13 @@ impl Training<'_> {
         self
     }
 
+    /// Runs every op as a kernel of its own: slow, and for comparison.
+    #[must_use]
+    pub fn without_fusion(mut self) -> Self {
+        self.unfused = true;
+        self
+    }
+
     /// The plan for given limits, without any device.
     ///
     /// # Errors
@@ -91,7 +100,7 @@ impl Training<'_> {
         let frozen: Vec<bool> = params.iter().map(|(_, _, frozen)| frozen).collect();
         let update = self.optimizer.update()?;
         let draft = self.draft(params.store(), &arena, &frozen, params.faults())?;
-        draft.plan(profile, &arena, Some(&update))
+        Ok(draft.plan(profile, &arena, Some(&update))?.plan)
     }
 
     /// Differentiates, plans, and makes everything ready on a device, with the parameters at their
@@ -155,7 +164,7 @@ impl Training<'_> {
         }
         let kept = self.graph.with_recording(|recording| recording.kept.clone());
         let loss = Some(self.loss.id()).filter(|_| self.loss.is_valid() && self.faults.is_empty());
-        Draft::new(self.graph, store, kept.into_iter().chain(loss), gradients, &faults)
+        Ok(Draft::new(self.graph, store, kept.into_iter().chain(loss), gradients, &faults)?.unfused(self.unfused))
     }
 
     /// The numbers of the parameters to train.
@@ -211,6 +220,7 @@ pub struct Inference<'g> {
     graph: &'g Graph,
     outputs: Vec<TensorId>,
     checks_feeds: bool,
+    unfused: bool,
 }
 
 impl Inference<'_> {
@@ -218,6 +228,13 @@ impl Inference<'_> {
     #[must_use]
     pub const fn check_feeds(mut self) -> Self {
         self.checks_feeds = true;
+        self
+    }
+
+    /// Runs every op as a kernel of its own: slow, and for comparison.
+    #[must_use]
+    pub const fn without_fusion(mut self) -> Self {
+        self.unfused = true;
         self
     }
 
@@ -237,6 +254,7 @@ impl Inference<'_> {
     /// As there.
     pub async fn compile_on_async(self, state: &State) -> Result<Step> {
         Draft::new(self.graph, state.store(), self.outputs, Vec::new(), &[])?
+            .unfused(self.unfused)
             .finish(state, None, None, self.checks_feeds)
             .await
     }

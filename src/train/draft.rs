@@ -4,7 +4,7 @@ use super::step::{InputSlot, StepParts};
 use crate::base::{Error, Fault, Layout, Result, TensorType};
 use crate::dispatch::{Program, ProgramRequest, State};
 use crate::fuse::{Simplified, simplify};
-use crate::plan::{Arena, Plan, Profile, Request, Update, build};
+use crate::plan::{Arena, Planned, Profile, Request, Update, build};
 use crate::record::{Graph, KernelClass, Leaf, LowerContext, Lowering, Node, NodeId, NodeKind, Recording, TensorId};
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -15,6 +15,8 @@ pub(super) struct Draft {
     simplified: Simplified,
     kept: Vec<TensorId>,
     gradients: Vec<(usize, TensorId)>,
+    /// Whether neighbouring ops may run as one kernel.
+    fuses: bool,
 }
 
 impl Draft {
@@ -40,10 +42,16 @@ impl Draft {
         let kept: Vec<TensorId> = kept.into_iter().map(moved).collect();
         let gradients = gradients.into_iter().map(|(number, gradient)| (number, moved(gradient))).collect();
         simplified.recording.kept = kept.iter().copied().collect();
-        Ok(Self { graph: graph.id(), simplified, kept, gradients })
+        Ok(Self { graph: graph.id(), simplified, kept, gradients, fuses: true })
     }
 
-    pub fn plan(&self, profile: &Profile, arena: &Arena, update: Option<&Update>) -> Result<Plan> {
+    /// With every op as a dispatch of its own.
+    pub const fn unfused(mut self, unfused: bool) -> Self {
+        self.fuses = !unfused;
+        self
+    }
+
+    pub fn plan(&self, profile: &Profile, arena: &Arena, update: Option<&Update>) -> Result<Planned> {
         build(&Request {
             recording: &self.simplified.recording,
             profile,
@@ -51,6 +59,7 @@ impl Draft {
             gradients: &self.gradients,
             kept: &self.kept,
             update,
+            fuses: self.fuses,
         })
     }
 
@@ -61,14 +70,14 @@ impl Draft {
         optimizer: Option<(Box<dyn Optimizer>, f64)>,
         checks_feeds: bool,
     ) -> Result<Step> {
-        let plan = Arc::new(self.plan(&state.device().profile(), state.arena(), update.as_ref())?);
+        let Planned { plan, natives } = self.plan(&state.device().profile(), state.arena(), update.as_ref())?;
+        let plan = Arc::new(plan);
         let recording = Arc::new(self.simplified.recording.clone());
         let program = Program::new(ProgramRequest {
             recording: Arc::clone(&recording),
             plan: Arc::clone(&plan),
+            natives,
             state,
-            kept: &self.kept,
-            gradients: &self.gradients,
             update,
         })
         .await?;

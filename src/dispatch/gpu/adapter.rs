@@ -48,6 +48,12 @@ impl Found {
         self.info.device_type == wgpu::DeviceType::Cpu
     }
 
+    /// Whether eight invocations, never more or less, can read each other's values.
+    pub fn has_eight_lanes(&self) -> bool {
+        self.adapter.features().contains(wgpu::Features::SUBGROUP)
+            && (self.info.subgroup_min_size, self.info.subgroup_max_size) == (8, 8)
+    }
+
     /// Real GPUs first, software last; among equals the backend that reports most.
     fn rank(&self) -> (u8, u8) {
         let kind = match self.info.device_type {
@@ -73,7 +79,9 @@ impl Found {
         let limits = self.adapter.limits();
         let class = match std::env::var("RETROGRAD_KERNELS").as_deref() {
             Ok("") | Err(_) => {
-                if self.is_software() {
+                if self.is_software() && self.has_eight_lanes() {
+                    KernelClass::Subgroup
+                } else if self.is_software() {
                     KernelClass::Cpu
                 } else {
                     KernelClass::Gpu
@@ -81,8 +89,16 @@ impl Found {
             }
             Ok("gpu") => KernelClass::Gpu,
             Ok("cpu") => KernelClass::Cpu,
+            Ok("subgroup") if self.has_eight_lanes() => KernelClass::Subgroup,
+            Ok("subgroup") => {
+                let message = format!(
+                    "RETROGRAD_KERNELS is `subgroup`, and the subgroups of {} are not of eight invocations",
+                    self.describe()
+                );
+                return Err(Error::new(ErrorKind::Argument, message));
+            }
             Ok(other) => {
-                let message = format!("RETROGRAD_KERNELS is `{other}`; it may be `gpu` or `cpu`");
+                let message = format!("RETROGRAD_KERNELS is `{other}`; it may be `gpu`, `cpu` or `subgroup`");
                 return Err(Error::new(ErrorKind::Argument, message));
             }
         };

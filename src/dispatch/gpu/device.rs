@@ -44,7 +44,7 @@ impl Gpu {
         let profile = found.profile()?;
         let descriptor = wgpu::DeviceDescriptor {
             label: Some("retrograd"),
-            required_features: wgpu::Features::empty(),
+            required_features: found.adapter.features() & wgpu::Features::SUBGROUP,
             required_limits: found.adapter.limits(),
             experimental_features: wgpu::ExperimentalFeatures::disabled(),
             memory_hints: wgpu::MemoryHints::Performance,

@@ -1,137 +1,135 @@
-//! Dispatches from lowerings.
+//! Dispatches from groups.
 
-use super::{Builder, Draft, Located, Memory, defect};
-use crate::base::{DType, Error, ErrorKind, Result, TensorType};
-use crate::fuse::{self, Source};
-use crate::plan::{Dispatch, KernelText, Phase};
-use crate::record::{Argument, Kernel, Node, NodeId, Operand, Pointwise, Reduce, Stage};
+use super::{Builder, Draft, Memory};
+use crate::base::{DType, Error, ErrorKind, Result};
+use crate::fuse::{self, Context, Emitted, Group, Place};
+use crate::plan::{Dispatch, HOST_BLOCK, KernelText, Native, Phase};
+use crate::record::{KernelClass, NodeId, TensorId};
 
 impl Builder<'_> {
-    /// Copies a tensor to `target`, densely.
-    pub(super) fn copy_to(&mut self, id: NodeId, node: &Node, input: &Located, target: Memory) -> Result<()> {
-        let tensor_type = TensorType { shape: input.layout.shape.clone(), dtype: input.dtype };
-        let copy = Pointwise { expression: "{0}".into(), arguments: vec![Argument::Input(0)], libraries: Vec::new() };
-        self.pointwise("copy", id, node, &copy, std::slice::from_ref(input), target, &tensor_type)
-    }
-
-    #[allow(clippy::too_many_arguments)]
-    pub(super) fn pointwise(
-        &mut self,
-        name: &str,
-        id: NodeId,
-        node: &Node,
-        op: &Pointwise,
-        inputs: &[Located],
-        output: Memory,
-        output_type: &TensorType,
-    ) -> Result<()> {
-        let mut operands: Vec<Memory> = Vec::new();
-        let mut sources = Vec::new();
-        for input in inputs {
-            let binding = operands.iter().position(|&memory| memory == input.memory).unwrap_or_else(|| {
-                operands.push(input.memory);
-                operands.len() - 1
-            });
-            sources.push(Source { binding, layout: input.layout.clone(), dtype: input.dtype });
-        }
-        let (wgsl, workgroups) = fuse::pointwise(op, &sources, output_type);
-        let mut writes = vec![false; operands.len()];
-        writes.push(true);
-        operands.push(output);
-        let uses_step = op.arguments.contains(&Argument::Seed);
-        let kernel = self.kernel_number(KernelText { name: name.to_owned(), wgsl, writes, uses_step });
-        self.dispatch(id, node, kernel, operands, workgroups)
-    }
-
-    pub(super) fn reduce(
-        &mut self,
-        id: NodeId,
-        node: &Node,
-        op: &Reduce,
-        input: &Located,
-        output: Memory,
-    ) -> Result<()> {
-        let kernels = fuse::reduce(op, &input.layout).map_err(|reason| defect(node, &reason))?;
-        let mut from = input.memory;
-        let count = kernels.len();
-        for (number, kernel) in kernels.into_iter().enumerate() {
-            let to = if number + 1 == count {
-                output
-            } else {
-                self.intermediate(node, &TensorType::f32([kernel.elements]))?
-            };
-            let name = format!("reduce_{}", op.kind.name());
-            let text = KernelText { name, wgsl: kernel.wgsl, writes: vec![false, true], uses_step: false };
-            let kernel_number = self.kernel_number(text);
-            self.dispatch(id, node, kernel_number, vec![from, to], kernel.workgroups)?;
-            from = to;
-        }
-        Ok(())
-    }
-
-    pub(super) fn kernel(&mut self, id: NodeId, node: &Node, kernel: Kernel, inputs: &[Located]) -> Result<()> {
-        let outputs =
-            (0..node.outputs.len()).map(|output| self.output(id, node, output)).collect::<Result<Vec<_>>>()?;
-        let scratch = kernel
-            .scratch
-            .iter()
-            .map(|&elements| self.intermediate(node, &TensorType::f32([elements])))
-            .collect::<Result<Vec<_>>>()?;
-        let memory = |operand: &Operand| match *operand {
-            Operand::Input(number) => inputs[number].memory,
-            Operand::Output(number) => outputs[number],
-            Operand::Scratch(number) => scratch[number],
+    pub(super) fn group(&mut self, group: &Group) -> Result<()> {
+        let partials = self.partials.clone();
+        let known = |node: NodeId| partials.get(&node).copied();
+        let context = Context {
+            resolved: self.resolved,
+            grouped: self.grouped,
+            class: self.request.profile.class,
+            partials: &known,
         };
-        for stage in kernel.stages {
-            match stage {
-                Stage::Dispatch(dispatched) => {
-                    let wgsl = dispatched.text.assemble().map_err(|reason| defect(node, &reason))?;
-                    let operands: Vec<Memory> = dispatched.reads.iter().chain(&dispatched.writes).map(memory).collect();
-                    let writes = (0..operands.len()).map(|place| place >= dispatched.reads.len()).collect();
-                    let name = dispatched.name.to_owned();
-                    let number = self.kernel_number(KernelText { name, wgsl, writes, uses_step: dispatched.uses_step });
-                    self.dispatch(id, node, number, operands, dispatched.workgroups)?;
-                }
-                Stage::Reduce { from: (from, layout), reduce, to } => {
-                    let from = Located { memory: memory(&from), layout, dtype: DType::F32 };
-                    self.reduce(id, node, &reduce, &from, memory(&to))?;
-                }
-            }
+        if context.class == KernelClass::Host {
+            return self.native(&context, group);
+        }
+        let lead = self.lead(group);
+        let kernels = fuse::emit(&context, group)
+            .map_err(|reason| fuse::defect(&self.resolved.recording.nodes[lead.index()], &reason))?;
+        for (&sum, &count) in group.totals.iter().zip(&kernels.partials) {
+            self.partials.insert(sum, count);
+            let bytes = (count * DType::BYTES) as u64;
+            let memory = self.intermediate(bytes, false, || "partial sums".into())?;
+            self.places.insert(Place::Partial(sum), memory);
+        }
+        let mut scratch = Vec::new();
+        for &elements in &kernels.scratch {
+            let node = &self.resolved.recording.nodes[lead.index()];
+            let what = || format!("{} at {} (partial results)", node.label(), node.place.location);
+            scratch.push(self.intermediate((elements * DType::BYTES) as u64, false, what)?);
+        }
+        for kernel in kernels.kernels {
+            self.emitted(group, lead, kernel, &scratch)?;
         }
         Ok(())
     }
 
-    pub(super) fn kernel_number(&mut self, text: KernelText) -> usize {
-        if let Some(&number) = self.kernel_numbers.get(&text.wgsl) {
-            return number;
-        }
-        self.kernel_numbers.insert(text.wgsl.clone(), self.kernels.len());
-        self.kernels.push(text);
-        self.kernels.len() - 1
+    /// The node that stands for a group: its root, or the last op.
+    fn lead(&self, group: &Group) -> NodeId {
+        let last = || group.bodies.iter().flat_map(|body| &body.nodes).last().copied();
+        group.root.or_else(last).expect("a group has a node")
     }
 
-    pub(super) fn dispatch(
-        &mut self,
-        id: NodeId,
-        node: &Node,
-        kernel: usize,
-        operands: Vec<Memory>,
-        workgroups: [u32; 3],
-    ) -> Result<()> {
+    fn emitted(&mut self, group: &Group, lead: NodeId, kernel: Emitted, scratch: &[Memory]) -> Result<()> {
+        let mut operands = Vec::new();
+        for (place, _) in &kernel.bindings {
+            operands.push(match *place {
+                Place::Tensor(tensor) => self.tensor(tensor)?,
+                Place::Scratch(number) => scratch[number],
+                Place::Partial(_) => self.places[place],
+            });
+        }
+        let writes = kernel.bindings.iter().map(|(_, written)| *written).collect();
+        let text = KernelText { name: kernel.name, wgsl: kernel.wgsl, writes, uses_step: kernel.uses_step };
+        let number = self.kernel_number(text);
+        let dispatch = self.described(group, lead, number, kernel.workgroups);
+        self.push(Draft { dispatch, operands })
+    }
+
+    /// A group as work for the host.
+    fn native(&mut self, context: &Context<'_>, group: &Group) -> Result<()> {
+        let lead = self.lead(group);
+        let native = Native::new(context, group);
+        let mut operands = Vec::new();
+        for &sum in &group.totals {
+            let count = native.programs[0].1.elements.div_ceil(HOST_BLOCK);
+            self.partials.insert(sum, count);
+            let memory = self.intermediate((count * DType::BYTES) as u64, false, || "partial sums".into())?;
+            self.places.insert(Place::Partial(sum), memory);
+        }
+        for (place, _) in &native.bindings {
+            operands.push(match *place {
+                Place::Tensor(tensor) => self.tensor(tensor)?,
+                place => self.places[&place],
+            });
+        }
+        let text = KernelText {
+            name: context.name(group, group.root.map_or("", |root| self.resolved.recording.nodes[root.index()].name())),
+            wgsl: native.describe(),
+            writes: native.bindings.iter().map(|(_, written)| *written).collect(),
+            uses_step: native.uses_step(),
+        };
+        let number = self.kernel_number(text);
+        let dispatch = self.described(group, lead, number, [1, 1, 1]);
+        self.natives.push(native);
+        self.push(Draft { dispatch, operands })
+    }
+
+    fn described(&self, group: &Group, lead: NodeId, kernel: usize, workgroups: [u32; 3]) -> Dispatch {
+        let recording = &self.resolved.recording;
+        let node = &recording.nodes[lead.index()];
         let phase = if node.origin.is_some() { Phase::Backward } else { Phase::Forward };
-        let types: Vec<String> = node.outputs.iter().map(ToString::to_string).collect();
-        let dispatch = Dispatch {
+        let stored = |tensor: &TensorId| self.grouped.stored.contains(tensor);
+        let mut nodes: Vec<NodeId> = group.nodes().collect();
+        nodes.sort();
+        let outputs: Vec<String> = nodes
+            .iter()
+            .flat_map(|&node| {
+                let count = recording.nodes[node.index()].outputs.len() as u32;
+                (0..count).map(move |output| TensorId { node, output })
+            })
+            .filter(stored)
+            .map(|tensor| self.type_of(tensor).to_string())
+            .collect();
+        Dispatch {
             phase,
             kernel,
-            label: format!("{} {}", node.label(), types.join(", ")),
+            label: format!("{} {}", node.label(), outputs.join(", ")),
             bindings: Vec::new(),
             workgroups,
-            node: Some(id),
+            node: Some(lead),
+            nodes,
             origin: node.origin,
             location: node.place.location.clone(),
             scope: node.place.scope.clone(),
-        };
-        self.push(Draft { dispatch, operands })
+        }
+    }
+
+    pub(super) fn kernel_number(&mut self, text: KernelText) -> usize {
+        // What is bound matters as well: a text of the host does not declare it.
+        let key = format!("{:?}{}", text.writes, text.wgsl);
+        if let Some(&number) = self.kernel_numbers.get(&key) {
+            return number;
+        }
+        self.kernel_numbers.insert(key, self.kernels.len());
+        self.kernels.push(text);
+        self.kernels.len() - 1
     }
 
     pub(super) fn push(&mut self, draft: Draft) -> Result<()> {

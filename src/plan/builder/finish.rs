@@ -1,14 +1,15 @@
 //! Slots for what is left, and the plan.
 
-use super::{Builder, Memory};
+use super::{Builder, Memory, Planned};
 use crate::base::Result;
 use crate::plan::slots::{Lifetime, assign};
-use crate::plan::{Binding, Buffer, BufferKind, Dispatch, Plan, Stored};
+use crate::fuse::{Grouped, Place, Resolved};
+use crate::plan::{Apart, Binding, Buffer, BufferKind, Dispatch, Plan, Stored};
 use crate::record::TensorId;
 use std::collections::HashMap;
 
 impl Builder<'_> {
-    pub(super) fn finish(mut self) -> Result<Plan> {
+    pub(super) fn finish(mut self) -> Result<Planned> {
         let end = self.drafts.len();
         let mut uses: Vec<Option<(usize, usize)>> = vec![None; self.intermediates.len()];
         for (time, draft) in self.drafts.iter().enumerate() {
@@ -47,16 +48,12 @@ impl Builder<'_> {
                 Binding { buffer: buffer_of[&number], offset: 0, bytes: self.intermediates[number].bytes }
             }
         };
-        let stored = |tensor: TensorId| {
-            let located = &self.located[&tensor];
-            (
-                tensor,
-                Stored { binding: bind(located.memory), shape: located.layout.shape.clone(), dtype: located.dtype },
-            )
+        let stored = |(&tensor, &memory): (&TensorId, &TensorId)| {
+            let tensor_type = self.type_of(tensor);
+            let binding = bind(self.places[&Place::Tensor(memory)]);
+            (tensor, Stored { binding, shape: tensor_type.shape.clone(), dtype: tensor_type.dtype })
         };
-        let mut readable: Vec<(TensorId, Stored)> = self.request.kept.iter().map(|&tensor| stored(tensor)).collect();
-        readable.sort_by_key(|(tensor, _)| *tensor);
-        readable.dedup_by_key(|(tensor, _)| *tensor);
+        let readable: Vec<(TensorId, Stored)> = self.resolved.kept.iter().map(stored).collect();
         let dispatches: Vec<Dispatch> = self
             .drafts
             .iter()
@@ -68,13 +65,29 @@ impl Builder<'_> {
         for buffer in &self.buffers {
             self.fits(buffer.bytes, || buffer.kind.to_string())?;
         }
-        Ok(Plan {
+        let plan = Plan {
             profile: self.request.profile.clone(),
             kernels: self.kernels,
             buffers: self.buffers,
             dispatches,
             readable,
             live_bytes: slots.live,
-        })
+            apart: apart(self.resolved, self.grouped),
+        };
+        Ok(Planned { plan, natives: self.natives })
     }
+}
+
+/// Why neighbours run as kernels of their own, in words.
+fn apart(resolved: &Resolved, grouped: &Grouped) -> Vec<Apart> {
+    let name = |node: crate::record::NodeId| {
+        let node = &resolved.recording.nodes[node.index()];
+        format!("{} at {}", node.label(), node.place.location)
+    };
+    let describe = |refusal: &crate::fuse::Refusal| Apart {
+        producer: name(refusal.producer),
+        consumer: name(refusal.consumer),
+        reason: refusal.reason.clone(),
+    };
+    grouped.refusals.iter().map(describe).collect()
 }

@@ -1,13 +1,14 @@
-//! From a simplified recording to a plan: lowerings become dispatches over buffers without places
-//! yet, outputs and gradients get theirs, and what is left shares slots.
+//! From a simplified recording to a plan: groups of ops become dispatches over memory without places yet, and
+//! what no one else owns shares slots.
 
 mod dispatches;
 mod finish;
-mod outputs;
+mod update;
 
-use super::{Arena, Buffer, BufferKind, Dispatch, KernelText, Plan, Profile, Update};
-use crate::base::{DType, Error, ErrorKind, Layout, Result, TensorType, View};
-use crate::record::{Leaf, LowerContext, Lowering, Node, NodeId, NodeKind, Op, Recording, TensorId};
+use super::{Arena, Buffer, BufferKind, Dispatch, KernelText, Native, Plan, Profile, Update};
+use crate::base::{Error, ErrorKind, Result, TensorType};
+use crate::fuse::{self, Grouped, Place, Resolved};
+use crate::record::{Leaf, NodeId, NodeKind, Recording, TensorId};
 use std::collections::{BTreeMap, HashMap};
 
 /// What a plan is made of.
@@ -25,6 +26,18 @@ pub struct Request<'a> {
     pub kept: &'a [TensorId],
     /// How parameters change, if they do.
     pub update: Option<&'a Update>,
+    /// Whether neighbouring ops may run as one kernel. Without, every op is a dispatch of its own: slow, and for
+    /// comparison.
+    pub fuses: bool,
+}
+
+/// A plan, and for the host what its dispatches do.
+#[derive(Debug)]
+pub struct Planned {
+    /// The plan.
+    pub plan: Plan,
+    /// For plans of the host: the work of every dispatch before the update.
+    pub natives: Vec<Native>,
 }
 
 /// Memory that a tensor lies in, before slots are known.
@@ -34,14 +47,6 @@ enum Memory {
     Fixed { buffer: usize, offset: u64, bytes: u64 },
     /// An intermediate buffer.
     Virtual(usize),
-}
-
-/// A tensor's memory and where in it its elements lie.
-#[derive(Clone, Debug)]
-struct Located {
-    memory: Memory,
-    layout: Layout,
-    dtype: DType,
 }
 
 /// An intermediate buffer: its size, and whether it must outlive the step.
@@ -59,63 +64,84 @@ struct Draft {
 
 struct Builder<'a> {
     request: &'a Request<'a>,
+    resolved: &'a Resolved,
+    grouped: &'a Grouped,
     kernels: Vec<KernelText>,
     kernel_numbers: HashMap<String, usize>,
     buffers: Vec<Buffer>,
-    located: BTreeMap<TensorId, Located>,
+    places: HashMap<Place, Memory>,
     intermediates: Vec<Intermediate>,
     drafts: Vec<Draft>,
+    natives: Vec<Native>,
+    /// How many partial sums there are of a total.
+    partials: BTreeMap<NodeId, usize>,
 }
 
 /// Plans a step.
 ///
 /// # Errors
 /// [`ErrorKind::Limit`] when a tensor or dispatch exceeds the profile, naming it and its source line.
-pub fn build(request: &Request<'_>) -> Result<Plan> {
+pub fn build(request: &Request<'_>) -> Result<Planned> {
+    let class = request.profile.class;
+    let resolved = fuse::resolve(request.recording, request.kept, request.gradients, class)?;
+    let grouped = fuse::group(&resolved, request.profile.storage_buffers, request.fuses);
     let mut builder = Builder {
         request,
+        resolved: &resolved,
+        grouped: &grouped,
         kernels: Vec::new(),
         kernel_numbers: HashMap::new(),
         buffers: Vec::new(),
-        located: BTreeMap::new(),
+        places: HashMap::new(),
         intermediates: Vec::new(),
         drafts: Vec::new(),
+        natives: Vec::new(),
+        partials: BTreeMap::new(),
     };
-    for (index, node) in request.recording.nodes.iter().enumerate() {
-        builder.node(NodeId(index as u32), node)?;
+    builder.leaves()?;
+    builder.gradients();
+    for group in &grouped.groups {
+        builder.group(group)?;
     }
-    builder.keep()?;
-    builder.gradients()?;
     builder.update()?;
     builder.finish()
 }
+
 impl Builder<'_> {
-    fn node(&mut self, id: NodeId, node: &Node) -> Result<()> {
-        match &node.kind {
-            NodeKind::Leaf(leaf) => {
-                let memory = self.leaf(id, leaf, &node.outputs[0]);
-                let layout = Layout::dense(&node.outputs[0].shape);
-                self.located
-                    .insert(TensorId { node: id, output: 0 }, Located { memory, layout, dtype: node.outputs[0].dtype });
-                Ok(())
-            }
-            NodeKind::Op(op) => self.op(id, node, op.as_ref()),
+    /// Gives inputs, constants and parameters their memory.
+    fn leaves(&mut self) -> Result<()> {
+        for (index, node) in self.request.recording.nodes.iter().enumerate() {
+            let NodeKind::Leaf(leaf) = &node.kind else { continue };
+            let id = NodeId(index as u32);
+            let bytes = node.outputs[0].bytes() as u64;
+            let memory = match leaf {
+                Leaf::Input { .. } => {
+                    Memory::Fixed { buffer: self.buffer(BufferKind::Input(id), bytes), offset: 0, bytes }
+                }
+                Leaf::Constant(_) => {
+                    Memory::Fixed { buffer: self.buffer(BufferKind::Constant(id), bytes), offset: 0, bytes }
+                }
+                Leaf::Parameter(info) => {
+                    let entry = &self.request.arena.entries[info.index];
+                    let segment = entry.segment;
+                    let buffer = self.buffer(BufferKind::Parameters(segment), self.request.arena.segments[segment]);
+                    Memory::Fixed { buffer, offset: entry.offset, bytes: entry.bytes }
+                }
+            };
+            self.fits(bytes, || format!("{} {} at {}", node.label(), node.outputs[0], node.place.location))?;
+            self.places.insert(Place::Tensor(TensorId { node: id, output: 0 }), memory);
         }
+        Ok(())
     }
 
-    fn leaf(&mut self, id: NodeId, leaf: &Leaf, tensor_type: &TensorType) -> Memory {
-        let bytes = tensor_type.bytes() as u64;
-        match leaf {
-            Leaf::Input { .. } => Memory::Fixed { buffer: self.buffer(BufferKind::Input(id), bytes), offset: 0, bytes },
-            Leaf::Constant(_) => {
-                Memory::Fixed { buffer: self.buffer(BufferKind::Constant(id), bytes), offset: 0, bytes }
-            }
-            Leaf::Parameter(info) => {
-                let entry = &self.request.arena.entries[info.index];
-                let segment = entry.segment;
-                let buffer = self.buffer(BufferKind::Parameters(segment), self.request.arena.segments[segment]);
-                Memory::Fixed { buffer, offset: entry.offset, bytes: entry.bytes }
-            }
+    /// Gives gradients their places in the arena.
+    fn gradients(&mut self) {
+        for &(parameter, gradient) in &self.resolved.gradients {
+            let entry = self.request.arena.entries[parameter].clone();
+            let bytes = self.request.arena.segments[entry.segment];
+            let buffer = self.buffer(BufferKind::Gradients(entry.segment), bytes);
+            let memory = Memory::Fixed { buffer, offset: entry.offset, bytes: entry.bytes };
+            self.places.insert(Place::Tensor(gradient), memory);
         }
     }
 
@@ -127,74 +153,24 @@ impl Builder<'_> {
         })
     }
 
-    fn op(&mut self, id: NodeId, node: &Node, op: &dyn Op) -> Result<()> {
-        let inputs: Vec<Located> = node.inputs.iter().map(|input| self.located[input].clone()).collect();
-        let types: Vec<TensorType> =
-            node.inputs.iter().map(|&input| self.request.recording.tensor_type(input).clone()).collect();
-        let layouts: Vec<Layout> = inputs.iter().map(|input| input.layout.clone()).collect();
-        let class = self.request.profile.class;
-        let lower =
-            |layouts: &[Layout]| op.lower(&LowerContext { inputs: &types, layouts, outputs: &node.outputs, class });
-        match lower(&layouts) {
-            Lowering::View(view) => self.view(id, node, &inputs[0], &view),
-            Lowering::Pointwise(pointwise) => {
-                let output = self.output(id, node, 0)?;
-                self.pointwise(node.name(), id, node, &pointwise, &inputs, output, &node.outputs[0])
-            }
-            Lowering::Reduce(reduce) => {
-                let output = self.output(id, node, 0)?;
-                self.reduce(id, node, &reduce, &inputs[0], output)
-            }
-            Lowering::Kernel(kernel) => {
-                let mut dense = inputs;
-                for (input, any) in dense.iter_mut().zip(&kernel.any_layout) {
-                    if !any && !input.layout.is_dense() {
-                        *input = self.copy(id, node, input)?;
-                    }
-                }
-                // Copies changed where inputs lie: the kernel is written for that.
-                let layouts: Vec<Layout> = dense.iter().map(|input| input.layout.clone()).collect();
-                match lower(&layouts) {
-                    Lowering::Kernel(kernel) => self.kernel(id, node, kernel, &dense),
-                    _ => Err(defect(node, "it chose another lowering for dense inputs")),
-                }
-            }
+    /// The memory of a tensor, which is made where it is new.
+    fn tensor(&mut self, tensor: TensorId) -> Result<Memory> {
+        let place = Place::Tensor(tensor);
+        if let Some(&memory) = self.places.get(&place) {
+            return Ok(memory);
         }
-    }
-
-    fn view(&mut self, id: NodeId, node: &Node, input: &Located, view: &View) -> Result<()> {
-        let (located, layout) = if let Some(layout) = input.layout.view(view) {
-            (input.clone(), layout)
-        } else {
-            let dense = self.copy(id, node, input)?;
-            let layout = dense.layout.view(view).ok_or_else(|| defect(node, "a dense tensor takes every view"))?;
-            (dense, layout)
-        };
-        self.located.insert(TensorId { node: id, output: 0 }, Located { layout, ..located });
-        Ok(())
-    }
-
-    /// A dense copy of a tensor.
-    fn copy(&mut self, id: NodeId, node: &Node, input: &Located) -> Result<Located> {
-        let tensor_type = TensorType { shape: input.layout.shape.clone(), dtype: input.dtype };
-        let memory = self.intermediate(node, &tensor_type)?;
-        self.copy_to(id, node, input, memory)?;
-        Ok(Located { memory, layout: Layout::dense(&tensor_type.shape), dtype: input.dtype })
-    }
-
-    fn output(&mut self, id: NodeId, node: &Node, output: usize) -> Result<Memory> {
-        let tensor_type = &node.outputs[output];
-        let memory = self.intermediate(node, tensor_type)?;
-        let layout = Layout::dense(&tensor_type.shape);
-        self.located
-            .insert(TensorId { node: id, output: output as u32 }, Located { memory, layout, dtype: tensor_type.dtype });
+        let node = self.resolved.node_of(tensor);
+        let tensor_type = &node.outputs[tensor.output as usize];
+        let kept = self.resolved.kept.values().any(|&kept| kept == tensor);
+        let what = || format!("{} {tensor_type} at {}", node.label(), node.place.location);
+        let memory = self.intermediate(tensor_type.bytes() as u64, kept, what)?;
+        self.places.insert(place, memory);
         Ok(memory)
     }
 
-    fn intermediate(&mut self, node: &Node, tensor_type: &TensorType) -> Result<Memory> {
-        let bytes = tensor_type.bytes() as u64;
-        self.fits(bytes, || format!("{} {tensor_type} at {}", node.label(), node.place.location))?;
-        self.intermediates.push(Intermediate { bytes, kept: false });
+    fn intermediate(&mut self, bytes: u64, kept: bool, what: impl Fn() -> String) -> Result<Memory> {
+        self.fits(bytes, what)?;
+        self.intermediates.push(Intermediate { bytes, kept });
         Ok(Memory::Virtual(self.intermediates.len() - 1))
     }
 
@@ -211,14 +187,8 @@ impl Builder<'_> {
         );
         Err(Error::new(ErrorKind::Limit, message))
     }
-}
 
-/// An error that blames the op itself.
-fn defect(node: &Node, reason: &str) -> Error {
-    let message = format!(
-        "{} at {} could not be planned: {reason}. This is a defect of the op.",
-        node.label(),
-        node.place.location
-    );
-    Error::new(ErrorKind::Driver, message)
+    fn type_of(&self, tensor: TensorId) -> &TensorType {
+        self.resolved.recording.tensor_type(tensor)
+    }
 }

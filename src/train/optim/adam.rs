@@ -51,18 +51,19 @@ impl Moments {
 }
 
 impl UpdateRule for Moments {
-    fn apply<T: Real>(&self, step: &StepScalars, gradient: &[T], weight: &mut [T], states: &mut [Vec<T>]) {
+    #[inline(always)]
+    fn apply<T: Real>(&self, step: &StepScalars, gradient: &[T], weight: &mut [T], states: &mut [&mut [T]]) {
         let [rate, root, decay, _] = step.scalars.map(T::real);
         let [first, second] = self.betas.map(T::real);
         let [rest_first, rest_second] = self.betas.map(|beta| T::real(1.0 - beta));
         let (epsilon, l2) = (T::real(self.epsilon), T::real(self.l2_decay));
         let [mean, square] = states else { return };
-        for (i, w) in weight.iter_mut().enumerate() {
-            let g = gradient[i] + l2 * *w;
-            mean[i] = first * mean[i] + rest_first * g;
-            square[i] = second * square[i] + rest_second * g * g;
+        for (((w, &g), m), v) in weight.iter_mut().zip(gradient).zip(mean.iter_mut()).zip(square.iter_mut()) {
+            let g = g + l2 * *w;
+            *m = first * *m + rest_first * g;
+            *v = second * *v + rest_second * g * g;
             let kept = *w - decay * *w;
-            *w = kept - rate * mean[i] / (square[i].sqrt() * root + epsilon);
+            *w = kept - rate * *m / (v.sqrt() * root + epsilon);
         }
     }
 }

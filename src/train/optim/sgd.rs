@@ -74,7 +74,8 @@ impl Optimizer for Sgd {
 }
 
 impl UpdateRule for Sgd {
-    fn apply<T: Real>(&self, step: &StepScalars, gradient: &[T], weight: &mut [T], states: &mut [Vec<T>]) {
+    #[inline(always)]
+    fn apply<T: Real>(&self, step: &StepScalars, gradient: &[T], weight: &mut [T], states: &mut [&mut [T]]) {
         let (rate, decay, momentum) = (T::real(step.learning_rate), T::real(self.weight_decay), T::real(self.momentum));
         for (i, w) in weight.iter_mut().enumerate() {
             let d = gradient[i] + decay * *w;

@@ -1,0 +1,181 @@
+//! Times training steps of the workloads that `benches/README.md` defines, on one device.
+//!
+//! `cargo run --release --example workloads -- --json --only w1,w2 --device vulkan`
+
+#[path = "../support/mod.rs"]
+mod support;
+
+mod data;
+mod models;
+mod process;
+
+use clap::Parser;
+use models::Network;
+use process::Process;
+use retrograd::{Device, Result, Step, Tensor};
+use serde_json::json;
+use std::time::{Duration, Instant};
+
+/// Times the workloads, and prints losses that other libraries must agree with.
+#[derive(Parser)]
+struct Arguments {
+    /// Workloads, separated by commas: w1, w2, w3, w6_512, w6_1024, w6_2048, w6_tn, w6_nt, w7.
+    #[arg(long, value_delimiter = ',')]
+    only: Vec<String>,
+    /// The device: cpu, gpu, vulkan, metal, dx12, gl, or part of a name; else that of `RETROGRAD_DEVICE`.
+    #[arg(long)]
+    device: Option<String>,
+    /// Layer sizes of another classifier, such as 1000,333,77,13.
+    #[arg(long, value_delimiter = ',')]
+    mlp: Vec<usize>,
+    /// The batch of that classifier.
+    #[arg(long, default_value_t = 64)]
+    batch: usize,
+    /// Seconds that each workload runs before it is measured.
+    #[arg(long, default_value_t = 2.0)]
+    warm: f64,
+    /// Seconds that each workload is measured.
+    #[arg(long, default_value_t = 4.0)]
+    measure: f64,
+    /// Runs every op as a kernel of its own.
+    #[arg(long)]
+    without_fusion: bool,
+    /// Prints the plan of every workload, and why neighbouring ops are kernels of their own.
+    #[arg(long)]
+    explain: bool,
+    /// Prints one JSON object.
+    #[arg(long)]
+    json: bool,
+}
+
+fn main() -> std::process::ExitCode {
+    support::run(|| Ok(run()?))
+}
+
+fn run() -> Result<()> {
+    let arguments = Arguments::parse();
+    let network = (arguments.mlp.len() > 1).then(|| Network { sizes: arguments.mlp.clone(), batch: arguments.batch });
+    let mut names: Vec<String> = arguments.only.clone();
+    if names.is_empty() && network.is_none() {
+        names = models::ALL.iter().map(|&name| name.to_owned()).collect();
+    }
+    if network.is_some() {
+        names.push("mlp".into());
+    }
+    let mut results = Vec::new();
+    for name in &names {
+        let result = workload(name, network.as_ref(), &arguments)?;
+        if !arguments.json {
+            println!("{}", line(&result));
+        }
+        results.push(result);
+    }
+    if arguments.json {
+        println!("{}", json!({ "workloads": results }));
+    }
+    Ok(())
+}
+
+fn line(result: &serde_json::Value) -> String {
+    let number = |key: &str| result[key].as_f64().unwrap_or(f64::NAN);
+    format!(
+        "{:<8} {:>9.3} ms (least {:.3}, CPU {:.3}), {} dispatches, first step after {:.2} s, loss {:.5} then {:.5}, on {}",
+        result["workload"].as_str().unwrap_or_default(),
+        number("ms_median"),
+        number("ms_min"),
+        number("cpu_ms_per_step"),
+        result["dispatches_per_step"],
+        number("time_to_first_step_s"),
+        number("loss_1"),
+        number("loss_10"),
+        result["device"].as_str().unwrap_or_default(),
+    )
+}
+
+/// Ten steps whose loss is read, steps to warm up, then blocks of about 150 ms, the last step of each read.
+fn workload(name: &str, network: Option<&Network>, arguments: &Arguments) -> Result<serde_json::Value> {
+    let begin = Instant::now();
+    Process::forget_peak();
+    let device = match &arguments.device {
+        Some(name) => Device::named(name)?,
+        None => Device::best()?,
+    };
+    let mut result = serde_json::Value::Null;
+    let options = models::Options { network, without_fusion: arguments.without_fusion };
+    models::compile(name, &device, &options, &mut |mut step: Step, loss: Tensor<'_>| {
+        if arguments.explain {
+            println!("{}\n{}", step.plan(), step.plan().explain());
+        }
+        let once = |step: &mut Step| -> Result<f32> {
+            step.run([])?;
+            Ok(step.read(loss)?.item())
+        };
+        let mut losses = Vec::new();
+        let mut first = 0.0;
+        let mut synced = Vec::new();
+        for number in 0..10 {
+            let start = Instant::now();
+            losses.push(once(&mut step)?);
+            synced.push(start.elapsed());
+            if number == 0 {
+                first = begin.elapsed().as_secs_f64();
+            }
+        }
+        let warm = Instant::now();
+        while warm.elapsed().as_secs_f64() < arguments.warm {
+            let start = Instant::now();
+            once(&mut step)?;
+            synced.push(start.elapsed());
+        }
+        let recent = synced.len().saturating_sub(9);
+        let estimate = median(&mut synced[recent..]).as_secs_f64().max(1e-6);
+        let steps = ((0.15 / estimate).ceil() as u32).clamp(1, 500);
+        let (start, cpu) = (Instant::now(), Process::cpu_seconds());
+        let mut blocks = Vec::new();
+        while blocks.len() < 3 || start.elapsed().as_secs_f64() < arguments.measure {
+            let block = Instant::now();
+            for _ in 1..steps {
+                step.run([])?;
+            }
+            once(&mut step)?;
+            blocks.push(block.elapsed() / steps);
+        }
+        let cpu = Process::cpu_seconds() - cpu;
+        let milliseconds = |time: Duration| time.as_secs_f64() * 1e3;
+        let least = blocks.iter().copied().min().unwrap_or_default();
+        result = json!({
+            "workload": name,
+            "device": device.name(),
+            "ms_median": milliseconds(median(&mut blocks)),
+            "ms_min": milliseconds(least),
+            "cpu_ms_per_step": cpu * 1e3 / (blocks.len() as f64 * f64::from(steps)),
+            "synced_ms_median": estimate * 1e3,
+            "dispatches_per_step": step.plan().dispatches.len(),
+            "kernels": step.plan().kernels.len(),
+            "planned_bytes": step.plan().total_bytes(),
+            "live_bytes": step.plan().live_bytes,
+            "slot_bytes": step.plan().bytes(|kind| matches!(kind, retrograd::plan::BufferKind::Slot(_))),
+            "time_to_first_step_s": first,
+            "peak_rss_mb": Process::peak_megabytes(),
+            "loss_1": losses[0],
+            "loss_10": losses[9],
+        });
+        Ok(())
+    })?;
+    if name == "w1" {
+        // The loss after a thousand fresh steps is a check of the whole trajectory.
+        models::compile(name, &device, &options, &mut |mut step: Step, loss: Tensor<'_>| {
+            for _ in 0..1000 {
+                step.run([])?;
+            }
+            result["loss_1000"] = json!(step.read(loss)?.item());
+            Ok(())
+        })?;
+    }
+    Ok(result)
+}
+
+fn median(times: &mut [Duration]) -> Duration {
+    times.sort();
+    times.get(times.len() / 2).copied().unwrap_or_default()
+}

@@ -1,0 +1,124 @@
+//! The workloads: what is recorded, and which number is compared.
+
+use crate::data::{Weights, labels, spiral, symmetric, uniform};
+use retrograd::optim::{Adam, AdamW};
+use retrograd::nn::Activation;
+use retrograd::{Device, Graph, HostData, HostTensor, Inference, Init, Params, Result, Shape, Step, Tensor, Training, nn};
+
+/// What is done with a compiled workload: data and weights lie on the device, nothing is fed, and the tensor is
+/// the loss, or the number that stands for it.
+pub type Use<'u> = &'u mut dyn FnMut(Step, Tensor<'_>) -> Result<()>;
+
+/// The names of all workloads.
+pub const ALL: [&str; 9] = ["w1", "w2", "w3", "w6_512", "w6_1024", "w6_2048", "w6_tn", "w6_nt", "w7"];
+
+/// A network of the command line: layer sizes and batch.
+#[derive(Clone, Debug)]
+pub struct Network {
+    pub sizes: Vec<usize>,
+    pub batch: usize,
+}
+
+/// How workloads are compiled.
+#[derive(Clone, Copy, Debug)]
+pub struct Options<'a> {
+    pub network: Option<&'a Network>,
+    pub without_fusion: bool,
+}
+
+impl Options<'_> {
+    fn training<'g>(&self, training: Training<'g>) -> Training<'g> {
+        if self.without_fusion { training.without_fusion() } else { training }
+    }
+
+    fn inference<'g>(&self, inference: Inference<'g>) -> Inference<'g> {
+        if self.without_fusion { inference.without_fusion() } else { inference }
+    }
+}
+
+/// Records and compiles a workload, and hands it on.
+pub fn compile(name: &str, device: &Device, options: &Options<'_>, with: Use<'_>) -> Result<()> {
+    match (name, options.network) {
+        ("mlp", Some(Network { sizes, batch })) => {
+            let (inputs, classes) = (sizes[0], sizes[sizes.len() - 1]);
+            classifier(device, sizes, uniform(1, batch * inputs), labels(2, *batch, classes), options, with)
+        }
+        ("w1", _) => {
+            let (points, arms) = spiral();
+            classifier(device, &[2, 64, 64, 3], points, arms, options, with)
+        }
+        ("w2", _) => classifier(device, &[784, 512, 256, 10], uniform(1, 128 * 784), labels(2, 128, 10), options, with),
+        ("w3", _) => regression(device, options, with),
+        ("w7", _) => chain(device, options, with),
+        _ => product(device, name, options, with),
+    }
+}
+
+fn host(shape: impl Into<Shape>, values: Vec<f32>) -> Result<HostTensor> {
+    HostTensor::new(shape, HostData::F32(values))
+}
+
+fn network<'g>(params: &mut Params, x: Tensor<'g>, sizes: &[usize], activation: Activation) -> Tensor<'g> {
+    let mut weights = Weights::new();
+    let mut y = x;
+    for (number, pair) in sizes.windows(2).enumerate() {
+        let weight = Init::Values(weights.layer(pair[0], pair[1]));
+        let name = format!("layer{number}");
+        let layer = nn::Linear::with_init(params, &name, pair[0], pair[1], weight, Some(Init::Zeros));
+        y = layer.forward(y);
+        if number + 2 < sizes.len() {
+            y = activation.forward(y);
+        }
+    }
+    y
+}
+
+fn classifier(device: &Device, sizes: &[usize], data: Vec<f32>, classes: Vec<i32>, options: &Options<'_>, with: Use<'_>) -> Result<()> {
+    let g = Graph::new();
+    let batch = classes.len();
+    let x = g.constant(host([batch, sizes[0]], data)?);
+    let y = g.constant(HostTensor::new([batch], HostData::I32(classes))?);
+    let mut params = Params::seeded(0);
+    let loss = network(&mut params, x, sizes, Activation::Relu).cross_entropy(y);
+    with(options.training(g.train(loss, Adam::new(1e-3))).compile(device, &params)?, loss)
+}
+
+fn regression(device: &Device, options: &Options<'_>, with: Use<'_>) -> Result<()> {
+    const WIDTH: usize = 1024;
+    const BATCH: usize = 256;
+    let g = Graph::new();
+    let x = g.constant(host([BATCH, WIDTH], symmetric(1, BATCH * WIDTH, 1.0))?);
+    let y = g.constant(host([BATCH, WIDTH], symmetric(2, BATCH * WIDTH, 1.0))?);
+    let mut params = Params::seeded(0);
+    let loss = network(&mut params, x, &[WIDTH; 4], Activation::Gelu).mse_loss(y);
+    with(options.training(g.train(loss, AdamW::new(1e-4).weight_decay(0.01))).compile(device, &params)?, loss)
+}
+
+fn chain(device: &Device, options: &Options<'_>, with: Use<'_>) -> Result<()> {
+    const SIDE: usize = 2048;
+    let g = Graph::new();
+    let tensor = |seed| Ok(g.constant(host([SIDE, SIDE], symmetric(seed, SIDE * SIDE, 1.0))?));
+    let [x, a, b, c] = [tensor(1)?, tensor(2)?, tensor(3)?, tensor(4)?];
+    let loss = ((x * a + b).gelu() * c).sum(..);
+    let mut outputs = vec![loss];
+    outputs.extend(g.gradients(loss, &[x, a, b, c]));
+    with(options.inference(g.infer(&outputs)).compile(device, &Params::seeded(0))?, loss)
+}
+
+fn product(device: &Device, name: &str, options: &Options<'_>, with: Use<'_>) -> Result<()> {
+    let side = match name {
+        "w6_512" => 512,
+        "w6_2048" => 2048,
+        _ => 1024,
+    };
+    let g = Graph::new();
+    let matrix = |seed| Ok(g.constant(host([side, side], symmetric(seed, side * side, 1.0))?));
+    let [a, b] = [matrix(1)?, matrix(2)?];
+    let c = match name {
+        "w6_tn" => a.transpose().matmul(b),
+        "w6_nt" => a.matmul(b.transpose()),
+        _ => a.matmul(b),
+    };
+    let corner = c.slice(0, 0..1).slice(1, 0..1);
+    with(options.inference(g.infer(&[c, corner])).compile(device, &Params::seeded(0))?, corner)
+}

@@ -1,0 +1,144 @@
+//! The host as an executor of plans: the same groups of ops as on a GPU, natively.
+
+mod contract;
+mod memory;
+mod op;
+mod pointwise;
+mod reduce;
+
+use self::memory::{Operands, Words};
+use super::State;
+use crate::base::{DType, Error, ErrorKind, HostData, HostTensor, Result};
+use crate::plan::{BufferKind, Native, NativeRoot, Phase, Plan, StepScalars, Update};
+use crate::record::{Leaf, NodeId, NodeKind, Recording, TensorId};
+use std::sync::Arc;
+
+/// A plan on the host: its buffers and the work of its dispatches.
+#[derive(Debug)]
+pub(super) struct CpuProgram {
+    plan: Arc<Plan>,
+    natives: Vec<Native>,
+    update: Option<Update>,
+    buffers: Vec<Words>,
+}
+
+impl CpuProgram {
+    /// Allocates what the state does not own, and copies constants.
+    pub fn new(plan: Arc<Plan>, natives: Vec<Native>, recording: &Recording, update: Option<Update>) -> Self {
+        let words = |bytes: u64| vec![0; (bytes / DType::BYTES as u64) as usize];
+        let buffer = |buffer: &crate::plan::Buffer| match &buffer.kind {
+            BufferKind::Parameters(_) | BufferKind::Gradients(_) | BufferKind::OptimizerState { .. } => Vec::new(),
+            BufferKind::Constant(node) => match &recording.nodes[node.index()].kind {
+                NodeKind::Leaf(Leaf::Constant(tensor)) => bytemuck::cast_slice(tensor.data().bytes()).to_vec(),
+                _ => words(buffer.bytes),
+            },
+            _ => words(buffer.bytes),
+        };
+        let buffers = plan.buffers.iter().map(buffer).collect();
+        Self { plan, natives, update, buffers }
+    }
+
+    /// Runs one step.
+    pub fn run(&mut self, feeds: &[(usize, &HostData)], scalars: &StepScalars, state: &State) -> Result<()> {
+        for (buffer, data) in feeds {
+            self.buffers[*buffer].copy_from_slice(bytemuck::cast_slice(data.bytes()));
+        }
+        let missing = || Error::new(ErrorKind::Driver, "the state of this step does not live on the host");
+        state
+            .with_host(|memory| {
+                // The state's segments are part of the plan's memory while the step runs.
+                let mut borrowed = Vec::new();
+                for (number, buffer) in self.plan.buffers.iter().enumerate() {
+                    let segment = match &buffer.kind {
+                        BufferKind::Parameters(segment) | BufferKind::Gradients(segment) => *segment,
+                        BufferKind::OptimizerState { segment, .. } => *segment,
+                        _ => continue,
+                    };
+                    let words = state.host_segment(memory, buffer.kind.clone(), segment);
+                    self.buffers[number] = std::mem::take(words);
+                    borrowed.push((number, segment));
+                }
+                self.dispatches(scalars);
+                for (number, segment) in borrowed {
+                    let kind = self.plan.buffers[number].kind.clone();
+                    *state.host_segment(memory, kind, segment) = std::mem::take(&mut self.buffers[number]);
+                }
+            })
+            .ok_or_else(missing)
+    }
+
+    fn dispatches(&mut self, scalars: &StepScalars) {
+        let plan = Arc::clone(&self.plan);
+        let mut natives = self.natives.iter();
+        for dispatch in &plan.dispatches {
+            let writes = &plan.kernels[dispatch.kernel].writes;
+            let mut operands = Operands::take(&mut self.buffers, &dispatch.bindings, writes);
+            if dispatch.phase == Phase::Update {
+                if let Some(update) = &self.update {
+                    let (reads, writes) = operands.split(&self.buffers);
+                    apply(update, scalars, &reads, writes);
+                }
+            } else if let Some(native) = natives.next() {
+                let (reads, writes) = operands.split(&self.buffers);
+                run(native, reads, writes, scalars.seed);
+            }
+            operands.give_back(&mut self.buffers);
+        }
+    }
+
+    /// The value of a kept tensor after the last step.
+    pub fn read(&self, tensor: TensorId) -> Option<HostTensor> {
+        let stored = self.plan.stored(tensor)?;
+        let words = &self.buffers[stored.binding.buffer][memory::range(&stored.binding)];
+        HostTensor::new(stored.shape.clone(), HostData::from_bytes(stored.dtype, bytemuck::cast_slice(words))).ok()
+    }
+
+    /// The number of the buffer that an input is fed to.
+    pub fn input(&self, node: NodeId) -> Option<usize> {
+        self.plan.buffers.iter().position(|buffer| buffer.kind == BufferKind::Input(node))
+    }
+}
+
+/// The work of one dispatch.
+fn run(native: &Native, reads: Vec<&[u32]>, writes: Vec<&mut [u32]>, seed: [u32; 2]) {
+    let mut places = memory::Places::new(&native.bindings, reads, writes);
+    match &native.root {
+        NativeRoot::None => {}
+        NativeRoot::Contract { a, b, sums } => contract::run(a, b, *sums, &native.programs[0].1, &mut places),
+        NativeRoot::Reduce { .. } => reduce::run(native, &mut places, seed),
+        NativeRoot::Op { op, inputs, outputs } => {
+            op::run(op.as_ref(), inputs, outputs, &native.programs, &mut places, seed);
+        }
+    }
+    for (_, program) in &native.programs {
+        pointwise::run(program, &native.totals, native.has_root(), &mut places, seed);
+    }
+}
+
+/// Changes parameters by their gradients.
+fn apply(update: &Update, scalars: &StepScalars, reads: &[&[u32]], mut writes: Vec<&mut [u32]>) {
+    /// Fewer elements than this are not worth a thread.
+    const PART: usize = 1 << 15;
+    let gradient: &[f32] = bytemuck::cast_slice(reads[0]);
+    let parts = gradient.len().div_ceil(PART).min(rayon::current_num_threads()).max(1);
+    let length = gradient.len().div_ceil(parts).max(1);
+    let mut arrays: Vec<_> = writes
+        .iter_mut()
+        .map(|words| bytemuck::cast_slice_mut::<u32, f32>(words).chunks_mut(length))
+        .collect();
+    let mut jobs = Vec::new();
+    for gradient in gradient.chunks(length) {
+        let slices: Vec<&mut [f32]> = arrays.iter_mut().filter_map(Iterator::next).collect();
+        jobs.push((gradient, slices));
+    }
+    let work = |(gradient, mut slices): (&[f32], Vec<&mut [f32]>)| {
+        let (weight, states) = slices.split_at_mut(1);
+        update.host.apply_f32(scalars, gradient, weight[0], states);
+    };
+    if jobs.len() == 1 {
+        jobs.into_iter().for_each(work);
+    } else {
+        use rayon::prelude::*;
+        jobs.into_par_iter().for_each(work);
+    }
+}

@@ -1,0 +1,32 @@
+//! Ops that have no faster form on the host: their reference, in single precision.
+
+use super::memory::Places;
+use crate::base::{HostData, Value};
+use crate::fuse::{Access, Place, Program};
+use crate::record::{EvalContext, Op, TensorId};
+
+/// Evaluates an op and stores its outputs: where programs go on with them, in the place of their first store.
+pub fn run(
+    op: &dyn Op,
+    inputs: &[Access],
+    outputs: &[TensorId],
+    programs: &[(usize, Program)],
+    places: &mut Places<'_>,
+    seed: [u32; 2],
+) {
+    let values: Vec<Value<f32>> = inputs
+        .iter()
+        .map(|Access { tensor, layout, dtype }| {
+            let words = &places.read(Place::Tensor(*tensor))[..layout.shape.elements()];
+            Value::from_data(&layout.shape, &HostData::from_bytes(*dtype, bytemuck::cast_slice(words)))
+        })
+        .collect();
+    let results = op.eval_f32(&values.iter().collect::<Vec<_>>(), &EvalContext { seed });
+    for (number, (result, &output)) in results.iter().zip(outputs).enumerate() {
+        let program = programs.iter().find(|(of, _)| *of == number).and_then(|(_, program)| program.stores.first());
+        let tensor = program.map_or(output, |store| store.tensor);
+        let host = result.to_host();
+        let words: &[u32] = bytemuck::cast_slice(host.data().bytes());
+        places.write(Place::Tensor(tensor)).copy_from_slice(words);
+    }
+}

@@ -1,0 +1,81 @@
+//! The storage bindings of a kernel in the making.
+
+use crate::base::DType;
+use crate::record::{NodeId, TensorId};
+use std::fmt::Write as _;
+
+/// Memory that a kernel is bound to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Place {
+    /// A tensor.
+    Tensor(TensorId),
+    /// Sums of runs of elements, which the sum of this node adds up.
+    Partial(NodeId),
+    /// Memory that only the kernels of one group use.
+    Scratch(usize),
+}
+
+/// One storage binding.
+#[derive(Clone, Debug)]
+pub struct Bound {
+    /// What it is bound to.
+    pub place: Place,
+    /// The variable.
+    pub name: String,
+    /// The type of an element.
+    pub dtype: DType,
+    /// Whether elements are declared in fours.
+    pub vector: bool,
+    /// Whether the kernel writes it.
+    pub written: bool,
+}
+
+/// All storage bindings of a kernel, in the order of their numbers.
+#[derive(Clone, Debug, Default)]
+pub struct Bindings(pub Vec<Bound>);
+
+impl Bindings {
+    /// The binding of a place that is read, which is made where it is new.
+    pub fn read(&mut self, place: Place, dtype: DType, vector: bool) -> String {
+        if let Some(bound) = self.0.iter().find(|bound| bound.place == place && !bound.written) {
+            return bound.name.clone();
+        }
+        let name = format!("in{}", self.0.len());
+        self.0.push(Bound { place, name: name.clone(), dtype, vector, written: false });
+        name
+    }
+
+    /// A new binding that is written.
+    pub fn write(&mut self, place: Place, dtype: DType, vector: bool) -> String {
+        let name = format!("out{}", self.0.len());
+        self.named(place, &name, dtype, vector, true);
+        name
+    }
+
+    /// A new binding under a given name.
+    pub fn named(&mut self, place: Place, name: &str, dtype: DType, vector: bool, written: bool) {
+        self.0.push(Bound { place, name: name.to_owned(), dtype, vector, written });
+    }
+
+    /// The declarations of the bindings from a number on.
+    #[must_use]
+    pub fn declarations(&self, from: usize) -> String {
+        let mut text = String::new();
+        for (number, bound) in self.0.iter().enumerate().skip(from) {
+            let access = if bound.written { "read_write" } else { "read" };
+            let element = if bound.vector { format!("vec4<{}>", bound.dtype) } else { bound.dtype.to_string() };
+            let _ = writeln!(
+                text,
+                "@group(0) @binding({number}) var<storage, {access}> {}: array<{element}>;",
+                bound.name
+            );
+        }
+        text
+    }
+
+    /// What every binding is bound to, and whether it is written.
+    #[must_use]
+    pub fn places(&self) -> Vec<(Place, bool)> {
+        self.0.iter().map(|bound| (bound.place, bound.written)).collect()
+    }
+}

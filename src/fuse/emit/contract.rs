@@ -1,0 +1,139 @@
+//! Matrix products: C[batch, row, column] = sum over k of A[batch, row, k] B[batch, k, column].
+
+use super::bindings::Place;
+use super::reduce::Source;
+use super::{Context, Emitted, Kernels, lanes, reduce, tiles};
+use crate::base::{DType, Layout};
+use crate::fuse::group::{Group, RideAlong};
+use crate::fuse::program::{Operand, Program, Store};
+use crate::fuse::resolve::Access;
+use crate::record::{KernelClass, NodeId, Reduction, TensorId};
+
+/// Longer inner axes are summed by a reduction of their own: the loops of one invocation together must stay far
+/// below the 65,535 iterations after which software adapters stop.
+const LONGEST_SUM: usize = 2048;
+
+/// A matrix product with sizes and places.
+pub struct Product<'a> {
+    /// How many products.
+    pub batch: usize,
+    /// Rows of A and C.
+    pub rows: usize,
+    /// Columns of B and C.
+    pub columns: usize,
+    /// Columns of A and rows of B.
+    pub inner: usize,
+    /// The first operand, seen as `[batch, rows, inner]`, batch axes as they are.
+    pub a: &'a Access,
+    /// The second operand, seen as `[batch, inner, columns]`.
+    pub b: &'a Access,
+    /// Elements of the inner axis that one dispatch unit adds up; a multiple of 16.
+    pub run: usize,
+    /// What is done with the results, or nothing where they are partial.
+    pub program: &'a Program,
+    /// Where C, or the partial products, go.
+    pub target: Place,
+    /// Sums of an operand along the inner axis.
+    pub sums: Option<(RideAlong, Place)>,
+}
+
+impl Product<'_> {
+    /// Into how many runs the inner axis is cut.
+    pub fn splits(&self) -> usize {
+        self.inner.div_ceil(self.run)
+    }
+
+    /// Statements that find the first element of an operand's matrix, `name`, from `batch`; and the strides of
+    /// its last two axes.
+    pub fn base(&self, access: &Access, name: &str) -> (String, [isize; 2]) {
+        let layout = &access.layout;
+        let rank = layout.shape.rank();
+        let lead = Layout {
+            shape: layout.shape[..rank - 2].into(),
+            strides: layout.strides[..rank - 2].to_vec(),
+            offset: layout.offset,
+        }
+        .merged();
+        let (lines, coordinates) = Layout::coordinates(&lead.shape, "batch", &format!("{name}_batch"));
+        let text = format!("{lines}    let {name} = {};\n", lead.index_expression(&coordinates));
+        (text, [layout.strides[rank - 2], layout.strides[rank - 1]])
+    }
+}
+
+/// `base + coordinate * stride + ..`, positive terms first, so that no partial sum is below zero.
+pub fn address(base: &str, terms: &[(&str, isize)]) -> String {
+    let term = |(coordinate, stride): &(&str, isize)| match stride.unsigned_abs() {
+        1 => (*coordinate).to_owned(),
+        stride => format!("{coordinate} * {stride}u"),
+    };
+    let of_sign = |sign: isize| terms.iter().filter(move |(_, stride)| stride.signum() == sign).map(term);
+    let sum = of_sign(1).fold(base.to_owned(), |sum, term| format!("{sum} + {term}"));
+    of_sign(-1).fold(sum, |sum, term| format!("{sum} - {term}"))
+}
+
+pub fn emit(context: &Context<'_>, group: &Group, root: NodeId) -> Result<Kernels, String> {
+    let (a, b) = (context.resolved.input(root, 0), context.resolved.input(root, 1));
+    let shape = &context.resolved.recording.nodes[root.index()].outputs[0].shape;
+    let rank = shape.rank();
+    let (rows, columns, inner) = (shape[rank - 2], shape[rank - 1], a.layout.shape[rank - 1]);
+    let batch: usize = shape[..rank - 2].iter().product();
+    let program = context.bodies(group).remove(0);
+    let run = match context.class {
+        KernelClass::Gpu => tiles::inner_run(inner, batch * rows.div_ceil(64) * columns.div_ceil(64)),
+        _ => lanes::inner_run(inner),
+    };
+    let splits = inner.div_ceil(run);
+    let mut kernels = Kernels::default();
+    let scratch = TensorId::INVALID;
+    // Partial products are stored as they are; what is done with the results is done after they are added up.
+    let partial = Program {
+        elements: program.elements * splits,
+        stores: vec![Store { tensor: scratch, value: Operand::Root, dtype: DType::F32 }],
+        ..Program::default()
+    };
+    let first = program.stores.first().map_or(scratch, |store| store.tensor);
+    let mut sums = group.sums.map(|ride| (ride, Place::Tensor(TensorId { node: ride.node, output: 0 })));
+    let alone = sums.filter(|_| context.class == KernelClass::Gpu || splits > 1 || inner > LONGEST_SUM);
+    if alone.is_some() {
+        sums = None;
+    }
+    let target = if splits == 1 { Place::Tensor(first) } else { Place::Scratch(0) };
+    let product = Product {
+        batch,
+        rows,
+        columns,
+        inner,
+        a,
+        b,
+        run,
+        program: if splits == 1 { &program } else { &partial },
+        target,
+        sums,
+    };
+    let name = context.name(group, "matmul");
+    let kernel: Emitted = match context.class {
+        KernelClass::Gpu => tiles::emit(context, &product, name.clone())?,
+        _ => lanes::emit(context, &product, name.clone()),
+    };
+    kernels.kernels.push(kernel);
+    if splits > 1 {
+        kernels.scratch.push(program.elements * splits);
+        let layout = Layout::dense(&[splits, program.elements].into());
+        let name = format!("{name} (sum of parts)");
+        let source = Source { place: Place::Scratch(0), layout, axes: vec![0], prologue: None };
+        reduce::combine(context, Reduction::Sum, &name, source, &program, &mut kernels)?;
+    }
+    if let Some((ride, Place::Tensor(tensor))) = alone {
+        let access = if ride.operand == 0 { a } else { b };
+        let bare = Program {
+            elements: access.layout.shape[ride.operand],
+            stores: vec![Store { tensor, value: Operand::Root, dtype: DType::F32 }],
+            ..Program::default()
+        };
+        let place = Place::Tensor(access.tensor);
+        let source =
+            Source { place, layout: access.layout.clone(), axes: vec![1 - ride.operand], prologue: None };
+        reduce::combine(context, Reduction::Sum, "reduce_sum", source, &bare, &mut kernels)?;
+    }
+    Ok(kernels)
+}

@@ -1,0 +1,250 @@
+//! Views become layouts: after this, every op reads tensors that lie in memory, each through one layout.
+
+use crate::base::{DType, Error, ErrorKind, Layout, Real, Result, TensorType, Value};
+use crate::record::{
+    Argument, Cotangents, EvalContext, HostFunction, Kernel, KernelClass, Leaf, LowerContext, Lowering, Node, NodeId, NodeKind, Op,
+    Pointwise, Recording, Reference, TensorId, Vjp,
+};
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+/// A tensor that is computed or fed, and where in it the elements of a view of it lie.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Access {
+    /// The tensor, dense in its memory.
+    pub tensor: TensorId,
+    /// Where the elements lie.
+    pub layout: Layout,
+    /// Their type.
+    pub dtype: DType,
+}
+
+/// A recording whose views are layouts. Where a view or a kernel needs the elements moved, a copy was added.
+#[derive(Debug)]
+pub struct Resolved {
+    /// The recording, with the copies at its end.
+    pub recording: Recording,
+    /// The nodes that compute, each after those that it reads.
+    pub order: Vec<NodeId>,
+    /// How every node that computes is lowered.
+    pub lowerings: BTreeMap<NodeId, Lowering>,
+    /// How every tensor is read.
+    pub accesses: BTreeMap<TensorId, Access>,
+    /// What kept tensors are in memory.
+    pub kept: BTreeMap<TensorId, TensorId>,
+    /// Gradients, by the number of their parameter, each a tensor of its own.
+    pub gradients: Vec<(usize, TensorId)>,
+    /// Tensors that outlive the step: those kept, and gradients.
+    pub wanted: BTreeSet<TensorId>,
+}
+
+/// A dense copy.
+#[derive(Debug)]
+struct CopyElements;
+
+impl Op for CopyElements {
+    fn name(&self) -> &'static str {
+        "copy"
+    }
+    fn outputs(&self, inputs: &[&TensorType]) -> Result<Vec<TensorType>, String> {
+        Ok(vec![inputs[0].clone()])
+    }
+    fn vjp<'g>(&self, cx: &Vjp<'g>) -> Cotangents<'g> {
+        Cotangents::one(cx.cotangent())
+    }
+    fn lower(&self, _cx: &LowerContext<'_>) -> Lowering {
+        Lowering::Pointwise(Pointwise::of_inputs("{0}", 1, &[]).on_host(HostFunction::first()))
+    }
+}
+
+impl Reference for CopyElements {
+    fn eval<T: Real>(&self, inputs: &[&Value<T>], _cx: &EvalContext) -> Vec<Value<T>> {
+        vec![inputs[0].clone()]
+    }
+}
+
+/// Resolves all views.
+///
+/// # Errors
+/// When an op contradicts itself, a defect of the op.
+pub fn resolve(
+    recording: &Recording,
+    kept: &[TensorId],
+    gradients: &[(usize, TensorId)],
+    class: KernelClass,
+) -> Result<Resolved> {
+    let count = recording.nodes.len();
+    let mut resolved = Resolved {
+        recording: recording.clone(),
+        order: Vec::new(),
+        lowerings: BTreeMap::new(),
+        accesses: BTreeMap::new(),
+        kept: BTreeMap::new(),
+        gradients: Vec::new(),
+        wanted: BTreeSet::new(),
+    };
+    for index in 0..count {
+        resolved.node(NodeId(index as u32), class)?;
+    }
+    for &tensor in kept {
+        let memory = resolved.keep(tensor);
+        resolved.kept.insert(tensor, memory);
+        resolved.wanted.insert(memory);
+    }
+    resolved.gradients(gradients);
+    Ok(resolved)
+}
+
+impl Resolved {
+    /// The node that makes a tensor.
+    pub fn node_of(&self, tensor: TensorId) -> &Node {
+        self.recording.node(tensor)
+    }
+
+    /// How an input of a node is read.
+    pub fn input(&self, node: NodeId, place: usize) -> &Access {
+        &self.accesses[&self.recording.nodes[node.index()].inputs[place]]
+    }
+
+    fn node(&mut self, id: NodeId, class: KernelClass) -> Result<()> {
+        let node = self.recording.nodes[id.index()].clone();
+        let NodeKind::Op(op) = &node.kind else {
+            self.dense_outputs(id);
+            return Ok(());
+        };
+        let mut inputs = node.inputs.clone();
+        let mut lowering = self.lower(op, &inputs, &node, class);
+        if let Lowering::View(view) = &lowering {
+            let input = inputs[0];
+            let direct = self.accesses[&input].layout.view(view);
+            let access = if let Some(layout) = direct {
+                Access { layout, ..self.accesses[&input].clone() }
+            } else {
+                let copy = self.copy(id, input);
+                let layout = Layout::dense(&self.recording.tensor_type(copy).shape).view(view);
+                let layout = layout.ok_or_else(|| defect(&node, "a dense tensor takes every view"))?;
+                Access { layout, ..self.accesses[&copy].clone() }
+            };
+            self.accesses.insert(TensorId { node: id, output: 0 }, access);
+            return Ok(());
+        }
+        if let Lowering::Kernel(kernel) = &lowering {
+            let mut changed = false;
+            for (place, input) in inputs.iter_mut().enumerate() {
+                let free = kernel.any_layout.get(place) == Some(&true) && class != KernelClass::Host;
+                if !free && !self.accesses[input].layout.is_dense() {
+                    *input = self.copy(id, *input);
+                    changed = true;
+                }
+            }
+            if changed {
+                self.recording.nodes[id.index()].inputs.clone_from(&inputs);
+                lowering = self.lower(op, &inputs, &node, class);
+                if !matches!(lowering, Lowering::Kernel(_)) {
+                    return Err(defect(&node, "it chose another lowering for dense inputs"));
+                }
+            }
+        }
+        self.lowerings.insert(id, lowering);
+        self.order.push(id);
+        self.dense_outputs(id);
+        Ok(())
+    }
+
+    fn lower(&self, op: &Arc<dyn Op>, inputs: &[TensorId], node: &Node, class: KernelClass) -> Lowering {
+        let types: Vec<TensorType> = inputs.iter().map(|&input| self.recording.tensor_type(input).clone()).collect();
+        let layouts: Vec<Layout> = inputs.iter().map(|input| self.accesses[input].layout.clone()).collect();
+        let lowering = op.lower(&LowerContext { inputs: &types, layouts: &layouts, outputs: &node.outputs, class });
+        match lowering {
+            // Without a function for the host, the reference computes it: block by block where it only looks at
+            // elements, and as a whole where it looks at places.
+            Lowering::Pointwise(pointwise)
+                if class == KernelClass::Host
+                    && pointwise.host.is_none()
+                    && pointwise.arguments.iter().any(|argument| !matches!(argument, Argument::Input(_))) =>
+            {
+                Lowering::Kernel(Kernel { stages: Vec::new(), scratch: Vec::new(), any_layout: Vec::new() })
+            }
+            lowering => lowering,
+        }
+    }
+
+    fn dense_outputs(&mut self, id: NodeId) {
+        for (output, tensor_type) in self.recording.nodes[id.index()].outputs.iter().enumerate() {
+            let tensor = TensorId { node: id, output: output as u32 };
+            let access = Access { tensor, layout: Layout::dense(&tensor_type.shape), dtype: tensor_type.dtype };
+            self.accesses.insert(tensor, access);
+        }
+    }
+
+    /// A dense copy of a tensor, made on behalf of a node.
+    fn copy(&mut self, of: NodeId, tensor: TensorId) -> TensorId {
+        let behalf = &self.recording.nodes[of.index()];
+        let op: Arc<dyn Op> = Arc::new(CopyElements);
+        let node = Node {
+            kind: NodeKind::Op(op.clone()),
+            inputs: vec![tensor],
+            outputs: vec![self.recording.tensor_type(tensor).clone()],
+            place: behalf.place.clone(),
+            origin: behalf.origin,
+        };
+        let id = NodeId(self.recording.nodes.len() as u32);
+        self.lowerings.insert(id, self.lower(&op, &[tensor], &node, KernelClass::Cpu));
+        self.recording.nodes.push(node);
+        self.order.push(id);
+        self.dense_outputs(id);
+        TensorId { node: id, output: 0 }
+    }
+
+    /// Whether a tensor is, densely, all of what an op made.
+    fn is_whole(&self, tensor: TensorId) -> bool {
+        let access = &self.accesses[&tensor];
+        let whole = self.recording.tensor_type(access.tensor).shape.elements();
+        access.layout.is_dense() && access.layout.shape.elements() == whole
+    }
+
+    /// A tensor in memory that holds a kept one. Parameters change in updates, also those of other steps: what
+    /// is kept is the value that this step used.
+    fn keep(&mut self, tensor: TensorId) -> TensorId {
+        let access = &self.accesses[&tensor];
+        let is_parameter = matches!(self.node_of(access.tensor).kind, NodeKind::Leaf(Leaf::Parameter(_)));
+        if self.is_whole(tensor) && !is_parameter { access.tensor } else { self.copy(tensor.node, tensor) }
+    }
+
+    /// Gives every gradient a tensor that only its arena needs: nothing reads it within the step.
+    fn gradients(&mut self, gradients: &[(usize, TensorId)]) {
+        let mut read: BTreeSet<TensorId> = BTreeSet::new();
+        for &id in &self.order {
+            for input in &self.recording.nodes[id.index()].inputs {
+                read.insert(self.accesses[input].tensor);
+            }
+        }
+        for &(parameter, gradient) in gradients {
+            let tensor = self.accesses[&gradient].tensor;
+            let computed = matches!(self.node_of(tensor).kind, NodeKind::Op(_));
+            let shared = gradients.iter().filter(|(_, other)| self.accesses[other].tensor == tensor).count() > 1;
+            let own = computed && self.is_whole(gradient) && !shared;
+            let place = if own && !read.contains(&tensor) && !self.wanted.contains(&tensor) {
+                tensor
+            } else {
+                let copy = self.copy(gradient.node, gradient);
+                // Gradients are of the backward list, also where they are tensors of the forward one.
+                let origin = self.recording.nodes[copy.node.index()].origin.unwrap_or(gradient.node);
+                self.recording.nodes[copy.node.index()].origin = Some(origin);
+                copy
+            };
+            self.gradients.push((parameter, place));
+            self.wanted.insert(place);
+        }
+    }
+}
+
+/// An error that blames the op itself.
+pub fn defect(node: &Node, reason: &str) -> Error {
+    let message = format!(
+        "{} at {} could not be planned: {reason}. This is a defect of the op.",
+        node.label(),
+        node.place.location
+    );
+    Error::new(ErrorKind::Driver, message)
+}

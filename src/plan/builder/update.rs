@@ -1,0 +1,52 @@
+//! The update: one dispatch per run of neighbouring parameters.
+
+use super::{Builder, Draft, Memory};
+use crate::base::{DType, Error, ErrorKind, Result};
+use crate::plan::{BufferKind, Dispatch, KernelText, Phase};
+use crate::record::grid;
+
+impl Builder<'_> {
+    pub(super) fn update(&mut self) -> Result<()> {
+        const GROUP: usize = 64;
+        let request = self.request;
+        let Some(update) = request.update else { return Ok(()) };
+        let mut trained = vec![false; request.arena.entries.len()];
+        request.gradients.iter().for_each(|&(parameter, _)| trained[parameter] = true);
+        for (segment, offset, bytes) in request.arena.runs(&trained) {
+            let length = (bytes / DType::BYTES as u64) as usize;
+            let workgroups = grid(length.div_ceil(GROUP));
+            let text = update.text.clone().unsigned("LENGTH", length).unsigned("GRID_WIDTH", workgroups[0] as usize);
+            let wgsl = text
+                .assemble()
+                .map_err(|reason| Error::new(ErrorKind::Driver, format!("{}: {reason}", update.name)))?;
+            let mut kinds = vec![BufferKind::Gradients(segment), BufferKind::Parameters(segment)];
+            kinds.extend(
+                update.states.iter().map(|state| BufferKind::OptimizerState { state: (*state).to_owned(), segment }),
+            );
+            let mut operands = Vec::new();
+            for kind in kinds {
+                let buffer = self.buffer(kind, request.arena.segments[segment]);
+                operands.push(Memory::Fixed { buffer, offset, bytes });
+            }
+            let writes = (0..operands.len()).map(|place| place > 0).collect();
+            let kernel = self.kernel_number(KernelText { name: update.name.to_owned(), wgsl, writes, uses_step: true });
+            let names = request.arena.entries.iter().zip(&trained).filter(|(entry, trained)| {
+                **trained && entry.segment == segment && (offset..offset + bytes).contains(&entry.offset)
+            });
+            let dispatch = Dispatch {
+                phase: Phase::Update,
+                kernel,
+                label: names.map(|(entry, _)| entry.name.as_str()).collect::<Vec<_>>().join(", "),
+                bindings: Vec::new(),
+                workgroups,
+                node: None,
+                nodes: Vec::new(),
+                origin: None,
+                location: String::new(),
+                scope: String::new(),
+            };
+            self.push(Draft { dispatch, operands })?;
+        }
+        Ok(())
+    }
+}
