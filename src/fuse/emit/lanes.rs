@@ -284,14 +284,16 @@ impl Writer<'_> {
         }
     }
 
+    /// Statements that add what was loaded. Results do not all fit into registers, so each is changed once for
+    /// all steps.
     fn add(&mut self, steps: usize) {
-        for k in 0..steps {
-            for row in 0..ROWS {
-                let value = self.a_value(row, k);
-                let _ = writeln!(self.text, "        let v{row}_{k} = {value};");
-                for vector in 0..self.vectors {
-                    let _ = writeln!(self.text, "        c{row}_{vector} += v{row}_{k} * b{k}_{vector};");
-                }
+        for row in 0..ROWS {
+            for k in 0..steps {
+                let _ = writeln!(self.text, "        let v{row}_{k} = {};", self.a_value(row, k));
+            }
+            for vector in 0..self.vectors {
+                let products: Vec<String> = (0..steps).map(|k| format!("v{row}_{k} * b{k}_{vector}")).collect();
+                let _ = writeln!(self.text, "        c{row}_{vector} += {};", products.join(" + "));
             }
         }
     }
