@@ -139,10 +139,8 @@ fn compare(device: &Device, seed: u64, ops: usize) -> Result<(), String> {
         assert_eq!(got.tensor_type().dtype, DType::F32);
         let numbers = |tensor: &HostTensor| tensor.to_vec().into_iter().map(f64::from).collect::<Vec<f64>>();
         // What is left of sums that cancel is rounding: below 1e-6 it is not compared.
-        let distance =
-            within(&numbers(got), &numbers(want), |want, greatest| 1e-4 * want + 3e-5 * greatest + 1e-6);
-        // NaN compares as infinitely far.
-        if !(distance.excess <= 1.0) {
+        let distance = within(&numbers(got), &numbers(want), |want, greatest| 1e-4 * want + 3e-5 * greatest + 1e-6);
+        if distance.excess > 1.0 || distance.excess.is_nan() {
             return Err(format!("output {number} of {}: {distance:?}", fused.len()));
         }
     }

@@ -354,7 +354,12 @@ fn trajectory(set: &Set, engine: &'static str, case: &Json) -> Result<Pairs, Fai
                 scalars: optimizer.scalars(count, rate),
                 ..StepScalars::default()
             };
-            update.host.apply_f64(&step, &gradient, &mut weight, &mut states.iter_mut().map(Vec::as_mut_slice).collect::<Vec<_>>());
+            update.host.apply_f64(
+                &step,
+                &gradient,
+                &mut weight,
+                &mut states.iter_mut().map(Vec::as_mut_slice).collect::<Vec<_>>(),
+            );
             got.extend(&weight);
         }
     } else {

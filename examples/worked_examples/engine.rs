@@ -204,7 +204,12 @@ impl<'g> Twin<'g> {
         let step = StepScalars { count: self.count, learning_rate, scalars, ..StepScalars::default() };
         for ((weight, states), gradient) in self.weights.iter_mut().zip(&mut self.states).zip(gradients) {
             let mut values: Vec<f64> = weight.to_real().iter().copied().collect();
-            self.update.host.apply_f64(&step, gradient, &mut values, &mut states.iter_mut().map(Vec::as_mut_slice).collect::<Vec<_>>());
+            self.update.host.apply_f64(
+                &step,
+                gradient,
+                &mut values,
+                &mut states.iter_mut().map(Vec::as_mut_slice).collect::<Vec<_>>(),
+            );
             *weight = floats(weight.shape(), values)?;
         }
         Ok(())

@@ -1,9 +1,11 @@
 //! The workloads: what is recorded, and which number is compared.
 
 use crate::data::{Weights, labels, spiral, symmetric, uniform};
-use retrograd::optim::{Adam, AdamW};
 use retrograd::nn::Activation;
-use retrograd::{Device, Graph, HostData, HostTensor, Inference, Init, Params, Result, Shape, Step, Tensor, Training, nn};
+use retrograd::optim::{Adam, AdamW};
+use retrograd::{
+    Device, Graph, HostData, HostTensor, Inference, Init, Params, Result, Shape, Step, Tensor, Training, nn,
+};
 
 /// What is done with a compiled workload: data and weights lie on the device, nothing is fed, and the tensor is
 /// the loss, or the number that stands for it.
@@ -73,7 +75,14 @@ fn network<'g>(params: &mut Params, x: Tensor<'g>, sizes: &[usize], activation: 
     y
 }
 
-fn classifier(device: &Device, sizes: &[usize], data: Vec<f32>, classes: Vec<i32>, options: &Options<'_>, with: Use<'_>) -> Result<()> {
+fn classifier(
+    device: &Device,
+    sizes: &[usize],
+    data: Vec<f32>,
+    classes: Vec<i32>,
+    options: &Options<'_>,
+    with: Use<'_>,
+) -> Result<()> {
     let g = Graph::new();
     let batch = classes.len();
     let x = g.constant(host([batch, sizes[0]], data)?);

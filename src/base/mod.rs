@@ -2,6 +2,7 @@
 
 mod dtype;
 mod error;
+mod functions;
 mod host;
 mod layout;
 mod random;

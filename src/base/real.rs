@@ -1,3 +1,4 @@
+use super::functions;
 use ndarray::{LinalgScalar, ScalarOperand};
 use num_traits::Float;
 use std::fmt::{Debug, Display};
@@ -11,6 +12,12 @@ pub trait Real:
     fn real(value: f64) -> Self;
     /// The value in double precision.
     fn double(self) -> f64;
+    /// exp(x).
+    #[must_use]
+    fn exponential(self) -> Self;
+    /// The hyperbolic tangent.
+    #[must_use]
+    fn hyperbolic_tangent(self) -> Self;
     /// The error function, 2/sqrt(pi) times the integral of exp(-t^2) from 0 to x.
     #[must_use]
     fn erf(self) -> Self;
@@ -26,11 +33,21 @@ impl Real for f32 {
     fn double(self) -> f64 {
         f64::from(self)
     }
-    fn erf(self) -> Self {
-        libm::erff(self)
+    #[inline(always)]
+    fn exponential(self) -> Self {
+        functions::exp(self)
     }
+    #[inline(always)]
+    fn hyperbolic_tangent(self) -> Self {
+        functions::tanh(self)
+    }
+    #[inline(always)]
+    fn erf(self) -> Self {
+        functions::erf(self)
+    }
+    #[inline(always)]
     fn erfc(self) -> Self {
-        libm::erfcf(self)
+        functions::erfc(self)
     }
 }
 
@@ -40,6 +57,12 @@ impl Real for f64 {
     }
     fn double(self) -> f64 {
         self
+    }
+    fn exponential(self) -> Self {
+        self.exp()
+    }
+    fn hyperbolic_tangent(self) -> Self {
+        self.tanh()
     }
     fn erf(self) -> Self {
         libm::erf(self)

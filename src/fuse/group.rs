@@ -240,9 +240,8 @@ impl Grouping<'_> {
     /// Whether a free node is read by something that reads memory.
     fn needs_memory(&self, node: NodeId) -> bool {
         let tensor = TensorId { node, output: 0 };
-        let read_from_memory = |reader: &NodeId| {
-            self.reads[reader].iter().any(|read| read.tensor == tensor && !self.is_inlined(read))
-        };
+        let read_from_memory =
+            |reader: &NodeId| self.reads[reader].iter().any(|read| read.tensor == tensor && !self.is_inlined(read));
         self.resolved.wanted.contains(&tensor)
             || self.readers.get(&tensor).is_some_and(|readers| readers.iter().any(read_from_memory))
     }
@@ -385,10 +384,10 @@ impl Grouping<'_> {
         for read in self.reads[&node].clone() {
             match self.of.get(&read.tensor.node) {
                 _ if self.is_inlined(&read) => {}
-                Some(&own) if own == number => {
-                    if !read.in_place || self.body_of(read.tensor) != Some((number, body)) {
-                        return Err("it reads elements of the same kernel at other places than its own");
-                    }
+                Some(&own)
+                    if own == number && (!read.in_place || self.body_of(read.tensor) != Some((number, body))) =>
+                {
+                    return Err("it reads elements of the same kernel at other places than its own");
                 }
                 Some(&other) if self.waits_for(other, number) => {
                     return Err("another input of it is computed from the same kernel's results");
@@ -445,10 +444,10 @@ impl Grouping<'_> {
                 let source = self.of.get(&read.tensor.node).copied();
                 let between = (self.of.get(&node) == Some(&from) && source == Some(number))
                     || (self.of.get(&node) == Some(&number) && source == Some(from));
-                let at_hand = read.in_place
-                    && (source == Some(from) || self.body_of(read.tensor) == Some((number, body)));
-                let by_body = self.of.get(&node) == Some(&from)
-                    || self.group(number).bodies[body].nodes.contains(&node);
+                let at_hand =
+                    read.in_place && (source == Some(from) || self.body_of(read.tensor) == Some((number, body)));
+                let by_body =
+                    self.of.get(&node) == Some(&from) || self.group(number).bodies[body].nodes.contains(&node);
                 if between && !self.is_inlined(&read) && !(at_hand && by_body) {
                     return Err("one reads the other's elements at other places");
                 }
@@ -594,7 +593,9 @@ impl Grouping<'_> {
                 let makes = loaded.iter().any(|&tensor| self.body_of(tensor) == Some((number, body)));
                 let shares = self.group(number).root.is_none()
                     && self.tensors_read(number).intersection(&loaded).next().is_some();
-                if (makes || shares) && self.may_run_together(from, number) && self.try_merge(from, number, body).is_ok()
+                if (makes || shares)
+                    && self.may_run_together(from, number)
+                    && self.try_merge(from, number, body).is_ok()
                 {
                     break;
                 }
@@ -627,7 +628,8 @@ impl Grouping<'_> {
             let Lowering::Reduce(reduce) = &self.resolved.lowerings[&node] else { continue };
             let access = self.resolved.input(node, 0);
             let whole = access.layout.is_dense()
-                && access.layout.shape.elements() == self.resolved.recording.tensor_type(access.tensor).shape.elements();
+                && access.layout.shape.elements()
+                    == self.resolved.recording.tensor_type(access.tensor).shape.elements();
             let Some((number, _)) = self.body_of(access.tensor) else { continue };
             if reduce.kind == Reduction::Sum
                 && whole

@@ -97,6 +97,7 @@ pub struct Store {
 
 impl Load {
     /// The tensors that are read.
+    #[must_use]
     pub fn accesses(&self) -> Vec<&Access> {
         match self {
             Self::Plain(access) | Self::Padded { access, .. } => vec![access],
@@ -105,6 +106,7 @@ impl Load {
     }
 
     /// The type of the element.
+    #[must_use]
     pub fn dtype(&self) -> DType {
         self.accesses()[0].dtype
     }
@@ -150,6 +152,7 @@ impl<'a> Programs<'a> {
     }
 
     /// The program of a body: what is stored of the root's output and of the ops on it.
+    #[must_use]
     pub fn body(&self, body: &Body) -> Program {
         let root = self.group.root.map(|node| TensorId { node, output: body.output });
         let (mut program, step_of) = self.steps(&body.nodes, root, body.elements);
@@ -177,6 +180,7 @@ impl<'a> Programs<'a> {
     }
 
     /// The program of a reduction's prologue; its only store is what the reduction combines.
+    #[must_use]
     pub fn prologue(&self, input: TensorId) -> Program {
         let elements = self.resolved.recording.tensor_type(input).shape.elements();
         let (mut program, step_of) = self.steps(&self.group.prologue, None, elements);
@@ -184,12 +188,7 @@ impl<'a> Programs<'a> {
         program
     }
 
-    fn steps(
-        &self,
-        nodes: &[NodeId],
-        root: Option<TensorId>,
-        elements: usize,
-    ) -> (Program, BTreeMap<NodeId, Operand>) {
+    fn steps(&self, nodes: &[NodeId], root: Option<TensorId>, elements: usize) -> (Program, BTreeMap<NodeId, Operand>) {
         let mut program = Program { elements, ..Program::default() };
         let mut step_of = BTreeMap::new();
         for &node in nodes {
@@ -255,13 +254,8 @@ impl<'a> Programs<'a> {
             };
             operands.push(operand);
         }
-        let step = Step {
-            node: id,
-            op: Arc::clone(op),
-            pointwise: pointwise.clone(),
-            operands,
-            dtype: node.outputs[0].dtype,
-        };
+        let step =
+            Step { node: id, op: Arc::clone(op), pointwise: pointwise.clone(), operands, dtype: node.outputs[0].dtype };
         program.steps.push(step);
         let operand = Operand::Step(program.steps.len() - 1);
         step_of.insert(id, operand);

@@ -2,8 +2,8 @@
 
 use crate::base::{DType, Error, ErrorKind, Layout, Real, Result, TensorType, Value};
 use crate::record::{
-    Argument, Cotangents, EvalContext, HostFunction, Kernel, KernelClass, Leaf, LowerContext, Lowering, Node, NodeId, NodeKind, Op,
-    Pointwise, Recording, Reference, TensorId, Vjp,
+    Argument, Cotangents, EvalContext, HostFunction, Kernel, KernelClass, Leaf, LowerContext, Lowering, Node, NodeId,
+    NodeKind, Op, Pointwise, Recording, Reference, TensorId, Vjp,
 };
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -97,11 +97,13 @@ pub fn resolve(
 
 impl Resolved {
     /// The node that makes a tensor.
+    #[must_use]
     pub fn node_of(&self, tensor: TensorId) -> &Node {
         self.recording.node(tensor)
     }
 
     /// How an input of a node is read.
+    #[must_use]
     pub fn input(&self, node: NodeId, place: usize) -> &Access {
         &self.accesses[&self.recording.nodes[node.index()].inputs[place]]
     }
@@ -240,6 +242,7 @@ impl Resolved {
 }
 
 /// An error that blames the op itself.
+#[must_use]
 pub fn defect(node: &Node, reason: &str) -> Error {
     let message = format!(
         "{} at {} could not be planned: {reason}. This is a defect of the op.",

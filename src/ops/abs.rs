@@ -9,6 +9,7 @@ struct Abs;
 
 impl Function for Abs {
     const NAME: &'static str = "abs";
+    #[inline(always)]
     fn value<T: Real>(&self, x: T) -> T {
         x.abs()
     }

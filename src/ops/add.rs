@@ -10,6 +10,7 @@ struct Addition;
 
 impl Function2 for Addition {
     const NAME: &'static str = "add";
+    #[inline(always)]
     fn value<T: Real>(&self, a: T, b: T) -> T {
         a + b
     }

@@ -13,6 +13,7 @@ struct Affine {
 
 impl Function for Affine {
     const NAME: &'static str = "affine";
+    #[inline(always)]
     fn value<T: Real>(&self, x: T) -> T {
         T::real(self.scale) * x + T::real(self.shift)
     }

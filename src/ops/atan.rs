@@ -10,6 +10,7 @@ struct Atan;
 impl Function for Atan {
     const NAME: &'static str = "atan";
     const LIBRARIES: &'static [&'static Library] = &[&libraries::TRIGONOMETRY];
+    #[inline(always)]
     fn value<T: Real>(&self, x: T) -> T {
         x.atan()
     }

@@ -2,7 +2,8 @@
 
 use crate::base::{DType, Real, TensorType, Value};
 use crate::record::{
-    Case, CaseInput, Cotangents, Draw, EvalContext, HostFunction, LowerContext, Lowering, Op, Pointwise, Reference, Tensor, Vjp,
+    Case, CaseInput, Cotangents, Draw, EvalContext, HostFunction, LowerContext, Lowering, Op, Pointwise, Reference,
+    Tensor, Vjp,
 };
 
 #[derive(Debug)]

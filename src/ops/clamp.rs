@@ -13,6 +13,7 @@ struct Clamp {
 impl Function for Clamp {
     const NAME: &'static str = "clamp";
     const LIBRARIES: &'static [&'static Library] = &[&libraries::COMPARISON];
+    #[inline(always)]
     fn value<T: Real>(&self, x: T) -> T {
         // Not `max` and `min`, which drop NaN.
         if x < T::real(self.low) {
@@ -44,6 +45,7 @@ struct Backward {
 
 impl Function2 for Backward {
     const NAME: &'static str = "clamp_backward";
+    #[inline(always)]
     fn value<T: Real>(&self, x: T, g: T) -> T {
         if x >= T::real(self.low) && x <= T::real(self.high) { g } else { T::zero() }
     }

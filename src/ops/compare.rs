@@ -3,7 +3,8 @@
 use super::elementwise::{floats, record_pair, same_shapes};
 use crate::base::{DType, Real, TensorType, Value};
 use crate::record::{
-    Case, CaseInput, Cotangents, EvalContext, HostFunction, LowerContext, Lowering, Op, Pointwise, Reference, Tensor, Vjp,
+    Case, CaseInput, Cotangents, EvalContext, HostFunction, LowerContext, Lowering, Op, Pointwise, Reference, Tensor,
+    Vjp,
 };
 use ndarray::Zip;
 
@@ -51,9 +52,7 @@ impl Op for Compare {
                 *y = u32::from(compare.holds(a, b));
             }
         });
-        Lowering::Pointwise(
-            Pointwise::of_inputs(format!("select(0u, 1u, {{0}} {sign} {{1}})"), 2, &[]).on_host(host),
-        )
+        Lowering::Pointwise(Pointwise::of_inputs(format!("select(0u, 1u, {{0}} {sign} {{1}})"), 2, &[]).on_host(host))
     }
 }
 
@@ -72,7 +71,9 @@ impl Compare {
 
 impl Reference for Compare {
     fn eval<T: Real>(&self, inputs: &[&Value<T>], _cx: &EvalContext) -> Vec<Value<T>> {
-        vec![Value::U32(Zip::from(inputs[0].real()).and(inputs[1].real()).map_collect(|a, b| u32::from(self.holds(a, b))))]
+        vec![Value::U32(
+            Zip::from(inputs[0].real()).and(inputs[1].real()).map_collect(|a, b| u32::from(self.holds(a, b))),
+        )]
     }
 }
 

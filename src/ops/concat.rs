@@ -2,8 +2,8 @@
 
 use crate::base::{Real, TensorType, Value};
 use crate::record::{
-    Argument, Attributes, Case, CaseInput, Cotangents, EvalContext, Graph, HostFunction, LowerContext, Lowering, Op, Pointwise,
-    Reference, Tensor, Vjp,
+    Argument, Attributes, Case, CaseInput, Cotangents, EvalContext, Graph, HostFunction, LowerContext, Lowering, Op,
+    Pointwise, Reference, Tensor, Vjp,
 };
 use ndarray::{Axis, concatenate};
 

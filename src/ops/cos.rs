@@ -10,6 +10,7 @@ struct Cos;
 impl Function for Cos {
     const NAME: &'static str = "cos";
     const LIBRARIES: &'static [&'static Library] = &[&libraries::TRIGONOMETRY];
+    #[inline(always)]
     fn value<T: Real>(&self, x: T) -> T {
         x.cos()
     }

@@ -10,6 +10,7 @@ struct Division;
 
 impl Function2 for Division {
     const NAME: &'static str = "div";
+    #[inline(always)]
     fn value<T: Real>(&self, a: T, b: T) -> T {
         a / b
     }

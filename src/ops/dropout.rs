@@ -6,8 +6,8 @@
 
 use crate::base::{Real, Shape, TensorType, Value, threefry, unit_interval};
 use crate::record::{
-    Argument, Attributes, Case, CaseInput, Cotangents, EvalContext, HostFunction, LowerContext, Lowering, Op, Pointwise, Reference,
-    Tensor, Text, Vjp, libraries,
+    Argument, Attributes, Case, CaseInput, Cotangents, EvalContext, HostFunction, LowerContext, Lowering, Op,
+    Pointwise, Reference, Tensor, Text, Vjp, libraries,
 };
 use ndarray::{ArrayD, IxDyn};
 

@@ -3,7 +3,8 @@
 
 use crate::base::{DType, Real, TensorType, Value};
 use crate::record::{
-    Attributes, Cotangents, EvalContext, HostFunction, Library, LowerContext, Lowering, Op, Pointwise, Reference, Tensor, Vjp,
+    Attributes, Cotangents, EvalContext, HostFunction, Library, LowerContext, Lowering, Op, Pointwise, Reference,
+    ScalarFunction, Tensor, Vjp,
 };
 use ndarray::Zip;
 use std::fmt::Debug;
@@ -44,8 +45,7 @@ impl<F: Function> Op for Unary<F> {
         self.0.gradient(x, y, g)
     }
     fn lower(&self, _cx: &LowerContext<'_>) -> Lowering {
-        let function = self.0;
-        let host = HostFunction::unary(move |x| function.value(x));
+        let host = HostFunction::scalar(Self(self.0));
         Lowering::Pointwise(Pointwise::of_inputs(self.0.wgsl(), 1, F::LIBRARIES).on_host(host))
     }
     fn attributes(&self) -> Attributes {
@@ -59,6 +59,13 @@ impl<F: Function> Op for Unary<F> {
 impl<F: Function> Reference for Unary<F> {
     fn eval<T: Real>(&self, inputs: &[&Value<T>], _cx: &EvalContext) -> Vec<Value<T>> {
         vec![Value::Real(inputs[0].real().mapv(|x| self.0.value(x)))]
+    }
+}
+
+impl<F: Function> ScalarFunction<1> for Unary<F> {
+    #[inline(always)]
+    fn call(&self, [x]: [f32; 1]) -> f32 {
+        self.0.value(x)
     }
 }
 
@@ -95,8 +102,7 @@ impl<F: Function2> Op for Binary<F> {
         self.0.gradient(cx.inputs[0], cx.inputs[1], cx.outputs[0], cx.cotangent())
     }
     fn lower(&self, _cx: &LowerContext<'_>) -> Lowering {
-        let function = self.0;
-        let host = HostFunction::binary(move |a, b| function.value(a, b));
+        let host = HostFunction::scalar(Self(self.0));
         Lowering::Pointwise(Pointwise::of_inputs(self.0.wgsl(), 2, F::LIBRARIES).on_host(host))
     }
     fn attributes(&self) -> Attributes {
@@ -108,6 +114,13 @@ impl<F: Function2> Reference for Binary<F> {
     fn eval<T: Real>(&self, inputs: &[&Value<T>], _cx: &EvalContext) -> Vec<Value<T>> {
         let (a, b) = (inputs[0].real(), inputs[1].real());
         vec![Value::Real(Zip::from(a).and(b).map_collect(|&a, &b| self.0.value(a, b)))]
+    }
+}
+
+impl<F: Function2> ScalarFunction<2> for Binary<F> {
+    #[inline(always)]
+    fn call(&self, [a, b]: [f32; 2]) -> f32 {
+        self.0.value(a, b)
     }
 }
 

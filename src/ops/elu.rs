@@ -13,6 +13,7 @@ struct Elu {
 impl Function for Elu {
     const NAME: &'static str = "elu";
     const LIBRARIES: &'static [&'static Library] = &[&libraries::ACTIVATION];
+    #[inline(always)]
     fn value<T: Real>(&self, x: T) -> T {
         if x <= T::zero() { T::real(self.alpha) * x.exp_m1() } else { x }
     }
@@ -35,8 +36,9 @@ struct Derivative {
 impl Function for Derivative {
     const NAME: &'static str = "elu_derivative";
     const LIBRARIES: &'static [&'static Library] = &[&libraries::ACTIVATION];
+    #[inline(always)]
     fn value<T: Real>(&self, x: T) -> T {
-        if x <= T::zero() { T::real(self.alpha) * x.exp() } else { T::one() }
+        if x <= T::zero() { T::real(self.alpha) * x.exponential() } else { T::one() }
     }
     fn wgsl(&self) -> String {
         format!("elu_derivative_f32({{0}}, {})", Text::literal(self.alpha))

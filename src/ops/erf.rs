@@ -10,6 +10,7 @@ struct Erf;
 impl Function for Erf {
     const NAME: &'static str = "erf";
     const LIBRARIES: &'static [&'static Library] = &[&libraries::ERROR_FUNCTION];
+    #[inline(always)]
     fn value<T: Real>(&self, x: T) -> T {
         Real::erf(x)
     }

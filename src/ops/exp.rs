@@ -10,8 +10,9 @@ struct Exp;
 impl Function for Exp {
     const NAME: &'static str = "exp";
     const LIBRARIES: &'static [&'static Library] = &[&libraries::EXPONENTIAL];
+    #[inline(always)]
     fn value<T: Real>(&self, x: T) -> T {
-        x.exp()
+        x.exponential()
     }
     fn wgsl(&self) -> String {
         "exp_f32({0})".into()

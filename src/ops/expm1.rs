@@ -10,6 +10,7 @@ struct Expm1;
 impl Function for Expm1 {
     const NAME: &'static str = "expm1";
     const LIBRARIES: &'static [&'static Library] = &[&libraries::EXPONENTIAL];
+    #[inline(always)]
     fn value<T: Real>(&self, x: T) -> T {
         x.exp_m1()
     }

@@ -2,8 +2,8 @@
 
 use crate::base::{Real, Shape, TensorType, Value};
 use crate::record::{
-    Attributes, Case, CaseInput, Cotangents, EvalContext, Graph, HostFunction, LowerContext, Lowering, Op, Pointwise, Reference,
-    Tensor, Text, Vjp,
+    Attributes, Case, CaseInput, Cotangents, EvalContext, Graph, HostFunction, LowerContext, Lowering, Op, Pointwise,
+    Reference, Tensor, Text, Vjp,
 };
 use ndarray::{ArrayD, IxDyn};
 

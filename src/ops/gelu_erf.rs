@@ -8,6 +8,7 @@ use std::f64::consts::FRAC_1_SQRT_2;
 /// 1 / sqrt(2 pi): the normal density at 0.
 const DENSITY: f64 = 0.398_942_280_401_432_7;
 
+#[inline(always)]
 fn cumulative<T: Real>(x: T) -> T {
     // (1 + erf(z)) / 2 without its cancellation for negative z.
     T::real(0.5) * Real::erfc(x * T::real(-FRAC_1_SQRT_2))
@@ -19,6 +20,7 @@ struct GeluErf;
 impl Function for GeluErf {
     const NAME: &'static str = "gelu_erf";
     const LIBRARIES: &'static [&'static Library] = &[&libraries::ACTIVATION];
+    #[inline(always)]
     fn value<T: Real>(&self, x: T) -> T {
         x * cumulative(x)
     }
@@ -52,8 +54,9 @@ struct Derivative;
 impl Function for Derivative {
     const NAME: &'static str = "gelu_erf_derivative";
     const LIBRARIES: &'static [&'static Library] = &[&libraries::ACTIVATION];
+    #[inline(always)]
     fn value<T: Real>(&self, x: T) -> T {
-        cumulative(x) + x * T::real(DENSITY) * (x * x * T::real(-0.5)).exp()
+        cumulative(x) + x * T::real(DENSITY) * (x * x * T::real(-0.5)).exponential()
     }
     fn wgsl(&self) -> String {
         "gelu_erf_derivative_f32({0})".into()

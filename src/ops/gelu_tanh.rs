@@ -9,12 +9,14 @@ const SCALE: f64 = 1.595_769_121_605_730_7;
 const CUBIC: f64 = 0.044_715;
 
 /// 2 u.
+#[inline(always)]
 fn inner<T: Real>(x: T) -> T {
     T::real(SCALE) * (x + T::real(CUBIC) * x * x * x)
 }
 
+#[inline(always)]
 fn sigmoid<T: Real>(x: T) -> T {
-    T::one() / (T::one() + (-x).exp())
+    T::one() / (T::one() + (-x).exponential())
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -23,6 +25,7 @@ struct GeluTanh;
 impl Function for GeluTanh {
     const NAME: &'static str = "gelu_tanh";
     const LIBRARIES: &'static [&'static Library] = &[&libraries::ACTIVATION];
+    #[inline(always)]
     fn value<T: Real>(&self, x: T) -> T {
         x * sigmoid(inner(x))
     }
@@ -49,8 +52,9 @@ struct Derivative;
 impl Function for Derivative {
     const NAME: &'static str = "gelu_tanh_derivative";
     const LIBRARIES: &'static [&'static Library] = &[&libraries::ACTIVATION];
+    #[inline(always)]
     fn value<T: Real>(&self, x: T) -> T {
-        let e = (-inner(x).abs()).exp();
+        let e = (-inner(x).abs()).exponential();
         let slope = T::real(SCALE) * (T::one() + T::real(3.0 * CUBIC) * x * x);
         sigmoid(inner(x)) + x * e / ((T::one() + e) * (T::one() + e)) * slope
     }

@@ -10,6 +10,7 @@ struct Log;
 impl Function for Log {
     const NAME: &'static str = "log";
     const LIBRARIES: &'static [&'static Library] = &[&libraries::LOGARITHM];
+    #[inline(always)]
     fn value<T: Real>(&self, x: T) -> T {
         x.ln()
     }

@@ -10,6 +10,7 @@ struct Log1p;
 impl Function for Log1p {
     const NAME: &'static str = "log1p";
     const LIBRARIES: &'static [&'static Library] = &[&libraries::LOGARITHM];
+    #[inline(always)]
     fn value<T: Real>(&self, x: T) -> T {
         x.ln_1p()
     }

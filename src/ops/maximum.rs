@@ -10,6 +10,7 @@ struct Maximum;
 impl Function2 for Maximum {
     const NAME: &'static str = "maximum";
     const LIBRARIES: &'static [&'static Library] = &[&libraries::COMPARISON];
+    #[inline(always)]
     fn value<T: Real>(&self, a: T, b: T) -> T {
         if a >= b || a.is_nan() { a } else { b }
     }

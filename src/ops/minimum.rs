@@ -10,6 +10,7 @@ struct Minimum;
 impl Function2 for Minimum {
     const NAME: &'static str = "minimum";
     const LIBRARIES: &'static [&'static Library] = &[&libraries::COMPARISON];
+    #[inline(always)]
     fn value<T: Real>(&self, a: T, b: T) -> T {
         if a <= b || a.is_nan() { a } else { b }
     }

@@ -4,6 +4,7 @@ use super::elementwise::{Function, Unary};
 use crate::base::Real;
 use crate::record::{Case, CaseInput, Cotangents, Library, Tensor, libraries};
 
+#[inline(always)]
 fn softplus<T: Real>(x: T) -> T {
     x.max(T::zero()) + (-x.abs()).exp().ln_1p()
 }
@@ -14,6 +15,7 @@ struct Mish;
 impl Function for Mish {
     const NAME: &'static str = "mish";
     const LIBRARIES: &'static [&'static Library] = &[&libraries::ACTIVATION];
+    #[inline(always)]
     fn value<T: Real>(&self, x: T) -> T {
         x * softplus(x).tanh()
     }
@@ -40,6 +42,7 @@ struct Derivative;
 impl Function for Derivative {
     const NAME: &'static str = "mish_derivative";
     const LIBRARIES: &'static [&'static Library] = &[&libraries::ACTIVATION];
+    #[inline(always)]
     fn value<T: Real>(&self, x: T) -> T {
         let t = softplus(x).tanh();
         t + x * (T::one() - t * t) / (T::one() + (-x).exp())

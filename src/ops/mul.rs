@@ -10,6 +10,7 @@ struct Multiplication;
 
 impl Function2 for Multiplication {
     const NAME: &'static str = "mul";
+    #[inline(always)]
     fn value<T: Real>(&self, a: T, b: T) -> T {
         a * b
     }

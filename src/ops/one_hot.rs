@@ -2,8 +2,8 @@
 
 use crate::base::{DType, Real, TensorType, Value};
 use crate::record::{
-    Argument, Attributes, Case, CaseInput, Cotangents, Draw, EvalContext, HostFunction, LowerContext, Lowering, Op, Pointwise,
-    Reference, Tensor, Vjp,
+    Argument, Attributes, Case, CaseInput, Cotangents, Draw, EvalContext, HostFunction, LowerContext, Lowering, Op,
+    Pointwise, Reference, Tensor, Vjp,
 };
 
 /// The input is the labels, stretched along a last axis of `classes`.
@@ -32,9 +32,7 @@ impl Op for OneHot {
                 *y = if label == column { 1.0f32 } else { 0.0 }.to_bits();
             }
         });
-        Lowering::Pointwise(
-            Pointwise::new("select(0.0f, 1.0f, {0} == i32({1}))", arguments, &[]).on_host(host),
-        )
+        Lowering::Pointwise(Pointwise::new("select(0.0f, 1.0f, {0} == i32({1}))", arguments, &[]).on_host(host))
     }
     fn attributes(&self) -> Attributes {
         Attributes::default().with("classes", self.classes)

@@ -2,8 +2,8 @@
 
 use crate::base::{DType, Real, Shape, TensorType, Value};
 use crate::record::{
-    Argument, Attributes, Case, CaseInput, Cotangents, EvalContext, HostFunction, LowerContext, Lowering, Op, Pointwise, Reference,
-    Tensor, Vjp,
+    Argument, Attributes, Case, CaseInput, Cotangents, EvalContext, HostFunction, LowerContext, Lowering, Op,
+    Pointwise, Reference, Tensor, Vjp,
 };
 use ndarray::{ArrayD, IxDyn, Slice};
 

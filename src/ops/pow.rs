@@ -10,6 +10,7 @@ struct Pow;
 impl Function2 for Pow {
     const NAME: &'static str = "pow";
     const LIBRARIES: &'static [&'static Library] = &[&libraries::POWER];
+    #[inline(always)]
     fn value<T: Real>(&self, a: T, b: T) -> T {
         a.powf(b)
     }

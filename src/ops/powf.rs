@@ -11,7 +11,7 @@ struct Powf {
 
 impl Powf {
     /// The exponent where it is a whole number that products reach with few roundings.
-    fn whole(&self) -> Option<i32> {
+    fn whole(self) -> Option<i32> {
         (self.exponent.fract() == 0.0 && self.exponent.abs() <= 64.0).then_some(self.exponent as i32)
     }
 }
@@ -19,6 +19,7 @@ impl Powf {
 impl Function for Powf {
     const NAME: &'static str = "powf";
     const LIBRARIES: &'static [&'static Library] = &[&libraries::POWER];
+    #[inline(always)]
     fn value<T: Real>(&self, x: T) -> T {
         match self.whole() {
             Some(exponent) => x.powi(exponent),

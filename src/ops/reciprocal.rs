@@ -9,6 +9,7 @@ struct Reciprocal;
 
 impl Function for Reciprocal {
     const NAME: &'static str = "reciprocal";
+    #[inline(always)]
     fn value<T: Real>(&self, x: T) -> T {
         x.recip()
     }

@@ -13,6 +13,7 @@ struct LeakyRelu {
 impl Function for LeakyRelu {
     const NAME: &'static str = "leaky_relu";
     const LIBRARIES: &'static [&'static Library] = &[&libraries::ACTIVATION];
+    #[inline(always)]
     fn value<T: Real>(&self, x: T) -> T {
         if x <= T::zero() { T::real(self.slope) * x } else { x }
     }
@@ -33,6 +34,7 @@ struct Relu;
 impl Function for Relu {
     const NAME: &'static str = "relu";
     const LIBRARIES: &'static [&'static Library] = &[&libraries::ACTIVATION];
+    #[inline(always)]
     fn value<T: Real>(&self, x: T) -> T {
         if x <= T::zero() { T::zero() } else { x }
     }
@@ -54,6 +56,7 @@ struct Backward {
 
 impl Function2 for Backward {
     const NAME: &'static str = "leaky_relu_backward";
+    #[inline(always)]
     fn value<T: Real>(&self, x: T, g: T) -> T {
         match (x <= T::zero(), self.slope == 0.0) {
             (false, _) => g,

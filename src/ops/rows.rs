@@ -35,11 +35,7 @@ pub(super) fn lower(
         uses_step: false,
         workgroups,
     };
-    Lowering::Kernel(Kernel {
-        stages: vec![dispatched],
-        scratch: Vec::new(),
-        any_layout: vec![false; reads],
-    })
+    Lowering::Kernel(Kernel { stages: vec![dispatched], scratch: Vec::new(), any_layout: vec![false; reads] })
 }
 
 /// The type of a row op's output, which is that of its inputs.

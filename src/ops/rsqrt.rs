@@ -9,6 +9,7 @@ struct Rsqrt;
 
 impl Function for Rsqrt {
     const NAME: &'static str = "rsqrt";
+    #[inline(always)]
     fn value<T: Real>(&self, x: T) -> T {
         x.sqrt().recip()
     }

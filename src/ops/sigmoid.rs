@@ -10,8 +10,9 @@ struct Sigmoid;
 impl Function for Sigmoid {
     const NAME: &'static str = "sigmoid";
     const LIBRARIES: &'static [&'static Library] = &[&libraries::ACTIVATION];
+    #[inline(always)]
     fn value<T: Real>(&self, x: T) -> T {
-        let e = (-x.abs()).exp();
+        let e = (-x.abs()).exponential();
         let numerator = if x < T::zero() { e } else { T::one() };
         numerator / (T::one() + e)
     }
@@ -38,8 +39,9 @@ struct Derivative;
 impl Function for Derivative {
     const NAME: &'static str = "sigmoid_derivative";
     const LIBRARIES: &'static [&'static Library] = &[&libraries::ACTIVATION];
+    #[inline(always)]
     fn value<T: Real>(&self, x: T) -> T {
-        let e = (-x.abs()).exp();
+        let e = (-x.abs()).exponential();
         e / ((T::one() + e) * (T::one() + e))
     }
     fn wgsl(&self) -> String {

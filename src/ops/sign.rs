@@ -10,6 +10,7 @@ struct Sign;
 impl Function for Sign {
     const NAME: &'static str = "sign";
     const LIBRARIES: &'static [&'static Library] = &[&libraries::COMPARISON];
+    #[inline(always)]
     fn value<T: Real>(&self, x: T) -> T {
         if x > T::zero() {
             T::one()

@@ -10,8 +10,9 @@ struct Silu;
 impl Function for Silu {
     const NAME: &'static str = "silu";
     const LIBRARIES: &'static [&'static Library] = &[&libraries::ACTIVATION];
+    #[inline(always)]
     fn value<T: Real>(&self, x: T) -> T {
-        x / (T::one() + (-x).exp())
+        x / (T::one() + (-x).exponential())
     }
     fn wgsl(&self) -> String {
         "silu_f32({0})".into()
@@ -36,8 +37,9 @@ struct Derivative;
 impl Function for Derivative {
     const NAME: &'static str = "silu_derivative";
     const LIBRARIES: &'static [&'static Library] = &[&libraries::ACTIVATION];
+    #[inline(always)]
     fn value<T: Real>(&self, x: T) -> T {
-        let s = T::one() / (T::one() + (-x).exp());
+        let s = T::one() / (T::one() + (-x).exponential());
         s * (T::one() + x * (T::one() - s))
     }
     fn wgsl(&self) -> String {

@@ -10,6 +10,7 @@ struct Sin;
 impl Function for Sin {
     const NAME: &'static str = "sin";
     const LIBRARIES: &'static [&'static Library] = &[&libraries::TRIGONOMETRY];
+    #[inline(always)]
     fn value<T: Real>(&self, x: T) -> T {
         x.sin()
     }

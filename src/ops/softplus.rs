@@ -10,6 +10,7 @@ struct Softplus;
 impl Function for Softplus {
     const NAME: &'static str = "softplus";
     const LIBRARIES: &'static [&'static Library] = &[&libraries::ACTIVATION];
+    #[inline(always)]
     fn value<T: Real>(&self, x: T) -> T {
         x.max(T::zero()) + (-x.abs()).exp().ln_1p()
     }

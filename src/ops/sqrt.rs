@@ -9,6 +9,7 @@ struct Sqrt;
 
 impl Function for Sqrt {
     const NAME: &'static str = "sqrt";
+    #[inline(always)]
     fn value<T: Real>(&self, x: T) -> T {
         x.sqrt()
     }

@@ -10,6 +10,7 @@ struct Subtraction;
 
 impl Function2 for Subtraction {
     const NAME: &'static str = "sub";
+    #[inline(always)]
     fn value<T: Real>(&self, a: T, b: T) -> T {
         a - b
     }

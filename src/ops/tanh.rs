@@ -10,8 +10,9 @@ struct Tanh;
 impl Function for Tanh {
     const NAME: &'static str = "tanh";
     const LIBRARIES: &'static [&'static Library] = &[&libraries::HYPERBOLIC];
+    #[inline(always)]
     fn value<T: Real>(&self, x: T) -> T {
-        x.tanh()
+        x.hyperbolic_tangent()
     }
     fn wgsl(&self) -> String {
         "tanh_f32({0})".into()
@@ -36,8 +37,9 @@ struct Derivative;
 impl Function for Derivative {
     const NAME: &'static str = "tanh_derivative";
     const LIBRARIES: &'static [&'static Library] = &[&libraries::ACTIVATION];
+    #[inline(always)]
     fn value<T: Real>(&self, x: T) -> T {
-        let e = (x.abs() * T::real(-2.0)).exp();
+        let e = (x.abs() * T::real(-2.0)).exponential();
         T::real(4.0) * e / ((T::one() + e) * (T::one() + e))
     }
     fn wgsl(&self) -> String {

@@ -3,8 +3,8 @@
 use super::elementwise::floats;
 use crate::base::{Real, TensorType, Value};
 use crate::record::{
-    Argument, Attributes, Case, CaseInput, Cotangents, EvalContext, HostFunction, LowerContext, Lowering, Op, Pointwise, Reference,
-    Tensor, Vjp,
+    Argument, Attributes, Case, CaseInput, Cotangents, EvalContext, HostFunction, LowerContext, Lowering, Op,
+    Pointwise, Reference, Tensor, Vjp,
 };
 
 #[derive(Debug)]

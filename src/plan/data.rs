@@ -158,7 +158,8 @@ impl Plan {
     /// Why neighbouring ops run as kernels of their own, line by line.
     #[must_use]
     pub fn explain(&self) -> String {
-        let line = |apart: &Apart| format!("{}\n  is apart from {}:\n  {}\n", apart.consumer, apart.producer, apart.reason);
+        let line =
+            |apart: &Apart| format!("{}\n  is apart from {}:\n  {}\n", apart.consumer, apart.producer, apart.reason);
         self.apart.iter().map(line).collect()
     }
 

@@ -60,6 +60,7 @@ pub const HOST_BLOCK: usize = 1024;
 
 impl Native {
     /// The work of a group.
+    #[must_use]
     pub fn new(context: &Context<'_>, group: &Group) -> Self {
         let resolved = context.resolved;
         let input = |place: usize| {
@@ -107,11 +108,10 @@ impl Native {
 
     fn bind(&self) -> Vec<(Place, bool)> {
         let mut reads: Vec<Place> = match &self.root {
-            NativeRoot::None => Vec::new(),
             NativeRoot::Contract { a, b, .. } => vec![Place::Tensor(a.tensor), Place::Tensor(b.tensor)],
             NativeRoot::Reduce { partials: Some(_), node, .. } => vec![Place::Partial(*node)],
             NativeRoot::Reduce { input, .. } if self.prologue.is_none() => vec![Place::Tensor(input.tensor)],
-            NativeRoot::Reduce { .. } => Vec::new(),
+            NativeRoot::None | NativeRoot::Reduce { .. } => Vec::new(),
             NativeRoot::Op { inputs, .. } => inputs.iter().map(|access| Place::Tensor(access.tensor)).collect(),
         };
         for program in self.programs().chain(&self.prologue) {

@@ -22,7 +22,33 @@ impl<'a> HostBlock<'a> {
 
 /// A pointwise function on the host: computes a block of elements, as 32-bit words.
 #[derive(Clone)]
-pub struct HostFunction(Arc<dyn Fn(&HostBlock<'_>, &mut [u32]) + Send + Sync>);
+pub struct HostFunction(Arc<BlockFunction>);
+
+type BlockFunction = dyn Fn(&HostBlock<'_>, &mut [u32]) + Send + Sync;
+
+/// A function of `N` floats. Its `call` should be marked `#[inline(always)]`: only then does it become vector code.
+pub trait ScalarFunction<const N: usize>: Send + Sync + 'static {
+    /// The result.
+    fn call(&self, arguments: [f32; N]) -> f32;
+}
+
+/// A loop over elements, which is compiled once for every kind of vector unit.
+struct Elements<'a, F, const N: usize> {
+    function: &'a F,
+    arguments: [&'a [f32]; N],
+    out: &'a mut [f32],
+}
+
+impl<F: ScalarFunction<N>, const N: usize> pulp::WithSimd for Elements<'_, F, N> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: pulp::Simd>(self, _simd: S) {
+        for (place, y) in self.out.iter_mut().enumerate() {
+            *y = self.function.call(std::array::from_fn(|number| self.arguments[number][place]));
+        }
+    }
+}
 
 impl fmt::Debug for HostFunction {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -36,27 +62,12 @@ impl HostFunction {
         Self(Arc::new(function))
     }
 
-    /// A function of one float, compiled for the vector units that this machine has.
-    pub fn unary(function: impl Fn(f32) -> f32 + Send + Sync + 'static) -> Self {
+    /// A function of floats, compiled for the vector units that this machine has.
+    pub fn scalar<const N: usize>(function: impl ScalarFunction<N>) -> Self {
         Self::new(move |block, out| {
-            let (x, out) = (block.floats(0), bytemuck::cast_slice_mut::<u32, f32>(out));
-            pulp::Arch::new().dispatch(|| {
-                for (y, &x) in out.iter_mut().zip(x) {
-                    *y = function(x);
-                }
-            });
-        })
-    }
-
-    /// A function of two floats, compiled for the vector units that this machine has.
-    pub fn binary(function: impl Fn(f32, f32) -> f32 + Send + Sync + 'static) -> Self {
-        Self::new(move |block, out| {
-            let (a, b, out) = (block.floats(0), block.floats(1), bytemuck::cast_slice_mut::<u32, f32>(out));
-            pulp::Arch::new().dispatch(|| {
-                for ((y, &a), &b) in out.iter_mut().zip(a).zip(b) {
-                    *y = function(a, b);
-                }
-            });
+            let out = bytemuck::cast_slice_mut::<u32, f32>(out);
+            let arguments = std::array::from_fn(|number| &block.floats(number)[..out.len()]);
+            pulp::Arch::new().dispatch(Elements { function: &function, arguments, out });
         })
     }
 

@@ -67,11 +67,7 @@ impl Pointwise {
 
     /// An expression over any arguments.
     #[must_use]
-    pub fn new(
-        expression: impl Into<String>,
-        arguments: Vec<Argument>,
-        libraries: &[&'static Library],
-    ) -> Self {
+    pub fn new(expression: impl Into<String>, arguments: Vec<Argument>, libraries: &[&'static Library]) -> Self {
         Self { expression: expression.into(), arguments, libraries: libraries.to_vec(), host: None }
     }
 

@@ -68,9 +68,11 @@ impl Matrix<'_> {
 /// C = A B for a dense C.
 #[allow(unsafe_code)]
 fn multiply(a: &Matrix<'_>, b: &Matrix<'_>, c: &mut [f32], [rows, inner, columns]: [usize; 3]) {
-    assert!(a.holds([rows, inner]) && b.holds([inner, columns]) && c.len() == rows * columns, "layouts lie in their tensors");
-    let parallelism =
-        if rows * inner * columns < PARALLEL { Parallelism::None } else { Parallelism::Rayon(0) };
+    assert!(
+        a.holds([rows, inner]) && b.holds([inner, columns]) && c.len() == rows * columns,
+        "layouts lie in their tensors"
+    );
+    let parallelism = if rows * inner * columns < PARALLEL { Parallelism::None } else { Parallelism::Rayon(0) };
     // The crate's kernels want columns of the result next to one another, and C has rows so: C^T = B^T A^T.
     // SAFETY: the assertion shows that every element which the three strided matrices reach lies within its
     // slice; C is borrowed mutably, so it overlaps neither A nor B. The function is the crate's own choice for

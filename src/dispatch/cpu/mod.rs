@@ -50,8 +50,9 @@ impl CpuProgram {
                 let mut borrowed = Vec::new();
                 for (number, buffer) in self.plan.buffers.iter().enumerate() {
                     let segment = match &buffer.kind {
-                        BufferKind::Parameters(segment) | BufferKind::Gradients(segment) => *segment,
-                        BufferKind::OptimizerState { segment, .. } => *segment,
+                        BufferKind::Parameters(segment)
+                        | BufferKind::Gradients(segment)
+                        | BufferKind::OptimizerState { segment, .. } => *segment,
                         _ => continue,
                     };
                     let words = state.host_segment(memory, buffer.kind.clone(), segment);
@@ -122,10 +123,8 @@ fn apply(update: &Update, scalars: &StepScalars, reads: &[&[u32]], mut writes: V
     let gradient: &[f32] = bytemuck::cast_slice(reads[0]);
     let parts = gradient.len().div_ceil(PART).min(rayon::current_num_threads()).max(1);
     let length = gradient.len().div_ceil(parts).max(1);
-    let mut arrays: Vec<_> = writes
-        .iter_mut()
-        .map(|words| bytemuck::cast_slice_mut::<u32, f32>(words).chunks_mut(length))
-        .collect();
+    let mut arrays: Vec<_> =
+        writes.iter_mut().map(|words| bytemuck::cast_slice_mut::<u32, f32>(words).chunks_mut(length)).collect();
     let mut jobs = Vec::new();
     for gradient in gradient.chunks(length) {
         let slices: Vec<&mut [f32]> = arrays.iter_mut().filter_map(Iterator::next).collect();

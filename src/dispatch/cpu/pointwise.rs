@@ -96,7 +96,7 @@ enum Loaded<'a> {
     Collected(Vec<u32>),
 }
 
-impl<'a> Registers<'a> {
+impl Registers<'_> {
     /// Room for a block.
     pub fn new(program: &Program) -> Self {
         Self {
@@ -188,9 +188,11 @@ impl<'a> Evaluator<'a> {
             .operands
             .iter()
             .zip(&made)
-            .map(|(operand, made)| {
-                if made.is_empty() { registers.value(*operand, root, out.len()) } else { made.as_slice() }
-            })
+            .map(
+                |(operand, made)| {
+                    if made.is_empty() { registers.value(*operand, root, out.len()) } else { made.as_slice() }
+                },
+            )
             .collect();
         if let Some(function) = &step.pointwise.host {
             function.call(&HostBlock { arguments: &arguments, seed: self.seed }, out);

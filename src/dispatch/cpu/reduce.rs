@@ -60,12 +60,7 @@ fn block_sums(program: &Program, places: &Places<'_>, seed: [u32; 2]) -> Vec<f32
     (0..blocks).into_par_iter().map_init(|| Registers::new(program), sum).collect()
 }
 
-fn block_sum<'a>(
-    program: &Program,
-    evaluator: &Evaluator<'a>,
-    registers: &mut Registers<'a>,
-    block: usize,
-) -> f32 {
+fn block_sum<'a>(program: &Program, evaluator: &Evaluator<'a>, registers: &mut Registers<'a>, block: usize) -> f32 {
     let range = block * BLOCK..((block + 1) * BLOCK).min(program.elements);
     let length = range.len();
     evaluator.block(range, &[], registers);

@@ -64,11 +64,8 @@ impl Bindings {
         for (number, bound) in self.0.iter().enumerate().skip(from) {
             let access = if bound.written { "read_write" } else { "read" };
             let element = if bound.vector { format!("vec4<{}>", bound.dtype) } else { bound.dtype.to_string() };
-            let _ = writeln!(
-                text,
-                "@group(0) @binding({number}) var<storage, {access}> {}: array<{element}>;",
-                bound.name
-            );
+            let _ =
+                writeln!(text, "@group(0) @binding({number}) var<storage, {access}> {}: array<{element}>;", bound.name);
         }
         text
     }

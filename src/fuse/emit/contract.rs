@@ -45,7 +45,7 @@ impl Product<'_> {
 
     /// Statements that find the first element of an operand's matrix, `name`, from `batch`; and the strides of
     /// its last two axes.
-    pub fn base(&self, access: &Access, name: &str) -> (String, [isize; 2]) {
+    pub fn base(access: &Access, name: &str) -> (String, [isize; 2]) {
         let layout = &access.layout;
         let rank = layout.shape.rank();
         let lead = Layout {
@@ -131,8 +131,7 @@ pub fn emit(context: &Context<'_>, group: &Group, root: NodeId) -> Result<Kernel
             ..Program::default()
         };
         let place = Place::Tensor(access.tensor);
-        let source =
-            Source { place, layout: access.layout.clone(), axes: vec![1 - ride.operand], prologue: None };
+        let source = Source { place, layout: access.layout.clone(), axes: vec![1 - ride.operand], prologue: None };
         reduce::combine(context, Reduction::Sum, "reduce_sum", source, &bare, &mut kernels)?;
     }
     Ok(kernels)

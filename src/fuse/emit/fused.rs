@@ -39,7 +39,8 @@ pub fn fours(layout: &Layout, elements: usize) -> Fours {
         return Fours::Single;
     };
     let outer = &merged.strides[..merged.strides.len() - 1];
-    let aligned = outer.iter().all(|stride| stride % 4 == 0) && merged.offset % 4 == 0 && elements % 4 == 0;
+    let aligned =
+        outer.iter().all(|stride| stride % 4 == 0) && merged.offset.is_multiple_of(4) && elements.is_multiple_of(4);
     match stride {
         1 if extent % 4 == 0 && aligned => Fours::Vector,
         0 if extent % 4 == 0 => Fours::Same,
@@ -89,9 +90,8 @@ impl<'a> Fused<'a> {
         }
         let mut names = Vec::new();
         for (load, mode) in program.loads.iter().zip(&modes) {
-            let bind = |access: &&Access| {
-                bindings.read(Place::Tensor(access.tensor), access.dtype, *mode == Fours::Vector)
-            };
+            let bind =
+                |access: &&Access| bindings.read(Place::Tensor(access.tensor), access.dtype, *mode == Fours::Vector);
             names.push(load.accesses().iter().map(bind).collect());
         }
         let mut stores = Vec::new();
@@ -139,11 +139,11 @@ impl<'a> Fused<'a> {
         for (number, step) in self.program.steps.iter().enumerate() {
             let mut expression = step.pointwise.expression.clone();
             for (place, operand) in step.operands.iter().enumerate() {
-                expression = expression.replace(&format!("{{{place}}}"), &self.operand(*operand));
+                expression = expression.replace(&format!("{{{place}}}"), &Self::operand(*operand));
             }
             let _ = writeln!(text, "    let s{number} = {expression};");
         }
-        let values: Vec<String> = results.iter().map(|(operand, _)| self.operand(*operand)).collect();
+        let values: Vec<String> = results.iter().map(|(operand, _)| Self::operand(*operand)).collect();
         if values.len() == 1 {
             let _ = writeln!(text, "    return {};\n}}\n", values[0]);
         } else {
@@ -152,7 +152,7 @@ impl<'a> Fused<'a> {
         text
     }
 
-    fn operand(&self, operand: Operand) -> String {
+    fn operand(operand: Operand) -> String {
         match operand {
             Operand::Root => "value".into(),
             Operand::Load(number) => format!("l{number}"),
@@ -208,7 +208,11 @@ impl<'a> Fused<'a> {
                         let _ = writeln!(text, "    return {}[{index}];", names[place]);
                     } else {
                         let condition = format!("{} < {end}u", coordinates[*axis]);
-                        let _ = writeln!(text, "    if ({condition}) {{\n        return {}[{index}];\n    }}", names[place]);
+                        let _ = writeln!(
+                            text,
+                            "    if ({condition}) {{\n        return {}[{index}];\n    }}",
+                            names[place]
+                        );
                     }
                     start = end;
                 }
@@ -265,8 +269,7 @@ impl<'a> Fused<'a> {
             let _ = writeln!(text, "{indent}let l{number} = {loaded};");
         }
         for (offset, component) in ["x", "y", "z", "w"].into_iter().enumerate() {
-            let mut arguments =
-                vec![if offset == 0 { "index".to_owned() } else { format!("index + {offset}u") }];
+            let mut arguments = vec![if offset == 0 { "index".to_owned() } else { format!("index + {offset}u") }];
             arguments.extend(value.map(|value| format!("{value}.{component}")));
             arguments.extend(self.fours.iter().enumerate().map(|(number, mode)| match mode {
                 Fours::Same => format!("l{number}"),
@@ -280,8 +283,7 @@ impl<'a> Fused<'a> {
         };
         for (number, name) in self.stores.iter().enumerate() {
             let parts: Vec<String> = (0..4).map(|offset| result(offset, number)).collect();
-            let _ =
-                writeln!(text, "{indent}{name}[index / 4u] = vec4<{}>({});", results[number].1, parts.join(", "));
+            let _ = writeln!(text, "{indent}{name}[index / 4u] = vec4<{}>({});", results[number].1, parts.join(", "));
         }
         let total = |number: usize| {
             let part = |offset: usize| result(offset, self.stores.len() + number);

@@ -53,7 +53,8 @@ fn hooked(
 ) -> Result<Emitted, String> {
     let own = bindings.0.len();
     // Bindings of the text's own are not known by name here.
-    let hidden: Vec<_> = bindings.0.iter_mut().map(|bound| std::mem::replace(&mut bound.place, Place::Scratch(usize::MAX))).collect();
+    let hidden: Vec<_> =
+        bindings.0.iter_mut().map(|bound| std::mem::replace(&mut bound.place, Place::Scratch(usize::MAX))).collect();
     let mut text = stage.text.clone();
     let mut declared = String::new();
     let mut uses_step = stage.uses_step;
@@ -71,7 +72,10 @@ fn hooked(
         let (body, _) = fused.store_one(Some("value"), "    ");
         let functions = fused.functions(Some(*dtype));
         text = text
-            .function(&format!("store_{variable}"), format!("{functions}fn store_{variable}(index: u32, value: {dtype}) {{\n{body}}}"))
+            .function(
+                &format!("store_{variable}"),
+                format!("{functions}fn store_{variable}(index: u32, value: {dtype}) {{\n{body}}}"),
+            )
             .libraries(&fused.libraries());
         if let Some(store) = program.stores.first() {
             text = text.element(variable, store.dtype.to_string());

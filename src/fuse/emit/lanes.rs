@@ -53,8 +53,8 @@ struct Writer<'a> {
 pub fn emit(context: &Context<'_>, product: &Product<'_>, name: String) -> Emitted {
     let shares = context.class == KernelClass::Subgroup;
     let vectors = if product.columns >= 2 * 4 * LANES { 2 } else { 1 };
-    let (a_base, a_strides) = product.base(product.a, "a_base");
-    let (b_base, b_strides) = product.base(product.b, "b_base");
+    let (a_base, a_strides) = Product::base(product.a, "a_base");
+    let (b_base, b_strides) = Product::base(product.b, "b_base");
     let along = |access: &Access, [row, column]: [isize; 2], outer_is_first: bool| {
         let (rows, columns) = (access.layout.shape[access.layout.shape.rank() - 2], access.layout.shape.last());
         let whole = context.whole(access);
@@ -62,8 +62,20 @@ pub fn emit(context: &Context<'_>, product: &Product<'_>, name: String) -> Emitt
             return Along::Neither;
         }
         match (row, column) {
-            (_, 1) if columns % 4 == 0 => if outer_is_first { Along::Inner } else { Along::Outer },
-            (1, _) if rows % 4 == 0 => if outer_is_first { Along::Outer } else { Along::Inner },
+            (_, 1) if columns % 4 == 0 => {
+                if outer_is_first {
+                    Along::Inner
+                } else {
+                    Along::Outer
+                }
+            }
+            (1, _) if rows % 4 == 0 => {
+                if outer_is_first {
+                    Along::Outer
+                } else {
+                    Along::Inner
+                }
+            }
             _ => Along::Neither,
         }
     };
@@ -78,7 +90,7 @@ pub fn emit(context: &Context<'_>, product: &Product<'_>, name: String) -> Emitt
     let mut bindings = Bindings::default();
     bindings.named(Place::Tensor(product.a.tensor), "a", DType::F32, a != Along::Neither, false);
     bindings.named(Place::Tensor(product.b.tensor), "b", DType::F32, b != Along::Neither, false);
-    let width = if product.columns % 4 == 0 { 4 } else { 1 };
+    let width = if product.columns.is_multiple_of(4) { 4 } else { 1 };
     let program = product.program;
     let stored = program.stores.first().map_or(DType::F32, |store| store.dtype);
     bindings.named(product.target, "c", stored, width == 4, true);
@@ -116,7 +128,12 @@ pub fn emit(context: &Context<'_>, product: &Product<'_>, name: String) -> Emitt
         "    let column = (tile % {across}u) * {wide}u{own};\n    let row = (tile / {across}u % {down}u) * {ROWS}u;\n    \
          let plane = tile / {}u;\n    let batch = plane % {}u;\n    let first = plane / {}u * {}u;\n    \
          let last = min(first + {}u, {}u);\n",
-        across * down, product.batch, product.batch, product.run, product.run, product.inner
+        across * down,
+        product.batch,
+        product.batch,
+        product.run,
+        product.run,
+        product.inner
     );
     writer.text += &a_base;
     writer.text += &b_base;
@@ -174,7 +191,11 @@ impl Writer<'_> {
         let step = |k: usize| if k == 0 { "k".to_owned() } else { format!("(k + {k}u)") };
         let rows = if self.shares { ROWS / LANES } else { ROWS };
         let own = |row: usize| {
-            if self.shares { clamped(&format!("row + {}u + lane", row * LANES)) } else { clamped(&format!("row + {row}u")) }
+            if self.shares {
+                clamped(&format!("row + {}u + lane", row * LANES))
+            } else {
+                clamped(&format!("row + {row}u"))
+            }
         };
         match self.a {
             Along::Inner => {
@@ -314,7 +335,10 @@ impl Writer<'_> {
         }
         for (offset, component) in COMPONENTS.into_iter().enumerate() {
             let guard = if offset == 0 { "true".to_owned() } else { format!("column + {offset}u < {columns}u") };
-            let _ = writeln!(self.text, "    if ({guard}) {{\n        store_one(index + {offset}u, value.{component});\n    }}");
+            let _ = writeln!(
+                self.text,
+                "    if ({guard}) {{\n        store_one(index + {offset}u, value.{component});\n    }}"
+            );
         }
         self.text += "}\n\n";
         let body = fused.store_one(Some("value"), "    ").0;

@@ -62,18 +62,21 @@ impl Context<'_> {
     }
 
     /// The programs of a group's bodies.
+    #[must_use]
     pub fn bodies(&self, group: &Group) -> Vec<Program> {
         let programs = Programs::new(self.resolved, self.grouped, group);
         group.bodies.iter().map(|body| programs.body(body)).collect()
     }
 
     /// The program of a reduction's prologue, if it has one.
+    #[must_use]
     pub fn prologue(&self, group: &Group, input: TensorId) -> Option<Program> {
         let programs = Programs::new(self.resolved, self.grouped, group);
         (!group.prologue.is_empty()).then(|| programs.prologue(input))
     }
 
     /// What a kernel for a group is called: its ops, the root first.
+    #[must_use]
     pub fn name(&self, group: &Group, root: &str) -> String {
         let nodes = group.bodies.iter().flat_map(|body| &body.nodes);
         let names: Vec<&str> = nodes.map(|node| self.resolved.recording.nodes[node.index()].name()).collect();

@@ -28,7 +28,7 @@ pub fn emit(context: &Context<'_>, group: &Group) -> Kernels {
     };
     let totals: Vec<Operand> =
         group.totals.iter().map(|&sum| value_of(context.resolved.input(sum, 0).tensor)).collect();
-    let width = if program.elements % 4 == 0 { 4 } else { 1 };
+    let width = if program.elements.is_multiple_of(4) { 4 } else { 1 };
     let units = program.elements / width;
     let run = run(context.class);
     let invocations = units.div_ceil(run);
@@ -37,11 +37,8 @@ pub fn emit(context: &Context<'_>, group: &Group) -> Kernels {
     let mut bindings = Bindings::default();
     let whole = |access: &_| context.whole(access);
     let fused = Fused::new(&program, "", width, None, &totals, &whole, &mut bindings);
-    let partial_names: Vec<String> = group
-        .totals
-        .iter()
-        .map(|&sum: &NodeId| bindings.write(Place::Partial(sum), DType::F32, false))
-        .collect();
+    let partial_names: Vec<String> =
+        group.totals.iter().map(|&sum: &NodeId| bindings.write(Place::Partial(sum), DType::F32, false)).collect();
 
     let mut text = bindings.declarations(0);
     text.push('\n');
@@ -54,8 +51,7 @@ pub fn emit(context: &Context<'_>, group: &Group) -> Kernels {
         workgroups[0]
     );
     let indent = if run == 1 { "    " } else { "        " };
-    let (body, totals) =
-        if width == 4 { fused.store_four(None, indent) } else { fused.store_one(None, indent) };
+    let (body, totals) = if width == 4 { fused.store_four(None, indent) } else { fused.store_one(None, indent) };
     if run == 1 {
         let _ = write!(text, "    if (invocation >= {units}u) {{\n        return;\n    }}\n");
         let _ = writeln!(text, "    let index = invocation{};", if width == 4 { " * 4u" } else { "" });

@@ -31,9 +31,12 @@ pub fn emit(context: &Context<'_>, group: &Group, root: NodeId, reduce: &Reduce)
     let program = context.bodies(group).remove(0);
     let prologue = context.prologue(group, access.tensor);
     let source = match (context.partials)(root) {
-        Some(count) => {
-            Source { place: Place::Partial(root), layout: Layout::dense(&[count].into()), axes: vec![0], prologue: None }
-        }
+        Some(count) => Source {
+            place: Place::Partial(root),
+            layout: Layout::dense(&[count].into()),
+            axes: vec![0],
+            prologue: None,
+        },
         None => Source {
             place: Place::Tensor(access.tensor),
             layout: access.layout.clone(),
@@ -158,7 +161,10 @@ fn one(
         let fused = Fused::new(&bare, "_element", 1, None, &[program.stores[0].value], &whole, &mut bindings);
         let (body, totals) = fused.store_one(None, "    ");
         let functions = fused.functions(None);
-        text = text.function("element", format!("{functions}fn element(index: u32) -> f32 {{\n{body}    return {};\n}}", totals[0]));
+        text = text.function(
+            "element",
+            format!("{functions}fn element(index: u32) -> f32 {{\n{body}    return {};\n}}", totals[0]),
+        );
         libraries.extend(fused.libraries());
         uses_step |= program.uses_step();
     }

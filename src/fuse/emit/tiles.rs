@@ -38,7 +38,7 @@ pub fn emit(context: &Context<'_>, product: &Product<'_>, name: String) -> Resul
         .unsigned("TILES", tiles)
         .unsigned("GRID_WIDTH", workgroups[0] as usize);
     let index = |function: &str, parameters: [&str; 2], access: &Access| {
-        let (base, [first, second]) = product.base(access, "base");
+        let (base, [first, second]) = Product::base(access, "base");
         let index = address("base", &[(parameters[0], first), (parameters[1], second)]);
         let arguments = format!("batch: u32, {}: u32, {}: u32", parameters[0], parameters[1]);
         format!("fn {function}({arguments}) -> u32 {{\n{base}    return {index};\n}}")

@@ -19,7 +19,7 @@ impl Builder<'_> {
         if context.class == KernelClass::Host {
             return self.native(&context, group);
         }
-        let lead = self.lead(group);
+        let lead = Self::lead(group);
         let kernels = fuse::emit(&context, group)
             .map_err(|reason| fuse::defect(&self.resolved.recording.nodes[lead.index()], &reason))?;
         for (&sum, &count) in group.totals.iter().zip(&kernels.partials) {
@@ -41,7 +41,7 @@ impl Builder<'_> {
     }
 
     /// The node that stands for a group: its root, or the last op.
-    fn lead(&self, group: &Group) -> NodeId {
+    fn lead(group: &Group) -> NodeId {
         let last = || group.bodies.iter().flat_map(|body| &body.nodes).last().copied();
         group.root.or_else(last).expect("a group has a node")
     }
@@ -64,7 +64,7 @@ impl Builder<'_> {
 
     /// A group as work for the host.
     fn native(&mut self, context: &Context<'_>, group: &Group) -> Result<()> {
-        let lead = self.lead(group);
+        let lead = Self::lead(group);
         let native = Native::new(context, group);
         let mut operands = Vec::new();
         for &sum in &group.totals {

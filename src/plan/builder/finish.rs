@@ -2,8 +2,8 @@
 
 use super::{Builder, Memory, Planned};
 use crate::base::Result;
-use crate::plan::slots::{Lifetime, assign};
 use crate::fuse::{Grouped, Place, Resolved};
+use crate::plan::slots::{Lifetime, assign};
 use crate::plan::{Apart, Binding, Buffer, BufferKind, Dispatch, Plan, Stored};
 use crate::record::TensorId;
 use std::collections::HashMap;
