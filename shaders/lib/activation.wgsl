@@ -52,15 +52,6 @@ fn silu_derivative_f32(x: f32) -> f32 {
     return s * (1.0f + x * (1.0f - s));
 }
 
-// x (1 + erf(x / sqrt 2)) / 2 = x erfc(-x / sqrt 2) / 2. Hendrycks, Gimpel 2016.
-fn gelu_erf_f32(x: f32) -> f32 {
-    return 0.5f * x * erfc_f32(x * -0.70710678f);
-}
-
-fn gelu_erf_derivative_f32(x: f32) -> f32 {
-    return 0.5f * erfc_f32(x * -0.70710678f) + x * 0.39894228f * exp_f32(-0.5f * x * x);
-}
-
 // x (1 + tanh(u)) / 2 with u = sqrt(2/pi) (x + 0.044715 x^3), as x sigmoid(2 u), which does not
 // cancel for negative x. Hendrycks, Gimpel 2016.
 fn gelu_tanh_f32(x: f32) -> f32 {

@@ -2,7 +2,7 @@ use super::cpu::CpuProgram;
 use super::device::Inner;
 use super::gpu::GpuProgram;
 use super::{PendingRead, State};
-use crate::base::{Error, ErrorKind, HostData, Result};
+use crate::base::{DType, Error, ErrorKind, HostData, HostTensor, Result};
 use crate::plan::{BufferKind, Native, Plan, StepScalars, Update};
 use crate::record::{Leaf, NodeId, NodeKind, Recording, TensorId};
 use std::sync::Arc;
@@ -69,22 +69,61 @@ impl Program {
     /// # Errors
     /// When the device is lost or reports an error.
     pub fn run(&mut self, feeds: &[(NodeId, &HostData)], scalars: &StepScalars) -> Result<()> {
+        self.feed(feeds);
         match &mut self.executor {
-            Executor::Cpu(program) => {
-                let feeds: Vec<(usize, &HostData)> =
-                    feeds.iter().filter_map(|&(node, data)| Some((program.input(node)?, data))).collect();
-                program.run(&feeds, scalars, &self.state)?;
-            }
-            Executor::Gpu(program) => {
-                let place =
-                    |node: NodeId| self.plan.buffers.iter().position(|buffer| buffer.kind == BufferKind::Input(node));
-                let feeds: Vec<(usize, &HostData)> =
-                    feeds.iter().filter_map(|&(node, data)| Some((place(node)?, data))).collect();
-                program.run(&feeds, scalars)?;
-            }
+            Executor::Cpu(program) => program.run(scalars, &self.state)?,
+            Executor::Gpu(program) => program.run(scalars)?,
         }
         self.has_run = true;
         Ok(())
+    }
+
+    /// Runs many steps on the same fed data, and collects what kept tensors of one element are after each.
+    ///
+    /// # Errors
+    /// When the device is lost or reports an error.
+    pub fn run_many(&mut self, feeds: &[(NodeId, &HostData)], scalars: &[StepScalars]) -> Result<()> {
+        self.feed(feeds);
+        match &mut self.executor {
+            Executor::Cpu(program) => program.run_many(scalars, &self.state)?,
+            Executor::Gpu(program) => program.run_many(scalars)?,
+        }
+        self.has_run |= !scalars.is_empty();
+        Ok(())
+    }
+
+    fn feed(&mut self, feeds: &[(NodeId, &HostData)]) {
+        let place = |node: NodeId| self.plan.buffers.iter().position(|buffer| buffer.kind == BufferKind::Input(node));
+        let feeds: Vec<(usize, &HostData)> =
+            feeds.iter().filter_map(|&(node, data)| Some((place(node)?, data))).collect();
+        match &mut self.executor {
+            Executor::Cpu(program) => program.feed(&feeds),
+            Executor::Gpu(program) => program.feed(&feeds),
+        }
+    }
+
+    /// Starts to read the values that a kept tensor of one element had after every step of the last
+    /// [`run_many`](Self::run_many).
+    ///
+    /// # Errors
+    /// When there are none, or the device fails.
+    pub fn begin_history(&self, tensor: TensorId) -> Result<PendingRead> {
+        let none = || {
+            let message = "there is no history of the tensor: it must be kept, have one element, and `run_many` must have run";
+            Error::new(ErrorKind::NotKept, message)
+        };
+        let dtype = self.plan.stored(tensor).ok_or_else(none)?.dtype;
+        match &self.executor {
+            Executor::Cpu(program) => {
+                let words = program.history(tensor).ok_or_else(none)?;
+                let data = HostData::from_bytes(dtype, bytemuck::cast_slice(words));
+                Ok(PendingRead::ready(HostTensor::new([words.len()], data)?))
+            }
+            Executor::Gpu(program) => {
+                let (read, bytes) = program.begin_history(tensor)?.ok_or_else(none)?;
+                Ok(PendingRead::from_gpu(read, [bytes as usize / DType::BYTES].into(), dtype))
+            }
+        }
     }
 
     /// Starts to read a kept tensor.

@@ -60,30 +60,50 @@ impl Step {
     /// classes; a lost device.
     pub fn run<'a>(&mut self, feeds: impl AsRef<[Feed<'a>]>) -> Result<()> {
         let fed = self.match_feeds(feeds.as_ref())?;
-        let scalars = self.scalars()?;
+        let scalars = self.scalars(0)?;
         self.program.run(&fed, &scalars)?;
-        if self.optimizer.is_none() {
-            self.inferences += 1;
-            return Ok(());
-        }
-        let mut updates = self.state.updates();
-        for &number in &self.trained {
-            updates[number] += 1;
-        }
-        self.state.set_updates(updates);
-        self.state.set_steps(self.state.steps() + 1);
+        self.has_run(1);
         Ok(())
     }
 
-    /// What changes from step to step.
-    fn scalars(&self) -> Result<StepScalars> {
+    /// Runs `count` steps on the same fed inputs, many per submission, and returns as soon as the work is
+    /// submitted. The result is that of as many calls of [`run`](Self::run), to the bit, at less cost per step.
+    /// [`read_history`](Self::read_history) tells what kept tensors of one element, such as the loss, were after
+    /// every step.
+    ///
+    /// # Errors
+    /// As those of [`run`](Self::run).
+    pub fn run_many<'a>(&mut self, count: u32, feeds: impl AsRef<[Feed<'a>]>) -> Result<()> {
+        let fed = self.match_feeds(feeds.as_ref())?;
+        let scalars = (0..count).map(|ahead| self.scalars(ahead)).collect::<Result<Vec<_>>>()?;
+        self.program.run_many(&fed, &scalars)?;
+        self.has_run(count);
+        Ok(())
+    }
+
+    /// Counts steps.
+    fn has_run(&mut self, count: u32) {
+        if self.optimizer.is_none() {
+            self.inferences += count;
+            return;
+        }
+        let mut updates = self.state.updates();
+        for &number in &self.trained {
+            updates[number] += count;
+        }
+        self.state.set_updates(updates);
+        self.state.set_steps(self.state.steps() + count);
+    }
+
+    /// What changes from step to step, for the step that is `ahead` steps after the next.
+    fn scalars(&self, ahead: u32) -> Result<StepScalars> {
         let seed = self.state.seed();
-        let number = if self.optimizer.is_some() { self.state.steps() } else { self.inferences } + 1;
+        let number = if self.optimizer.is_some() { self.state.steps() } else { self.inferences } + 1 + ahead;
         let seed = threefry([seed as u32, (seed >> 32) as u32], [number, 0x5354_4550]);
         let Some((optimizer, learning_rate)) = &self.optimizer else {
             return Ok(StepScalars { seed, count: number, ..StepScalars::default() });
         };
-        let count = self.update_count()? + 1;
+        let count = self.update_count()? + 1 + ahead;
         let scalars = optimizer.scalars(count, *learning_rate);
         Ok(StepScalars { seed, count, learning_rate: *learning_rate, scalars })
     }
@@ -182,6 +202,11 @@ impl Step {
     /// # Errors
     /// When the tensor is not kept, nothing has run, or the device is lost.
     pub fn read_async(&self, tensor: Tensor<'_>) -> Result<PendingRead> {
+        self.program.begin_read(self.place(tensor)?)
+    }
+
+    /// What stands for a kept tensor in the simplified recording.
+    fn place(&self, tensor: Tensor<'_>) -> Result<TensorId> {
         if tensor.graph().id() != self.graph {
             return Err(Error::new(ErrorKind::Argument, "the tensor belongs to another graph than this step"));
         }
@@ -198,8 +223,25 @@ impl Step {
                 ),
             )
         };
-        let place = self.simplified.get(id).filter(|&place| self.is_kept(place)).ok_or_else(not_kept)?;
-        self.program.begin_read(place)
+        self.simplified.get(id).filter(|&place| self.is_kept(place)).ok_or_else(not_kept)
+    }
+
+    /// Starts to read the values that a kept tensor of one element had after every step of the last
+    /// [`run_many`](Self::run_many), first to last, without waiting.
+    ///
+    /// # Errors
+    /// When the tensor is not kept or has several elements, `run_many` has not run, or the device is lost.
+    pub fn read_history_async(&self, tensor: Tensor<'_>) -> Result<PendingRead> {
+        self.program.begin_history(self.place(tensor)?)
+    }
+
+    /// As [`read_history_async`](Self::read_history_async), blocking.
+    ///
+    /// # Errors
+    /// As there.
+    #[cfg(not(target_arch = "wasm32"))]
+    pub fn read_history(&self, tensor: Tensor<'_>) -> Result<HostTensor> {
+        self.read_history_async(tensor)?.wait()
     }
 
     fn is_kept(&self, tensor: TensorId) -> bool {

@@ -9,8 +9,8 @@ mod reduce;
 use self::memory::{Operands, Words};
 use super::State;
 use crate::base::{DType, Error, ErrorKind, HostData, HostTensor, Result};
-use crate::plan::{BufferKind, Native, NativeRoot, Phase, Plan, StepScalars, Update};
-use crate::record::{Leaf, NodeId, NodeKind, Recording, TensorId};
+use crate::plan::{BufferKind, Native, NativeRoot, Phase, Plan, StepScalars, Stored, Update};
+use crate::record::{Leaf, NodeKind, Recording, TensorId};
 use std::sync::Arc;
 
 /// A plan on the host: its buffers and the work of its dispatches.
@@ -20,6 +20,8 @@ pub(super) struct CpuProgram {
     natives: Vec<Native>,
     update: Option<Update>,
     buffers: Vec<Words>,
+    /// For every kept tensor of one element: its values after the steps of the last run of many.
+    history: Vec<(TensorId, Words)>,
 }
 
 impl CpuProgram {
@@ -35,14 +37,30 @@ impl CpuProgram {
             _ => words(buffer.bytes),
         };
         let buffers = plan.buffers.iter().map(buffer).collect();
-        Self { plan, natives, update, buffers }
+        Self { plan, natives, update, buffers, history: Vec::new() }
     }
 
-    /// Runs one step.
-    pub fn run(&mut self, feeds: &[(usize, &HostData)], scalars: &StepScalars, state: &State) -> Result<()> {
+    /// Takes over what is fed.
+    pub fn feed(&mut self, feeds: &[(usize, &HostData)]) {
         for (buffer, data) in feeds {
             self.buffers[*buffer].copy_from_slice(bytemuck::cast_slice(data.bytes()));
         }
+    }
+
+    /// Runs one step.
+    pub fn run(&mut self, scalars: &StepScalars, state: &State) -> Result<()> {
+        self.history.clear();
+        self.steps(std::slice::from_ref(scalars), state)
+    }
+
+    /// Runs many steps, and collects the values of kept tensors of one element after each.
+    pub fn run_many(&mut self, all: &[StepScalars], state: &State) -> Result<()> {
+        let one = |(_, stored): &&(TensorId, Stored)| stored.shape.elements() == 1;
+        self.history = self.plan.readable.iter().filter(one).map(|(tensor, _)| (*tensor, Vec::new())).collect();
+        self.steps(all, state)
+    }
+
+    fn steps(&mut self, all: &[StepScalars], state: &State) -> Result<()> {
         let missing = || Error::new(ErrorKind::Driver, "the state of this step does not live on the host");
         state
             .with_host(|memory| {
@@ -59,7 +77,15 @@ impl CpuProgram {
                     self.buffers[number] = std::mem::take(words);
                     borrowed.push((number, segment));
                 }
-                self.dispatches(scalars);
+                for scalars in all {
+                    self.dispatches(scalars);
+                    for (tensor, values) in &mut self.history {
+                        if let Some(stored) = self.plan.stored(*tensor) {
+                            let words = &self.buffers[stored.binding.buffer];
+                            values.push(words[memory::range(&stored.binding).start]);
+                        }
+                    }
+                }
                 for (number, segment) in borrowed {
                     let kind = self.plan.buffers[number].kind.clone();
                     *state.host_segment(memory, kind, segment) = std::mem::take(&mut self.buffers[number]);
@@ -94,9 +120,10 @@ impl CpuProgram {
         HostTensor::new(stored.shape.clone(), HostData::from_bytes(stored.dtype, bytemuck::cast_slice(words))).ok()
     }
 
-    /// The number of the buffer that an input is fed to.
-    pub fn input(&self, node: NodeId) -> Option<usize> {
-        self.plan.buffers.iter().position(|buffer| buffer.kind == BufferKind::Input(node))
+    /// The values of a tensor after the steps of the last run of many.
+    pub fn history(&self, tensor: TensorId) -> Option<&[u32]> {
+        let known = self.history.iter().find(|(known, _)| *known == tensor);
+        known.map(|(_, values)| values.as_slice())
     }
 }
 

@@ -1,7 +1,7 @@
-use super::{Gpu, GpuRead};
+use super::{Gpu, GpuRead, Pace};
 use crate::base::{HostData, Result};
 use crate::plan::{Binding, BufferKind, KernelText, Plan, StepScalars};
-use crate::record::NodeId;
+use crate::record::{NodeId, TensorId};
 use std::collections::HashMap;
 use std::sync::Arc;
 
@@ -21,6 +21,9 @@ pub(in crate::dispatch) struct GpuProgram {
     steps: wgpu::Buffer,
     step_group: wgpu::BindGroup,
     entry: u64,
+    pace: Pace,
+    /// For every kept tensor of one element: its values after the steps of the last run of many.
+    history: Vec<(usize, wgpu::Buffer)>,
 }
 
 impl GpuProgram {
@@ -74,7 +77,9 @@ impl GpuProgram {
                 plan.dispatches.iter().map(group).collect::<Vec<_>>()
             })
             .await?;
-        Ok(Self { gpu, plan, buffers, pipelines, bind_groups, steps, step_group, entry: 0 })
+        let pace = Pace::default();
+        let history = Vec::new();
+        Ok(Self { gpu, plan, buffers, pipelines, bind_groups, steps, step_group, entry: 0, pace, history })
     }
 
     async fn compile(
@@ -96,34 +101,104 @@ impl GpuProgram {
         Ok((pipelines, group_layouts))
     }
 
-    /// Runs one step: uploads what is fed, and submits all dispatches as one compute pass.
-    pub fn run(&mut self, feeds: &[(usize, &HostData)], scalars: &StepScalars) -> Result<()> {
+    /// Uploads what is fed.
+    pub fn feed(&self, feeds: &[(usize, &HostData)]) {
         for (buffer, data) in feeds {
             self.gpu.queue.write_buffer(&self.buffers[*buffer], 0, data.bytes());
         }
-        let offset = self.entry * RING_STRIDE;
-        self.entry = (self.entry + 1) % RING;
-        self.gpu.queue.write_buffer(&self.steps, offset, &scalars.bytes());
+    }
+
+    /// Runs one step: all dispatches as one compute pass.
+    pub fn run(&mut self, scalars: &StepScalars) -> Result<()> {
         let mut encoder =
             self.gpu.device.create_command_encoder(&wgpu::CommandEncoderDescriptor { label: Some("step") });
-        {
-            let mut pass = encoder.begin_compute_pass(&wgpu::ComputePassDescriptor::default());
-            let mut current = None;
-            for (dispatch, group) in self.plan.dispatches.iter().zip(&self.bind_groups) {
-                if current != Some(dispatch.kernel) {
-                    pass.set_pipeline(&self.pipelines[dispatch.kernel]);
-                    current = Some(dispatch.kernel);
-                }
-                pass.set_bind_group(0, group, &[]);
-                if self.plan.kernels[dispatch.kernel].uses_step {
-                    pass.set_bind_group(1, &self.step_group, &[offset as u32]);
-                }
-                let [x, y, z] = dispatch.workgroups;
-                pass.dispatch_workgroups(x, y, z);
-            }
-        }
+        let first = self.write_scalars(std::slice::from_ref(scalars));
+        self.encode(&mut encoder, first);
         self.gpu.queue.submit([encoder.finish()]);
         self.gpu.check()
+    }
+
+    /// Runs many steps, as many per submission as take about a tenth of a second: drivers end work that takes
+    /// seconds. The values of kept tensors of one element are collected after every step.
+    pub fn run_many(&mut self, all: &[StepScalars]) -> Result<()> {
+        self.prepare_history(all.len());
+        let mut done = 0;
+        while done < all.len() {
+            let count = self.pace.steps().min(all.len() - done);
+            let part = &all[done..done + count];
+            let mut encoder =
+                self.gpu.device.create_command_encoder(&wgpu::CommandEncoderDescriptor { label: Some("steps") });
+            let first = self.write_scalars(part);
+            for (place, number) in (done..done + count).enumerate() {
+                self.encode(&mut encoder, first + place as u64);
+                for (readable, history) in &self.history {
+                    let binding = &self.plan.readable[*readable].1.binding;
+                    let to = number as u64 * binding.bytes;
+                    let from = &self.buffers[binding.buffer];
+                    encoder.copy_buffer_to_buffer(from, binding.offset, history, to, binding.bytes);
+                }
+            }
+            self.gpu.queue.submit([encoder.finish()]);
+            self.pace.submitted(&self.gpu.queue, count);
+            self.gpu.check()?;
+            done += count;
+        }
+        Ok(())
+    }
+
+    /// Writes the scalars of steps next to one another into the ring, and returns the first entry.
+    fn write_scalars(&mut self, all: &[StepScalars]) -> u64 {
+        if self.entry + all.len() as u64 > RING {
+            self.entry = 0;
+        }
+        let mut bytes = vec![0u8; all.len() * RING_STRIDE as usize];
+        for (scalars, entry) in all.iter().zip(bytes.chunks_mut(RING_STRIDE as usize)) {
+            entry[..StepScalars::BYTES].copy_from_slice(&scalars.bytes());
+        }
+        self.gpu.queue.write_buffer(&self.steps, self.entry * RING_STRIDE, &bytes);
+        let first = self.entry;
+        self.entry += all.len() as u64;
+        first
+    }
+
+    /// Writes down the dispatches of a step whose scalars stand at an entry of the ring.
+    fn encode(&self, encoder: &mut wgpu::CommandEncoder, entry: u64) {
+        let mut pass = encoder.begin_compute_pass(&wgpu::ComputePassDescriptor::default());
+        let mut current = None;
+        let mut has_scalars = false;
+        for (dispatch, group) in self.plan.dispatches.iter().zip(&self.bind_groups) {
+            if current != Some(dispatch.kernel) {
+                pass.set_pipeline(&self.pipelines[dispatch.kernel]);
+                current = Some(dispatch.kernel);
+            }
+            pass.set_bind_group(0, group, &[]);
+            if self.plan.kernels[dispatch.kernel].uses_step && !has_scalars {
+                pass.set_bind_group(1, &self.step_group, &[(entry * RING_STRIDE) as u32]);
+                has_scalars = true;
+            }
+            let [x, y, z] = dispatch.workgroups;
+            pass.dispatch_workgroups(x, y, z);
+        }
+    }
+
+    fn prepare_history(&mut self, steps: usize) {
+        self.history = self
+            .plan
+            .readable
+            .iter()
+            .enumerate()
+            .filter(|(_, (_, stored))| stored.shape.elements() == 1)
+            .map(|(number, (_, stored))| {
+                (number, self.gpu.storage("history", steps as u64 * stored.binding.bytes))
+            })
+            .collect();
+    }
+
+    /// Starts to read the values that a tensor had after every step of the last run of many.
+    pub fn begin_history(&self, tensor: TensorId) -> Result<Option<(GpuRead, u64)>> {
+        let of = |(readable, _): &&(usize, wgpu::Buffer)| self.plan.readable[*readable].0 == tensor;
+        let Some((_, history)) = self.history.iter().find(of) else { return Ok(None) };
+        Ok(Some((self.gpu.begin_read(history, 0, history.size())?, history.size())))
     }
 
     pub fn begin_read(&self, binding: &Binding) -> Result<GpuRead> {
