@@ -134,10 +134,8 @@ fn workload(name: &str, network: Option<&Network>, arguments: &Arguments) -> Res
         let mut blocks = Vec::new();
         while blocks.len() < 3 || start.elapsed().as_secs_f64() < arguments.measure {
             let block = Instant::now();
-            for _ in 1..steps {
-                step.run([])?;
-            }
-            once(&mut step)?;
+            step.run_many(steps, [])?;
+            step.read(loss)?;
             blocks.push(block.elapsed() / steps);
         }
         let cpu = Process::cpu_seconds() - cpu;
@@ -165,9 +163,7 @@ fn workload(name: &str, network: Option<&Network>, arguments: &Arguments) -> Res
     if name == "w1" {
         // The loss after a thousand fresh steps is a check of the whole trajectory.
         models::compile(name, &device, &options, &mut |mut step: Step, loss: Tensor<'_>| {
-            for _ in 0..1000 {
-                step.run([])?;
-            }
+            step.run_many(1000, [])?;
             result["loss_1000"] = json!(step.read(loss)?.item());
             Ok(())
         })?;

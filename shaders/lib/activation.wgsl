@@ -17,19 +17,9 @@ fn tanh_derivative_f32(x: f32) -> f32 {
     return 4.0f * sigmoid_derivative_f32(2.0f * x);
 }
 
-// max(x, 0), with NaN kept. Compilers may turn x <= 0 into !(x > 0), so NaN is told by its bits.
-fn relu_f32(x: f32) -> f32 {
-    return select(select(x, 0.0f, x <= 0.0f), x, is_nan(x));
-}
-
 // log(1 + exp(x)) = max(x, 0) + log1p(exp(-|x|)).
 fn softplus_f32(x: f32) -> f32 {
     return relu_f32(x) + log1p_f32(exp_f32(-abs(x)));
-}
-
-// x > 0 ? x : slope x.
-fn leaky_relu_f32(x: f32, slope: f32) -> f32 {
-    return select(x, slope * x, x <= 0.0f);
 }
 
 // x > 0 ? x : alpha (exp(x) - 1). Clevert, Unterthiner, Hochreiter 2016.

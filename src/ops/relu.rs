@@ -12,7 +12,7 @@ struct LeakyRelu {
 
 impl Function for LeakyRelu {
     const NAME: &'static str = "leaky_relu";
-    const LIBRARIES: &'static [&'static Library] = &[&libraries::ACTIVATION];
+    const LIBRARIES: &'static [&'static Library] = &[&libraries::COMPARISON];
     #[inline(always)]
     fn value<T: Real>(&self, x: T) -> T {
         if x <= T::zero() { T::real(self.slope) * x } else { x }
@@ -33,7 +33,7 @@ struct Relu;
 
 impl Function for Relu {
     const NAME: &'static str = "relu";
-    const LIBRARIES: &'static [&'static Library] = &[&libraries::ACTIVATION];
+    const LIBRARIES: &'static [&'static Library] = &[&libraries::COMPARISON];
     #[inline(always)]
     fn value<T: Real>(&self, x: T) -> T {
         if x <= T::zero() { T::zero() } else { x }

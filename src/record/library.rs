@@ -32,7 +32,7 @@ pub mod libraries {
     library!(TRIGONOMETRY, "trigonometry", NUMBERS);
     library!(POWER, "power", EXPONENTIAL, LOGARITHM, NUMBERS);
     library!(COMPARISON, "comparison", NUMBERS);
-    library!(ACTIVATION, "activation", NUMBERS, EXPONENTIAL, LOGARITHM, HYPERBOLIC);
+    library!(ACTIVATION, "activation", COMPARISON, NUMBERS, EXPONENTIAL, LOGARITHM, HYPERBOLIC);
     library!(RANDOM, "random");
     library!(ROWS, "rows", COMPARISON);
     library!(STEP, "step");

@@ -48,9 +48,10 @@ impl Found {
         self.info.device_type == wgpu::DeviceType::Cpu
     }
 
-    /// Whether eight invocations, never more or less, can read each other's values.
+    /// Whether eight invocations, never more or less, can read each other's values, and shaders have integers of 64
+    /// bits.
     pub fn has_eight_lanes(&self) -> bool {
-        self.adapter.features().contains(wgpu::Features::SUBGROUP)
+        self.adapter.features().contains(wgpu::Features::SUBGROUP | wgpu::Features::SHADER_INT64)
             && (self.info.subgroup_min_size, self.info.subgroup_max_size) == (8, 8)
     }
 

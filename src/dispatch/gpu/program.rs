@@ -68,7 +68,7 @@ impl GpuProgram {
             layout: &step_layout,
             entries: &[wgpu::BindGroupEntry { binding: 0, resource: wgpu::BindingResource::Buffer(uniform) }],
         });
-        let (pipelines, layouts) = Self::compile(&gpu, &plan, &step_layout).await?;
+        let (pipelines, layouts) = Self::compile(&gpu, &plan, &step_layout)?;
         let bind_groups = gpu
             .scoped("binding buffers", || {
                 let group = |dispatch: &crate::plan::Dispatch| {
@@ -82,22 +82,30 @@ impl GpuProgram {
         Ok(Self { gpu, plan, buffers, pipelines, bind_groups, steps, step_group, entry: 0, pace, history })
     }
 
-    async fn compile(
+    fn compile(
         gpu: &Gpu,
         plan: &Plan,
         step_layout: &wgpu::BindGroupLayout,
     ) -> Result<(Vec<wgpu::ComputePipeline>, Vec<wgpu::BindGroupLayout>)> {
         let mut layouts: HashMap<(Vec<bool>, bool), (wgpu::BindGroupLayout, wgpu::PipelineLayout)> = HashMap::new();
-        let (mut pipelines, mut group_layouts) = (Vec::new(), Vec::new());
         for kernel in &plan.kernels {
-            let (group, layout) = layouts
-                .entry((kernel.writes.clone(), kernel.uses_step))
-                .or_insert_with(|| layout(gpu, kernel, step_layout));
-            let pipeline =
-                gpu.scoped(&format!("compiling kernel `{}`", kernel.name), || pipeline(gpu, kernel, layout)).await?;
-            pipelines.push(pipeline);
-            group_layouts.push(group.clone());
+            let key = (kernel.writes.clone(), kernel.uses_step);
+            layouts.entry(key).or_insert_with(|| layout(gpu, kernel, step_layout));
         }
+        let of = |kernel: &KernelText| &layouts[&(kernel.writes.clone(), kernel.uses_step)];
+        let one = |kernel: &KernelText| {
+            let what = format!("compiling kernel `{}`", kernel.name);
+            pollster::block_on(gpu.scoped(&what, || pipeline(gpu, kernel, &of(kernel).1)))
+        };
+        // Drivers compile on the thread that asks. GL has one context, which threads would only wait for.
+        let parallel = gpu.found.backend() != "gl" && cfg!(not(target_arch = "wasm32"));
+        let pipelines = if parallel {
+            use rayon::prelude::*;
+            plan.kernels.par_iter().map(one).collect::<Result<Vec<_>>>()?
+        } else {
+            plan.kernels.iter().map(one).collect::<Result<Vec<_>>>()?
+        };
+        let group_layouts = plan.kernels.iter().map(|kernel| of(kernel).0.clone()).collect();
         Ok((pipelines, group_layouts))
     }
 

@@ -34,16 +34,21 @@ pub struct Fused<'a> {
 
 /// Whether a tensor may be declared as an array of vectors of four, and read so by this layout.
 pub fn fours(layout: &Layout, elements: usize) -> Fours {
+    runs(layout, elements, 4)
+}
+
+/// As [`fours`], for vectors of any number of elements.
+pub fn runs(layout: &Layout, elements: usize, length: usize) -> Fours {
     let merged = layout.merged();
     let (Some(&extent), Some(&stride)) = (merged.shape.last_extent(), merged.strides.last()) else {
         return Fours::Single;
     };
     let outer = &merged.strides[..merged.strides.len() - 1];
     let aligned =
-        outer.iter().all(|stride| stride % 4 == 0) && merged.offset.is_multiple_of(4) && elements.is_multiple_of(4);
+        outer.iter().all(|stride| stride % length as isize == 0) && merged.offset.is_multiple_of(length) && elements.is_multiple_of(length);
     match stride {
-        1 if extent % 4 == 0 && aligned => Fours::Vector,
-        0 if extent % 4 == 0 => Fours::Same,
+        1 if extent % length == 0 && aligned => Fours::Vector,
+        0 if extent % length == 0 => Fours::Same,
         _ => Fours::Single,
     }
 }

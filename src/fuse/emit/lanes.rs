@@ -8,11 +8,11 @@
 
 use super::bindings::{Bindings, Place};
 use super::contract::{Product, address};
-use super::fused::{Fused, fours};
+use super::fused::{Fused, runs};
 use super::{Context, Emitted, Fours};
-use crate::base::DType;
+use crate::base::{DType, Layout};
 use crate::fuse::resolve::Access;
-use crate::record::{KernelClass, Text, grid, libraries};
+use crate::record::{KernelClass, Pointwise, Text, grid, libraries};
 use std::fmt::Write as _;
 
 /// Rows of a tile.
@@ -23,6 +23,17 @@ const LANES: usize = 8;
 /// iterations after which software adapters stop.
 const LONGEST_RUN: usize = 131_072;
 const COMPONENTS: [&str; 4] = ["x", "y", "z", "w"];
+/// Functions that take pairs of floats apart.
+const PAIRS: &str = "\
+fn low(pair: u64) -> f32 {
+    return bitcast<f32>(u32(pair & 0xfffffffflu));
+}
+
+fn high(pair: u64) -> f32 {
+    return bitcast<f32>(u32(pair >> 32u));
+}
+
+";
 
 /// How much of the inner axis one invocation adds up.
 pub fn inner_run(inner: usize) -> usize {
@@ -41,6 +52,10 @@ struct Writer<'a> {
     product: &'a Product<'a>,
     /// Whether lanes share rows of A.
     shares: bool,
+    /// Whether operands are loaded in eights.
+    octets: bool,
+    /// Whether results are stored before the program goes on with them.
+    twice: bool,
     /// Vectors of four columns that one invocation has.
     vectors: usize,
     a: Along,
@@ -55,32 +70,35 @@ pub fn emit(context: &Context<'_>, product: &Product<'_>, name: String) -> Emitt
     let vectors = if product.columns >= 2 * 4 * LANES { 2 } else { 1 };
     let (a_base, a_strides) = Product::base(product.a, "a_base");
     let (b_base, b_strides) = Product::base(product.b, "b_base");
-    let along = |access: &Access, [row, column]: [isize; 2], outer_is_first: bool| {
-        let (rows, columns) = (access.layout.shape[access.layout.shape.rank() - 2], access.layout.shape.last());
+    let along = |access: &Access, strides: [isize; 2], inner_is_last: bool, length: usize| {
         let whole = context.whole(access);
-        if fours(&access.layout, whole) != Fours::Vector && !turned_fours(access, whole) {
+        let lies = |layout: &Layout| runs(layout, whole, length) == Fours::Vector;
+        if !lies(&access.layout) && !lies(&turned(&access.layout)) {
             return Along::Neither;
         }
-        match (row, column) {
-            (_, 1) if columns % 4 == 0 => {
-                if outer_is_first {
-                    Along::Inner
-                } else {
-                    Along::Outer
-                }
-            }
-            (1, _) if rows % 4 == 0 => {
-                if outer_is_first {
-                    Along::Outer
-                } else {
-                    Along::Inner
-                }
-            }
+        let rank = access.layout.shape.rank();
+        let fits = |axis: usize| strides[axis] == 1 && access.layout.shape[rank - 2 + axis].is_multiple_of(length);
+        match (fits(1), fits(0)) {
+            (true, _) if inner_is_last => Along::Inner,
+            (true, _) => Along::Outer,
+            (_, true) if inner_is_last => Along::Outer,
+            (_, true) => Along::Inner,
             _ => Along::Neither,
         }
     };
-    let (a, b) = (along(product.a, a_strides, true), along(product.b, b_strides, false));
-    let mut writer = Writer { product, shares, vectors, a, b, a_strides, b_strides, text: String::new() };
+    let modes = |length: usize| {
+        (along(product.a, a_strides, true, length), along(product.b, b_strides, false, length))
+    };
+    // Eight elements at once, as four words of 64 bits, where both operands lie so: half as many loads.
+    let octets = shares && vectors == 2 && {
+        let (a, b) = modes(8);
+        a != Along::Neither && b != Along::Neither
+    };
+    let (a, b) = modes(if octets { 8 } else { 4 });
+    let twice = product.columns.is_multiple_of(4)
+        && product.program.stores.first().is_none_or(|store| store.dtype == DType::F32)
+        && product.program.steps.iter().any(|step| is_long(&step.pointwise));
+    let mut writer = Writer { product, shares, octets, twice, vectors, a, b, a_strides, b_strides, text: String::new() };
 
     let (wide, splits) = (4 * vectors * if shares { LANES } else { 1 }, product.splits());
     let (down, across) = (product.rows.div_ceil(ROWS), product.columns.div_ceil(wide));
@@ -108,6 +126,13 @@ pub fn emit(context: &Context<'_>, product: &Product<'_>, name: String) -> Emitt
 
     writer.text = bindings.declarations(0);
     writer.text.push('\n');
+    if octets {
+        for name in ["a", "b"] {
+            let (four, eight) = (format!("> {name}: array<vec4<f32>>"), format!("> {name}: array<vec4<u64>>"));
+            writer.text = writer.text.replace(&four, &eight);
+        }
+        writer.text += PAIRS;
+    }
     writer.text += &fused.functions(Some(DType::F32));
     writer.store(&fused, width);
     let lane = if shares { "@builtin(subgroup_invocation_id)" } else { "@builtin(local_invocation_index)" };
@@ -154,13 +179,21 @@ pub fn emit(context: &Context<'_>, product: &Product<'_>, name: String) -> Emitt
     }
 }
 
-/// Whether the operand lies in fours once its last two axes are exchanged.
-fn turned_fours(access: &Access, whole: usize) -> bool {
-    let rank = access.layout.shape.rank();
-    let mut order: Vec<usize> = (0..rank).collect();
-    order.swap(rank - 2, rank - 1);
-    let turned = access.layout.view(&crate::base::View::Permute(order));
-    turned.is_some_and(|layout| fours(&layout, whole) == Fours::Vector)
+/// Whether a step calls functions of some length.
+fn is_long(pointwise: &Pointwise) -> bool {
+    let short = [&libraries::COMPARISON, &libraries::NUMBERS];
+    pointwise.libraries.iter().any(|library| short.iter().all(|short| short.name != library.name))
+}
+
+/// The layout with its last two axes exchanged.
+fn turned(layout: &Layout) -> Layout {
+    let mut turned = layout.clone();
+    let rank = layout.shape.rank();
+    let mut extents = layout.shape.to_vec();
+    extents.swap(rank - 2, rank - 1);
+    turned.strides.swap(rank - 2, rank - 1);
+    turned.shape = extents.into();
+    turned
 }
 
 impl Writer<'_> {
@@ -168,6 +201,13 @@ impl Writer<'_> {
     fn a_value(&self, row: usize, k: usize) -> String {
         let component = |index: usize| COMPONENTS[index];
         match (self.shares, self.a) {
+            (_, Along::Inner) if self.octets => {
+                format!("subgroupBroadcast(a{}_{k}, {}u)", row / LANES, row % LANES)
+            }
+            // A lane holds eight rows of one step: even lanes the first eight, four steps to a load.
+            (_, Along::Outer) if self.octets => {
+                format!("subgroupBroadcast(a{}_{}, {}u)", k / 4, row % 8, k % 4 * 2 + row / 8)
+            }
             (true, Along::Inner) => {
                 format!("subgroupBroadcast(a{}.{}, {}u)", row / LANES, component(k), row % LANES)
             }
@@ -198,6 +238,20 @@ impl Writer<'_> {
             }
         };
         match self.a {
+            _ if self.octets => {
+                let index = |load: usize| {
+                    if self.a == Along::Inner {
+                        at(&own(load), "k")
+                    } else {
+                        let octet = format!("min(row + lane % 2u * 8u, {}u)", self.product.rows - 8);
+                        at(&octet, &format!("(k + {}u + lane / 2u)", load * 4))
+                    }
+                };
+                for (load, index) in [index(0), index(1)].into_iter().enumerate() {
+                    let _ = writeln!(self.text, "        let e{load} = a[({index}) / 8u];");
+                    self.unpack(&format!("e{load}"), &format!("a{load}"));
+                }
+            }
             Along::Inner => {
                 for row in 0..rows {
                     let _ = writeln!(self.text, "        let a{row} = a[({}) / 4u];", at(&own(row), "k"));
@@ -235,6 +289,34 @@ impl Writer<'_> {
         let columns = self.product.columns;
         let at = |k: &str, column: &str| address("b_base", &[(k, inner_stride), (column, column_stride)]);
         let step = |k: usize| if k == 0 { "k".to_owned() } else { format!("(k + {k}u)") };
+        if self.octets {
+            for load in 0..8 {
+                let (k, column) = if self.b == Along::Outer {
+                    (step(load), format!("min(column, {}u)", columns - 8))
+                } else {
+                    ("k".to_owned(), format!("min(column + {load}u, {}u)", columns - 1))
+                };
+                let _ = writeln!(self.text, "        let f{load} = b[({}) / 8u];", at(&k, &column));
+                self.unpack(&format!("f{load}"), &format!("t{load}"));
+            }
+            for k in 0..8 {
+                for vector in 0..2 {
+                    let part = |own: usize| {
+                        let column = vector * 4 + own;
+                        if self.b == Along::Outer { format!("t{k}_{column}") } else { format!("t{column}_{k}") }
+                    };
+                    let _ = writeln!(
+                        self.text,
+                        "        let b{k}_{vector} = vec4<f32>({}, {}, {}, {});",
+                        part(0),
+                        part(1),
+                        part(2),
+                        part(3)
+                    );
+                }
+            }
+            return;
+        }
         for vector in 0..self.vectors {
             match self.b {
                 Along::Outer => {
@@ -270,12 +352,91 @@ impl Writer<'_> {
         }
     }
 
+    /// Statements that take the eight floats of a load apart.
+    fn unpack(&mut self, from: &str, to: &str) {
+        for (pair, component) in COMPONENTS.into_iter().enumerate() {
+            let _ = writeln!(self.text, "        let {to}_{} = low({from}.{component});", 2 * pair);
+            let _ = writeln!(self.text, "        let {to}_{} = high({from}.{component});", 2 * pair + 1);
+        }
+    }
+
+    /// The loop over eight steps at a time, where operands are loaded in eights; sums of an operand along the
+    /// inner axis are added up on the way.
+    fn octets(&mut self) {
+        let ride = self.product.sums.map(|(ride, _)| ride.operand);
+        let partial = match (ride, self.a) {
+            (Some(0), Along::Inner) => 2,
+            (Some(_), _) => 8,
+            _ => 0,
+        };
+        for number in 0..partial {
+            let _ = writeln!(self.text, "    var p{number} = 0.0f;");
+        }
+        let inner = self.product.inner;
+        let _ = writeln!(self.text, "    for (var k = first; k < min(last, {inner}u); k += 8u) {{");
+        self.load_a(8);
+        self.load_b(8);
+        for number in 0..partial {
+            let terms: Vec<String> = match (ride, self.a) {
+                (Some(0), Along::Inner) => (0..8).map(|k| format!("a{number}_{k}")).collect(),
+                (Some(0), _) => vec![format!("a0_{number}"), format!("a1_{number}")],
+                _ => (0..8).map(|k| format!("b{k}_{}.{}", number / 4, COMPONENTS[number % 4])).collect(),
+            };
+            let _ = writeln!(self.text, "        p{number} += {};", terms.join(" + "));
+        }
+        self.add(8);
+        self.text += "    }\n";
+    }
+
+    /// Stores the sums that [`octets`](Self::octets) has added up.
+    fn octet_sums(&mut self, operand: usize) {
+        let (rows, columns) = (self.product.rows, self.product.columns);
+        if operand == 1 {
+            let _ = writeln!(self.text, "    if (row == 0u && column < {columns}u) {{");
+            for number in 0..8 {
+                let _ = writeln!(self.text, "        sums[column + {number}u] = p{number};");
+            }
+            self.text += "    }\n";
+            return;
+        }
+        // Every lane gets the sums of its two rows; the first tile of a row of tiles stores them.
+        let first = format!("column - lane * {}u == 0u", 4 * self.vectors);
+        for half in 0..2 {
+            if self.a == Along::Inner {
+                let _ = writeln!(self.text, "    let sum{half} = p{half};");
+                continue;
+            }
+            // Rows in eights lie in lanes of one parity.
+            let _ = writeln!(self.text, "    var sum{half} = 0.0f;");
+            for row in 0..8 {
+                let lanes: Vec<String> =
+                    (0..4).map(|step| format!("subgroupBroadcast(p{row}, {}u)", step * 2 + half)).collect();
+                let _ = writeln!(
+                    self.text,
+                    "    let total{half}_{row} = {};\n    sum{half} = select(sum{half}, total{half}_{row}, lane == {row}u);",
+                    lanes.join(" + ")
+                );
+            }
+        }
+        for half in 0..2 {
+            let place = format!("row + {}u + lane", half * 8);
+            let _ = writeln!(
+                self.text,
+                "    if ({first} && {place} < {rows}u) {{\n        sums[{place}] = sum{half};\n    }}"
+            );
+        }
+    }
+
     /// The loops that add up the product.
     fn product(&mut self) {
         for row in 0..ROWS {
             for vector in 0..self.vectors {
                 let _ = writeln!(self.text, "    var c{row}_{vector} = vec4<f32>();");
             }
+        }
+        if self.octets {
+            self.octets();
+            return;
         }
         let whole = self.product.inner / 4 * 4;
         if whole > 0 {
@@ -345,7 +506,31 @@ impl Writer<'_> {
         let _ = writeln!(self.text, "fn store_one(index: u32, value: f32) {{\n{body}}}\n");
     }
 
+    /// Stores the results. Where much is done with them, as plain sums first, on which a loop then goes on: so the
+    /// text, and the time to compile it, do not grow by what is done with every one of them.
     fn results(&mut self) {
+        if self.twice {
+            for row in 0..ROWS {
+                for vector in 0..self.vectors {
+                    let (rows, columns) = (self.product.rows, self.product.columns);
+                    let _ = writeln!(
+                        self.text,
+                        "    if (row + {row}u < {rows}u && column + {}u < {columns}u) {{\n        \
+                         c[((plane * {rows}u + row + {row}u) * {columns}u + column) / 4u + {vector}u] = c{row}_{vector};\n    }}",
+                        vector * 4
+                    );
+                }
+            }
+            let (rows, columns) = (self.product.rows, self.product.columns);
+            let _ = write!(
+                self.text,
+                "    for (var r = row; r < min(row + {ROWS}u, {rows}u); r++) {{\n        \
+                 for (var v = column; v < min(column + {}u, {columns}u); v += 4u) {{\n            \
+                 store(plane, r, v, c[((plane * {rows}u + r) * {columns}u + v) / 4u]);\n        }}\n    }}\n",
+                self.vectors * 4
+            );
+            return;
+        }
         for row in 0..ROWS {
             for vector in 0..self.vectors {
                 let column = if vector == 0 { "column".to_owned() } else { format!("column + {}u", vector * 4) };
@@ -357,6 +542,10 @@ impl Writer<'_> {
     /// The sums of an operand along the inner axis, by the tiles of the first column or row.
     fn sums(&mut self) {
         let Some((ride, _)) = self.product.sums else { return };
+        if self.octets {
+            self.octet_sums(ride.operand);
+            return;
+        }
         let (access, strides, mode, extent, position, count, tile) = if ride.operand == 0 {
             let count = if self.shares { ROWS / LANES } else { ROWS };
             (self.product.a, self.a_strides, self.a, self.product.rows, "row", count, "column")
