@@ -196,9 +196,7 @@ impl GpuProgram {
             .iter()
             .enumerate()
             .filter(|(_, (_, stored))| stored.shape.elements() == 1)
-            .map(|(number, (_, stored))| {
-                (number, self.gpu.storage("history", steps as u64 * stored.binding.bytes))
-            })
+            .map(|(number, (_, stored))| (number, self.gpu.storage("history", steps as u64 * stored.binding.bytes)))
             .collect();
     }
 

@@ -24,8 +24,8 @@ pub struct Bound {
     pub name: String,
     /// The type of an element.
     pub dtype: DType,
-    /// Whether elements are declared in fours.
-    pub vector: bool,
+    /// How many elements one declared element holds: 1, 4 (`vec4` of them), or 8 (`vec4<u64>`, pairs of words).
+    pub width: usize,
     /// Whether the kernel writes it.
     pub written: bool,
 }
@@ -36,25 +36,25 @@ pub struct Bindings(pub Vec<Bound>);
 
 impl Bindings {
     /// The binding of a place that is read, which is made where it is new.
-    pub fn read(&mut self, place: Place, dtype: DType, vector: bool) -> String {
+    pub fn read(&mut self, place: Place, dtype: DType, width: usize) -> String {
         if let Some(bound) = self.0.iter().find(|bound| bound.place == place && !bound.written) {
             return bound.name.clone();
         }
         let name = format!("in{}", self.0.len());
-        self.0.push(Bound { place, name: name.clone(), dtype, vector, written: false });
+        self.0.push(Bound { place, name: name.clone(), dtype, width, written: false });
         name
     }
 
     /// A new binding that is written.
-    pub fn write(&mut self, place: Place, dtype: DType, vector: bool) -> String {
+    pub fn write(&mut self, place: Place, dtype: DType, width: usize) -> String {
         let name = format!("out{}", self.0.len());
-        self.named(place, &name, dtype, vector, true);
+        self.named(place, &name, dtype, width, true);
         name
     }
 
     /// A new binding under a given name.
-    pub fn named(&mut self, place: Place, name: &str, dtype: DType, vector: bool, written: bool) {
-        self.0.push(Bound { place, name: name.to_owned(), dtype, vector, written });
+    pub fn named(&mut self, place: Place, name: &str, dtype: DType, width: usize, written: bool) {
+        self.0.push(Bound { place, name: name.to_owned(), dtype, width, written });
     }
 
     /// The declarations of the bindings from a number on.
@@ -63,7 +63,11 @@ impl Bindings {
         let mut text = String::new();
         for (number, bound) in self.0.iter().enumerate().skip(from) {
             let access = if bound.written { "read_write" } else { "read" };
-            let element = if bound.vector { format!("vec4<{}>", bound.dtype) } else { bound.dtype.to_string() };
+            let element = match bound.width {
+                8 => "vec4<u64>".to_owned(),
+                4 => format!("vec4<{}>", bound.dtype),
+                _ => bound.dtype.to_string(),
+            };
             let _ =
                 writeln!(text, "@group(0) @binding({number}) var<storage, {access}> {}: array<{element}>;", bound.name);
         }

@@ -7,18 +7,18 @@ use crate::fuse::resolve::Access;
 use crate::record::Library;
 use std::fmt::Write as _;
 
-/// How four neighbouring elements of a load are read at once.
+/// How a run of neighbouring elements of a load, as many as a program is wide, is read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Fours {
     /// As one vector.
     Vector,
-    /// All four are the same element.
+    /// All are the same element.
     Same,
     /// One by one.
     Single,
 }
 
-/// A program as functions: one that loads, computes and stores an element, or four.
+/// A program as functions: one that loads, computes and stores an element, or a run of them.
 #[derive(Debug)]
 pub struct Fused<'a> {
     program: &'a Program,
@@ -32,20 +32,16 @@ pub struct Fused<'a> {
     totals: Vec<Operand>,
 }
 
-/// Whether a tensor may be declared as an array of vectors of four, and read so by this layout.
-pub fn fours(layout: &Layout, elements: usize) -> Fours {
-    runs(layout, elements, 4)
-}
-
-/// As [`fours`], for vectors of any number of elements.
+/// Whether a tensor may be declared as an array of vectors of so many elements, and read so by this layout.
 pub fn runs(layout: &Layout, elements: usize, length: usize) -> Fours {
     let merged = layout.merged();
     let (Some(&extent), Some(&stride)) = (merged.shape.last_extent(), merged.strides.last()) else {
         return Fours::Single;
     };
     let outer = &merged.strides[..merged.strides.len() - 1];
-    let aligned =
-        outer.iter().all(|stride| stride % length as isize == 0) && merged.offset.is_multiple_of(length) && elements.is_multiple_of(length);
+    let aligned = outer.iter().all(|stride| stride % length as isize == 0)
+        && merged.offset.is_multiple_of(length)
+        && elements.is_multiple_of(length);
     match stride {
         1 if extent % length == 0 && aligned => Fours::Vector,
         0 if extent % length == 0 => Fours::Same,
@@ -69,7 +65,7 @@ impl<'a> Fused<'a> {
             .loads
             .iter()
             .map(|load| match load {
-                Load::Plain(access) if width == 4 => fours(&access.layout, whole(access)),
+                Load::Plain(access) if width > 1 => runs(&access.layout, whole(access), width),
                 _ => Fours::Single,
             })
             .collect();
@@ -80,7 +76,7 @@ impl<'a> Fused<'a> {
             }) || bindings
                 .0
                 .iter()
-                .any(|bound| bound.place == Place::Tensor(access.tensor) && !bound.written && !bound.vector)
+                .any(|bound| bound.place == Place::Tensor(access.tensor) && !bound.written && bound.width != width)
         };
         let demoted: Vec<bool> = program
             .loads
@@ -95,15 +91,20 @@ impl<'a> Fused<'a> {
         }
         let mut names = Vec::new();
         for (load, mode) in program.loads.iter().zip(&modes) {
-            let bind =
-                |access: &&Access| bindings.read(Place::Tensor(access.tensor), access.dtype, *mode == Fours::Vector);
+            let bind = |access: &&Access| {
+                bindings.read(
+                    Place::Tensor(access.tensor),
+                    access.dtype,
+                    if *mode == Fours::Vector { width } else { 1 },
+                )
+            };
             names.push(load.accesses().iter().map(bind).collect());
         }
         let mut stores = Vec::new();
         for (number, store) in program.stores.iter().enumerate() {
             stores.push(match primary {
                 Some(name) if number == 0 => name.to_owned(),
-                _ => bindings.write(Place::Tensor(store.tensor), store.dtype, width == 4),
+                _ => bindings.write(Place::Tensor(store.tensor), store.dtype, width),
             });
         }
         Self { program, suffix: suffix.to_owned(), fours: modes, width, names, stores, totals: totals.to_vec() }
@@ -169,13 +170,13 @@ impl<'a> Fused<'a> {
         }
     }
 
-    /// How load `number` is called for the element `index`, or for four from there.
+    /// How load `number` is called for the element `index`, or for a run from there.
     fn call(&self, number: usize, index: &str) -> String {
         if let Load::Plain(access) = &self.program.loads[number]
             && access.layout.is_dense()
         {
-            return match (self.width, self.fours[number]) {
-                (4, Fours::Vector) => format!("{}[{index} / 4u]", self.names[number][0]),
+            return match self.fours[number] {
+                Fours::Vector => format!("{}[{index} / {}u]", self.names[number][0], self.width),
                 _ => format!("{}[{index}]", self.names[number][0]),
             };
         }
@@ -257,28 +258,36 @@ impl<'a> Fused<'a> {
         (text, totals)
     }
 
-    /// Statements that compute and store four elements from `index` on; `value` is the root's, a vector.
-    pub fn store_four(&self, value: Option<&str>, indent: &str) -> (String, Vec<String>) {
+    /// Statements that compute and store as many elements as the program is wide, from `index` on; `value` is the
+    /// root's, a vector of as many. Returns the expressions of the totals.
+    pub fn store_run(&self, value: Option<&str>, indent: &str) -> (String, Vec<String>) {
+        let width = self.width;
         let mut text = String::new();
-        for (number, load) in self.program.loads.iter().enumerate() {
-            let call = |offset: usize| {
-                let index = if offset == 0 { "index".to_owned() } else { format!("index + {offset}u") };
-                self.call(number, &index)
-            };
-            let loaded = match self.fours[number] {
-                Fours::Vector | Fours::Same => call(0),
-                Fours::Single => {
-                    format!("vec4<{}>({}, {}, {}, {})", load.dtype(), call(0), call(1), call(2), call(3))
+        let at = |offset: usize| if offset == 0 { "index".to_owned() } else { format!("index + {offset}u") };
+        for number in 0..self.program.loads.len() {
+            match self.fours[number] {
+                Fours::Vector | Fours::Same => {
+                    let _ = writeln!(text, "{indent}let l{number} = {};", self.call(number, &at(0)));
                 }
-            };
-            let _ = writeln!(text, "{indent}let l{number} = {loaded};");
+                Fours::Single => {
+                    for offset in 0..width {
+                        let _ = writeln!(text, "{indent}let l{number}_{offset} = {};", self.call(number, &at(offset)));
+                    }
+                }
+            }
         }
-        for (offset, component) in ["x", "y", "z", "w"].into_iter().enumerate() {
-            let mut arguments = vec![if offset == 0 { "index".to_owned() } else { format!("index + {offset}u") }];
-            arguments.extend(value.map(|value| format!("{value}.{component}")));
-            arguments.extend(self.fours.iter().enumerate().map(|(number, mode)| match mode {
-                Fours::Same => format!("l{number}"),
-                _ => format!("l{number}.{component}"),
+        for offset in 0..width {
+            let mut arguments = vec![at(offset)];
+            arguments.extend(value.map(|value| format!("{value}.{}", COMPONENTS[offset])));
+            arguments.extend(self.fours.iter().enumerate().map(|(number, mode)| match (mode, width) {
+                (Fours::Same, _) => format!("l{number}"),
+                (Fours::Single, _) => format!("l{number}_{offset}"),
+                (Fours::Vector, 8) => {
+                    let pair = format!("l{number}.{}", COMPONENTS[offset / 2]);
+                    let word = if offset % 2 == 0 { format!("u32({pair})") } else { format!("u32({pair} >> 32u)") };
+                    format!("bitcast<{}>({word})", self.program.loads[number].dtype())
+                }
+                (Fours::Vector, _) => format!("l{number}.{}", COMPONENTS[offset]),
             }));
             let _ = writeln!(text, "{indent}let f{offset} = fused{}({});", self.suffix, arguments.join(", "));
         }
@@ -287,16 +296,27 @@ impl<'a> Fused<'a> {
             if results.len() == 1 { format!("f{offset}") } else { format!("f{offset}.r{number}") }
         };
         for (number, name) in self.stores.iter().enumerate() {
-            let parts: Vec<String> = (0..4).map(|offset| result(offset, number)).collect();
-            let _ = writeln!(text, "{indent}{name}[index / 4u] = vec4<{}>({});", results[number].1, parts.join(", "));
+            let (element, parts): (String, Vec<String>) = if width == 8 {
+                let word = |offset: usize| format!("u64(bitcast<u32>({}))", result(offset, number));
+                let pair = |pair: usize| format!("{} | ({} << 32u)", word(2 * pair), word(2 * pair + 1));
+                ("u64".into(), (0..4).map(pair).collect())
+            } else {
+                (results[number].1.to_string(), (0..4).map(|offset| result(offset, number)).collect())
+            };
+            let _ = writeln!(text, "{indent}{name}[index / {width}u] = vec4<{element}>({});", parts.join(", "));
         }
         let total = |number: usize| {
             let part = |offset: usize| result(offset, self.stores.len() + number);
-            format!("(({} + {}) + ({} + {}))", part(0), part(1), part(2), part(3))
+            let four = |first: usize| {
+                format!("(({} + {}) + ({} + {}))", part(first), part(first + 1), part(first + 2), part(first + 3))
+            };
+            if width == 8 { format!("({} + {})", four(0), four(4)) } else { four(0) }
         };
         (text, (0..self.totals.len()).map(total).collect())
     }
 }
+
+const COMPONENTS: [&str; 4] = ["x", "y", "z", "w"];
 
 /// The condition under which a padded tensor has an element at these coordinates, and the coordinates in it.
 fn inside(

@@ -35,7 +35,7 @@ pub fn emit(context: &Context<'_>, group: &Group, root: NodeId, kernel: &Kernel)
         let mut bindings = Bindings::default();
         for (number, operand) in stage.reads.iter().chain(&stage.writes).enumerate() {
             let written = number >= stage.reads.len();
-            bindings.named(place(operand), &format!("own{number}"), DType::F32, false, written);
+            bindings.named(place(operand), &format!("own{number}"), DType::F32, 1, written);
         }
         kernels.push(hooked(context, group, stage, &hooks, bindings)?);
     }

@@ -86,9 +86,7 @@ pub fn emit(context: &Context<'_>, product: &Product<'_>, name: String) -> Emitt
             _ => Along::Neither,
         }
     };
-    let modes = |length: usize| {
-        (along(product.a, a_strides, true, length), along(product.b, b_strides, false, length))
-    };
+    let modes = |length: usize| (along(product.a, a_strides, true, length), along(product.b, b_strides, false, length));
     // Eight elements at once, as four words of 64 bits, where both operands lie so: half as many loads.
     let octets = shares && vectors == 2 && {
         let (a, b) = modes(8);
@@ -98,7 +96,8 @@ pub fn emit(context: &Context<'_>, product: &Product<'_>, name: String) -> Emitt
     let twice = product.columns.is_multiple_of(4)
         && product.program.stores.first().is_none_or(|store| store.dtype == DType::F32)
         && product.program.steps.iter().any(|step| is_long(&step.pointwise));
-    let mut writer = Writer { product, shares, octets, twice, vectors, a, b, a_strides, b_strides, text: String::new() };
+    let mut writer =
+        Writer { product, shares, octets, twice, vectors, a, b, a_strides, b_strides, text: String::new() };
 
     let (wide, splits) = (4 * vectors * if shares { LANES } else { 1 }, product.splits());
     let (down, across) = (product.rows.div_ceil(ROWS), product.columns.div_ceil(wide));
@@ -106,12 +105,17 @@ pub fn emit(context: &Context<'_>, product: &Product<'_>, name: String) -> Emitt
     let workgroups = grid(if shares { tiles } else { tiles.div_ceil(LANES) });
 
     let mut bindings = Bindings::default();
-    bindings.named(Place::Tensor(product.a.tensor), "a", DType::F32, a != Along::Neither, false);
-    bindings.named(Place::Tensor(product.b.tensor), "b", DType::F32, b != Along::Neither, false);
+    let declared = |along: Along| match along {
+        Along::Neither => 1,
+        _ if octets => 8,
+        _ => 4,
+    };
+    bindings.named(Place::Tensor(product.a.tensor), "a", DType::F32, declared(a), false);
+    bindings.named(Place::Tensor(product.b.tensor), "b", DType::F32, declared(b), false);
     let width = if product.columns.is_multiple_of(4) { 4 } else { 1 };
     let program = product.program;
     let stored = program.stores.first().map_or(DType::F32, |store| store.dtype);
-    bindings.named(product.target, "c", stored, width == 4, true);
+    bindings.named(product.target, "c", stored, width, true);
     let whole = |access: &_| context.whole(access);
     // A and B are bound under names of their own; what the program loads of them is bound once more.
     let hidden: Vec<Place> =
@@ -121,16 +125,12 @@ pub fn emit(context: &Context<'_>, product: &Product<'_>, name: String) -> Emitt
         bound.place = place;
     }
     if let Some((_, place)) = product.sums {
-        bindings.named(place, "sums", DType::F32, false, true);
+        bindings.named(place, "sums", DType::F32, 1, true);
     }
 
     writer.text = bindings.declarations(0);
     writer.text.push('\n');
     if octets {
-        for name in ["a", "b"] {
-            let (four, eight) = (format!("> {name}: array<vec4<f32>>"), format!("> {name}: array<vec4<u64>>"));
-            writer.text = writer.text.replace(&four, &eight);
-        }
         writer.text += PAIRS;
     }
     writer.text += &fused.functions(Some(DType::F32));
@@ -490,7 +490,7 @@ impl Writer<'_> {
              let index = (plane * {rows}u + row) * {columns}u + column;\n"
         );
         if width == 4 {
-            self.text += &fused.store_four(Some("value"), "    ").0;
+            self.text += &fused.store_run(Some("value"), "    ").0;
             self.text += "}\n\n";
             return;
         }

@@ -11,7 +11,7 @@ use std::fmt::Write as _;
 
 const GROUP: usize = 64;
 
-/// How many fours of elements one invocation computes. On a CPU a run of neighbours, as one load of a SIMD lane
+/// How many vectors of elements one invocation computes. On a CPU a run of neighbours, as one load of a SIMD lane
 /// follows another; on a GPU neighbours belong to neighbouring invocations.
 const fn run(class: KernelClass) -> usize {
     match class {
@@ -28,7 +28,12 @@ pub fn emit(context: &Context<'_>, group: &Group) -> Kernels {
     };
     let totals: Vec<Operand> =
         group.totals.iter().map(|&sum| value_of(context.resolved.input(sum, 0).tensor)).collect();
-    let width = if program.elements.is_multiple_of(4) { 4 } else { 1 };
+    let width = match context.class {
+        // Loads are slow there, and cost the same for eight elements as for four.
+        KernelClass::Subgroup if program.elements.is_multiple_of(8) => 8,
+        _ if program.elements.is_multiple_of(4) => 4,
+        _ => 1,
+    };
     let units = program.elements / width;
     let run = run(context.class);
     let invocations = units.div_ceil(run);
@@ -38,7 +43,7 @@ pub fn emit(context: &Context<'_>, group: &Group) -> Kernels {
     let whole = |access: &_| context.whole(access);
     let fused = Fused::new(&program, "", width, None, &totals, &whole, &mut bindings);
     let partial_names: Vec<String> =
-        group.totals.iter().map(|&sum: &NodeId| bindings.write(Place::Partial(sum), DType::F32, false)).collect();
+        group.totals.iter().map(|&sum: &NodeId| bindings.write(Place::Partial(sum), DType::F32, 1)).collect();
 
     let mut text = bindings.declarations(0);
     text.push('\n');
@@ -50,11 +55,12 @@ pub fn emit(context: &Context<'_>, group: &Group) -> Kernels {
          let invocation = (group.y * {}u + group.x) * {GROUP}u + lane;\n",
         workgroups[0]
     );
+    let times = if width > 1 { format!(" * {width}u") } else { String::new() };
     let indent = if run == 1 { "    " } else { "        " };
-    let (body, totals) = if width == 4 { fused.store_four(None, indent) } else { fused.store_one(None, indent) };
+    let (body, totals) = if width > 1 { fused.store_run(None, indent) } else { fused.store_one(None, indent) };
     if run == 1 {
         let _ = write!(text, "    if (invocation >= {units}u) {{\n        return;\n    }}\n");
-        let _ = writeln!(text, "    let index = invocation{};", if width == 4 { " * 4u" } else { "" });
+        let _ = writeln!(text, "    let index = invocation{};", times);
         text += &body;
         for (name, total) in partial_names.iter().zip(&totals) {
             let _ = writeln!(text, "    {name}[invocation] = {total};");
@@ -66,7 +72,7 @@ pub fn emit(context: &Context<'_>, group: &Group) -> Kernels {
             let _ = writeln!(text, "    var total{number} = 0.0f;");
         }
         let _ = writeln!(text, "    for (var unit = invocation * {run}u; unit < last; unit++) {{");
-        let _ = writeln!(text, "        let index = unit{};", if width == 4 { " * 4u" } else { "" });
+        let _ = writeln!(text, "        let index = unit{};", times);
         text += &body;
         for (number, total) in totals.iter().enumerate() {
             let _ = writeln!(text, "        total{number} += {total};");

@@ -143,8 +143,8 @@ fn one(
         floats.into_iter().find(|access| access.dtype == DType::F32).map(|access| Place::Tensor(access.tensor))
     });
     let mut bindings = Bindings::default();
-    bindings.named(first.unwrap_or(source.place), "x", DType::F32, false, false);
-    bindings.named(target, "y", DType::F32, false, true);
+    bindings.named(first.unwrap_or(source.place), "x", DType::F32, 1, false);
+    bindings.named(target, "y", DType::F32, 1, true);
     let mut text = Text::new(include_str!("../../../shaders/reduce.wgsl"), &[])
         .unsigned("OUTPUTS", run.outputs)
         .unsigned("REDUCED", run.reduced)

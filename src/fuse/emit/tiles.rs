@@ -51,9 +51,9 @@ pub fn emit(context: &Context<'_>, product: &Product<'_>, name: String) -> Resul
     }
     let mut bindings = Bindings::default();
     for (access, name) in [(product.a, "a"), (product.b, "b")] {
-        bindings.named(super::Place::Tensor(access.tensor), name, DType::F32, false, false);
+        bindings.named(super::Place::Tensor(access.tensor), name, DType::F32, 1, false);
     }
-    bindings.named(product.target, "c", DType::F32, false, true);
+    bindings.named(product.target, "c", DType::F32, 1, true);
     let program = product.program;
     if !program.is_plain() {
         let whole = |access: &_| context.whole(access);
