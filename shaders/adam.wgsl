@@ -23,17 +23,29 @@ const L2_DECAY: f32 = 0.0f;
 @group(0) @binding(2) var<storage, read_write> mean: array<f32>;
 @group(0) @binding(3) var<storage, read_write> square: array<f32>;
 
+struct Changed {
+    weight: f32,
+    mean: f32,
+    square: f32,
+}
+
+fn change(gradient: f32, weight: f32, mean: f32, square: f32) -> Changed {
+    let g = gradient + L2_DECAY * weight;
+    let m = BETA1 * mean + ONE_MINUS_BETA1 * g;
+    let v = BETA2 * square + ONE_MINUS_BETA2 * g * g;
+    let kept = weight - step.scalars.z * weight;
+    return Changed(kept - step.scalars.x * m / (sqrt(v) * step.scalars.y + EPSILON), m, v);
+}
+
+// Plans replace this by a form that loads and stores several elements at once.
 @compute @workgroup_size(64)
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
     let i = (group.y * GRID_WIDTH + group.x) * 64u + lane;
     if (i >= LENGTH) {
         return;
     }
-    let g = gradient[i] + L2_DECAY * weight[i];
-    let m = BETA1 * mean[i] + ONE_MINUS_BETA1 * g;
-    let v = BETA2 * square[i] + ONE_MINUS_BETA2 * g * g;
-    mean[i] = m;
-    square[i] = v;
-    let kept = weight[i] - step.scalars.z * weight[i];
-    weight[i] = kept - step.scalars.x * m / (sqrt(v) * step.scalars.y + EPSILON);
+    let changed = change(gradient[i], weight[i], mean[i], square[i]);
+    weight[i] = changed.weight;
+    mean[i] = changed.mean;
+    square[i] = changed.square;
 }

@@ -7,7 +7,7 @@ mod program;
 mod resolve;
 mod simplify;
 
-pub use emit::{Context, Emitted, Kernels, Place, emit};
+pub use emit::{Context, Emitted, Kernels, Place, emit, update};
 pub use group::{Body, Group, Grouped, Refusal, RideAlong, group};
 pub use program::{Load, Operand, Program, Programs, Step, Store};
 pub use resolve::{Access, Resolved, defect, resolve};

@@ -9,8 +9,11 @@ pub struct Update {
     /// The optimizer's name.
     pub name: &'static str,
     /// The shader, with constants `LENGTH` and `GRID_WIDTH` left to fill in. Its bindings are the
-    /// gradients (read), the parameters, and the states (written).
+    /// gradients (read), the parameters, and the states (written). Its function `change` takes an element of
+    /// each, and returns a struct with those that are written, under the names of their variables.
     pub text: Text,
+    /// The variables of the bindings, in order.
+    pub variables: Vec<&'static str>,
     /// Names of the states, each as large as the parameters and zero at first.
     pub states: Vec<&'static str>,
     /// The rule on the host.

@@ -195,9 +195,10 @@ impl<'a> Fused<'a> {
                 let index = merged.index_expression(&coordinates);
                 let used = used_lines(&lines, &index);
                 match self.fours[number] {
-                    Fours::Vector => {
-                        (format!("{used}    return {}[({index}) / 4u];\n", names[0]), format!("vec4<{}>", access.dtype))
-                    }
+                    Fours::Vector => (
+                        format!("{used}    return {}[({index}) / {}u];\n", names[0], self.width),
+                        if self.width == 8 { "vec4<u64>".to_owned() } else { format!("vec4<{}>", access.dtype) },
+                    ),
                     _ => (format!("{used}    return {}[{index}];\n", names[0]), access.dtype.to_string()),
                 }
             }

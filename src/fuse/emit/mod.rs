@@ -8,9 +8,11 @@ mod lanes;
 mod pointwise;
 mod reduce;
 mod tiles;
+mod update;
 
 pub use bindings::Place;
 use fused::Fours;
+pub use update::update;
 
 use super::group::{Group, Grouped};
 use super::program::{Program, Programs};

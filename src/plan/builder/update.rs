@@ -2,22 +2,18 @@
 
 use super::{Builder, Draft, Memory};
 use crate::base::{DType, Error, ErrorKind, Result};
+use crate::fuse;
 use crate::plan::{BufferKind, Dispatch, KernelText, Phase};
-use crate::record::grid;
 
 impl Builder<'_> {
     pub(super) fn update(&mut self) -> Result<()> {
-        const GROUP: usize = 64;
         let request = self.request;
         let Some(update) = request.update else { return Ok(()) };
         let mut trained = vec![false; request.arena.entries.len()];
         request.gradients.iter().for_each(|&(parameter, _)| trained[parameter] = true);
         for (segment, offset, bytes) in request.arena.runs(&trained) {
             let length = (bytes / DType::BYTES as u64) as usize;
-            let workgroups = grid(length.div_ceil(GROUP));
-            let text = update.text.clone().unsigned("LENGTH", length).unsigned("GRID_WIDTH", workgroups[0] as usize);
-            let wgsl = text
-                .assemble()
+            let (wgsl, workgroups) = fuse::update(&update.text, &update.variables, length, request.profile.class)
                 .map_err(|reason| Error::new(ErrorKind::Driver, format!("{}: {reason}", update.name)))?;
             let mut kinds = vec![BufferKind::Gradients(segment), BufferKind::Parameters(segment)];
             kinds.extend(

@@ -46,7 +46,13 @@ impl Moments {
             .float("ONE_MINUS_BETA2", 1.0 - second)
             .float("EPSILON", self.epsilon)
             .float("L2_DECAY", self.l2_decay);
-        Ok(Update { name: self.name, text, states: vec!["adam.mean", "adam.square"], host: Arc::new(*self) })
+        Ok(Update {
+            name: self.name,
+            text,
+            variables: vec!["gradient", "weight", "mean", "square"],
+            states: vec!["adam.mean", "adam.square"],
+            host: Arc::new(*self),
+        })
     }
 }
 

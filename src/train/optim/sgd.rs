@@ -63,13 +63,19 @@ impl Optimizer for Sgd {
         if self.momentum == 0.0 {
             let text = Text::new(include_str!("../../../shaders/sgd_plain.wgsl"), &[&libraries::STEP])
                 .float("WEIGHT_DECAY", self.weight_decay);
-            return Ok(Update { name: "sgd", text, states: Vec::new(), host });
+            return Ok(Update { name: "sgd", text, variables: vec!["gradient", "weight"], states: Vec::new(), host });
         }
         let text = Text::new(include_str!("../../../shaders/sgd.wgsl"), &[&libraries::STEP])
             .float("MOMENTUM", self.momentum)
             .float("WEIGHT_DECAY", self.weight_decay)
             .float("NESTEROV", f64::from(u8::from(self.nesterov)));
-        Ok(Update { name: "sgd", text, states: vec!["sgd.velocity"], host })
+        Ok(Update {
+            name: "sgd",
+            text,
+            variables: vec!["gradient", "weight", "velocity"],
+            states: vec!["sgd.velocity"],
+            host,
+        })
     }
 }
 
