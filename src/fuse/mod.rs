@@ -4,11 +4,13 @@
 mod emit;
 mod group;
 mod program;
+mod recompute;
 mod resolve;
 mod simplify;
 
 pub use emit::{Context, Emitted, Kernels, Place, emit, update};
 pub use group::{Body, Group, Grouped, Refusal, RideAlong, group};
 pub use program::{Load, Operand, Program, Programs, Step, Store};
+pub use recompute::recompute;
 pub use resolve::{Access, Resolved, defect, resolve};
 pub use simplify::{Simplified, simplify};

@@ -189,6 +189,7 @@ impl Resolved {
             outputs: vec![self.recording.tensor_type(tensor).clone()],
             place: behalf.place.clone(),
             origin: behalf.origin,
+            segment: None,
         };
         let id = NodeId(self.recording.nodes.len() as u32);
         self.lowerings.insert(id, self.lower(&op, &[tensor], &node, KernelClass::Cpu));

@@ -12,6 +12,11 @@ pub struct Simplified {
 }
 
 impl Simplified {
+    /// With another recording, to which every tensor of this one moves.
+    pub(super) fn moved(&self, recording: Recording, to: impl Fn(&TensorId) -> TensorId) -> Self {
+        Self { recording, map: self.map.iter().map(|(original, now)| (*original, to(now))).collect() }
+    }
+
     /// The tensor that stands for a tensor of the original.
     #[must_use]
     pub fn get(&self, original: TensorId) -> Option<TensorId> {

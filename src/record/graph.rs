@@ -28,6 +28,7 @@ struct Surroundings {
     location: Option<String>,
     scopes: Vec<String>,
     origin: Option<NodeId>,
+    segment: Option<u32>,
 }
 
 impl Default for Graph {
@@ -226,11 +227,38 @@ impl Graph {
         (result, faults)
     }
 
+    /// Runs `record`, of which training does not keep intermediate results for the backward list: they are
+    /// computed again there. What the rest of the recording reads of it is kept. Memory shrinks, and training takes
+    /// up to a third more time; gradients stay the same, dropout included. A call inside another counts as part of
+    /// the outer one.
+    ///
+    /// ```
+    /// use retrograd::Graph;
+    /// let g = Graph::new();
+    /// let x = g.input("x", [8, 8]);
+    /// let y = g.recompute(|| x.tanh().exp().sin());
+    /// assert_eq!(y.shape(), x.shape());
+    /// ```
+    pub fn recompute<R>(&self, record: impl FnOnce() -> R) -> R {
+        let outermost = {
+            let next = self.recording.borrow().nodes.len() as u32;
+            let mut surroundings = self.surroundings.borrow_mut();
+            let outermost = surroundings.segment.is_none();
+            surroundings.segment.get_or_insert(next);
+            outermost
+        };
+        let result = record();
+        if outermost {
+            self.surroundings.borrow_mut().segment = None;
+        }
+        result
+    }
+
     /// Runs `record` such that what it records counts as the gradient of `origin` and keeps its place.
     pub(crate) fn on_behalf_of<R>(&self, origin: NodeId, record: impl FnOnce() -> R) -> R {
         let place = self.recording.borrow().nodes[origin.index()].place.clone();
         let scopes = if place.scope.is_empty() { Vec::new() } else { vec![place.scope] };
-        let inner = Surroundings { location: Some(place.location), scopes, origin: Some(origin) };
+        let inner = Surroundings { location: Some(place.location), scopes, origin: Some(origin), segment: None };
         let outer = self.surroundings.replace(inner);
         let result = record();
         self.surroundings.replace(outer);
@@ -270,9 +298,12 @@ impl Graph {
     #[track_caller]
     fn push(&self, kind: NodeKind, inputs: Vec<TensorId>, outputs: Vec<TensorType>) -> NodeId {
         let place = self.place(Location::caller());
-        let origin = self.surroundings.borrow().origin;
+        let (origin, segment) = {
+            let surroundings = self.surroundings.borrow();
+            (surroundings.origin, surroundings.segment)
+        };
         let mut recording = self.recording.borrow_mut();
-        recording.nodes.push(Node { kind, inputs, outputs, place, origin });
+        recording.nodes.push(Node { kind, inputs, outputs, place, origin, segment });
         NodeId(recording.nodes.len() as u32 - 1)
     }
 

@@ -80,6 +80,8 @@ pub struct Node {
     pub place: Place,
     /// The node whose gradient rule recorded it: present for backward nodes only.
     pub origin: Option<NodeId>,
+    /// The segment whose results are not kept for the backward list; see [`Graph::recompute`](super::Graph::recompute).
+    pub segment: Option<u32>,
 }
 
 impl Node {

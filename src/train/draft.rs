@@ -3,7 +3,7 @@ use super::optim::Optimizer;
 use super::step::{InputSlot, StepParts};
 use crate::base::{Error, Fault, Layout, Result, TensorType};
 use crate::dispatch::{Program, ProgramRequest, State};
-use crate::fuse::{Simplified, simplify};
+use crate::fuse::{Simplified, recompute, simplify};
 use crate::plan::{Arena, Planned, Profile, Request, Update, build};
 use crate::record::{Graph, KernelClass, Leaf, LowerContext, Lowering, Node, NodeId, NodeKind, Recording, TensorId};
 use std::collections::BTreeMap;
@@ -38,6 +38,11 @@ impl Draft {
         let targets: Vec<TensorId> =
             kept.iter().copied().chain(gradients.iter().map(|&(_, gradient)| gradient)).collect();
         let mut simplified = simplify(&recording, &targets);
+        if simplified.recording.nodes.iter().any(|node| node.segment.is_some()) {
+            let stays = kept.iter().filter_map(|&tensor| simplified.get(tensor)).collect();
+            let segment = |node: NodeId| simplified.recording.nodes[node.index()].segment;
+            simplified = recompute(&simplified, &stays, &segment);
+        }
         let moved = |tensor: TensorId| simplified.get(tensor).expect("targets stay in a simplified recording");
         let kept: Vec<TensorId> = kept.into_iter().map(moved).collect();
         let gradients = gradients.into_iter().map(|(number, gradient)| (number, moved(gradient))).collect();
