@@ -5,6 +5,7 @@ mod common;
 use common::device;
 use ndarray::{Array2, array};
 use retrograd::optim::{Adam, AdamW, Sgd};
+use retrograd::plan::Profile;
 use retrograd::{Device, ErrorKind, Generator, Graph, HostTensor, Init, Params, Step, Tensor, nn};
 
 /// Devices that are there; `device` names the missing ones on standard error.
@@ -480,4 +481,28 @@ fn many_steps_at_once_are_the_same_steps() {
         assert_eq!(one_by_one, run(&[70]), "{name}");
         assert_eq!(one_by_one, run(&[3, 66, 1]), "{name}");
     }
+}
+
+#[test]
+fn a_memory_budget_is_kept_or_refused_with_the_least_possible() {
+    let plan = |budget: Option<u64>| {
+        let mut params = Params::seeded(5);
+        let g = Graph::new();
+        let x = g.input("x", [256, 16]);
+        let layer = |number: usize| format!("layer{number}");
+        let layers: Vec<nn::Linear> = (0..24).map(|n| nn::Linear::new(&mut params, &layer(n), 16, 16)).collect();
+        let loss = layers.iter().fold(x, |x, layer| layer.forward(x).tanh()).square().mean(..);
+        let training = g.train(loss, Sgd::new(0.1));
+        let training = if let Some(bytes) = budget { training.memory_budget(bytes) } else { training };
+        training.plan(&params, &Profile::webgpu_default())
+    };
+    let all = plan(None).unwrap().total_bytes();
+    assert_eq!(plan(Some(all)).unwrap().total_bytes(), all);
+    let half = plan(Some(all * 6 / 10)).unwrap().total_bytes();
+    assert!(half <= all * 6 / 10, "{half} of {all}");
+    let error = plan(Some(1000)).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Limit);
+    let least: u64 = error.to_string().rsplit(' ').next().unwrap().parse().unwrap();
+    assert!(plan(Some(least)).unwrap().total_bytes() <= least);
+    assert!(plan(Some(least - 1)).is_err());
 }

@@ -1,5 +1,5 @@
 use super::Step;
-use super::draft::{Draft, parameter_leaves, strangers};
+use super::draft::{Draft, Options, parameter_leaves, strangers};
 use super::optim::Optimizer;
 use crate::base::{DType, Error, Fault, Result};
 use crate::differentiate::backward;
@@ -37,7 +37,7 @@ impl Graph {
             optimizer: Box::new(optimizer),
             only: None,
             checks_feeds: false,
-            unfused: false,
+            options: Options::default(),
             faults,
             location,
         }
@@ -51,7 +51,7 @@ impl Graph {
             self.fault("infer", &[], "an output belongs to another graph");
         }
         let outputs = outputs.iter().map(|output| output.id()).filter(|output| output.is_valid()).collect();
-        Inference { graph: self, outputs, checks_feeds: false, unfused: false }
+        Inference { graph: self, outputs, checks_feeds: false, options: Options::default() }
     }
 }
 
@@ -63,7 +63,7 @@ pub struct Training<'g> {
     optimizer: Box<dyn Optimizer>,
     only: Option<Vec<ParamInfo>>,
     checks_feeds: bool,
-    unfused: bool,
+    options: Options,
     faults: Vec<Fault>,
     /// Where `Graph::train` was called.
     location: String,
@@ -87,7 +87,16 @@ impl Training<'_> {
     /// Runs every op as a kernel of its own: slow, and for comparison.
     #[must_use]
     pub fn without_fusion(mut self) -> Self {
-        self.unfused = true;
+        self.options.unfused = true;
+        self
+    }
+
+    /// Lets the whole step take at most so many bytes of device memory: parameters, gradients, optimizer states,
+    /// inputs and everything between. Where it would take more, forward results are computed again in the backward
+    /// list instead of being kept, as little as suffices; see [`Graph::recompute`].
+    #[must_use]
+    pub fn memory_budget(mut self, bytes: u64) -> Self {
+        self.options.budget = Some(bytes);
         self
     }
 
@@ -100,7 +109,7 @@ impl Training<'_> {
         let frozen: Vec<bool> = params.iter().map(|(_, _, frozen)| frozen).collect();
         let update = self.optimizer.update()?;
         let draft = self.draft(params.store(), &arena, &frozen, params.faults())?;
-        Ok(draft.plan(profile, &arena, Some(&update))?.plan)
+        Ok(draft.fitted(profile, &arena, Some(&update))?.1.plan)
     }
 
     /// Differentiates, plans, and makes everything ready on a device, with the parameters at their
@@ -164,7 +173,7 @@ impl Training<'_> {
         }
         let kept = self.graph.with_recording(|recording| recording.kept.clone());
         let loss = Some(self.loss.id()).filter(|_| self.loss.is_valid() && self.faults.is_empty());
-        Ok(Draft::new(self.graph, store, kept.into_iter().chain(loss), gradients, &faults)?.unfused(self.unfused))
+        Draft::new(self.graph, store, kept.into_iter().chain(loss), gradients, &faults, self.options)
     }
 
     /// The numbers of the parameters to train.
@@ -220,7 +229,7 @@ pub struct Inference<'g> {
     graph: &'g Graph,
     outputs: Vec<TensorId>,
     checks_feeds: bool,
-    unfused: bool,
+    options: Options,
 }
 
 impl Inference<'_> {
@@ -234,7 +243,7 @@ impl Inference<'_> {
     /// Runs every op as a kernel of its own: slow, and for comparison.
     #[must_use]
     pub const fn without_fusion(mut self) -> Self {
-        self.unfused = true;
+        self.options.unfused = true;
         self
     }
 
@@ -253,8 +262,7 @@ impl Inference<'_> {
     /// # Errors
     /// As there.
     pub async fn compile_on_async(self, state: &State) -> Result<Step> {
-        Draft::new(self.graph, state.store(), self.outputs, Vec::new(), &[])?
-            .unfused(self.unfused)
+        Draft::new(self.graph, state.store(), self.outputs, Vec::new(), &[], self.options)?
             .finish(state, None, None, self.checks_feeds)
             .await
     }

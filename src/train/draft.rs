@@ -1,7 +1,7 @@
 use super::Step;
 use super::optim::Optimizer;
 use super::step::{InputSlot, StepParts};
-use crate::base::{Error, Fault, Layout, Result, TensorType};
+use crate::base::{Error, ErrorKind, Fault, Layout, Result, TensorType};
 use crate::dispatch::{Program, ProgramRequest, State};
 use crate::fuse::{Simplified, recompute, simplify};
 use crate::plan::{Arena, Planned, Profile, Request, Update, build};
@@ -15,8 +15,18 @@ pub(super) struct Draft {
     simplified: Simplified,
     kept: Vec<TensorId>,
     gradients: Vec<(usize, TensorId)>,
-    /// Whether neighbouring ops may run as one kernel.
-    fuses: bool,
+    /// What `kept` and `gradients` were in the original recording.
+    original: (Vec<TensorId>, Vec<(usize, TensorId)>),
+    options: Options,
+}
+
+/// How a plan is made.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Options {
+    /// Whether every op runs as a kernel of its own.
+    pub unfused: bool,
+    /// The bytes that the whole step may take.
+    pub budget: Option<u64>,
 }
 
 impl Draft {
@@ -27,6 +37,7 @@ impl Draft {
         kept: impl IntoIterator<Item = TensorId>,
         gradients: Vec<(usize, TensorId)>,
         faults: &[Fault],
+        options: Options,
     ) -> Result<Self> {
         let recording = graph.recording();
         let mut faults = [&recording.faults, faults].concat();
@@ -37,26 +48,64 @@ impl Draft {
         let kept: Vec<TensorId> = kept.into_iter().collect();
         let targets: Vec<TensorId> =
             kept.iter().copied().chain(gradients.iter().map(|&(_, gradient)| gradient)).collect();
-        let mut simplified = simplify(&recording, &targets);
-        if simplified.recording.nodes.iter().any(|node| node.segment.is_some()) {
-            let stays = kept.iter().filter_map(|&tensor| simplified.get(tensor)).collect();
-            let segment = |node: NodeId| simplified.recording.nodes[node.index()].segment;
-            simplified = recompute(&simplified, &stays, &segment);
+        let simplified = simplify(&recording, &targets);
+        let draft = Self::moved(graph.id(), simplified, (kept, gradients), options);
+        if draft.simplified.recording.nodes.iter().any(|node| node.segment.is_some()) {
+            return Ok(draft.segmented(&|node| draft.simplified.recording.nodes[node.index()].segment));
         }
+        Ok(draft)
+    }
+
+    fn moved(
+        graph: u64,
+        mut simplified: Simplified,
+        original: (Vec<TensorId>, Vec<(usize, TensorId)>),
+        options: Options,
+    ) -> Self {
         let moved = |tensor: TensorId| simplified.get(tensor).expect("targets stay in a simplified recording");
-        let kept: Vec<TensorId> = kept.into_iter().map(moved).collect();
-        let gradients = gradients.into_iter().map(|(number, gradient)| (number, moved(gradient))).collect();
+        let kept: Vec<TensorId> = original.0.iter().copied().map(moved).collect();
+        let gradients = original.1.iter().map(|&(number, gradient)| (number, moved(gradient))).collect();
         simplified.recording.kept = kept.iter().copied().collect();
-        Ok(Self { graph: graph.id(), simplified, kept, gradients, fuses: true })
+        Self { graph, simplified, kept, gradients, original, options }
     }
 
-    /// With every op as a dispatch of its own.
-    pub const fn unfused(mut self, unfused: bool) -> Self {
-        self.fuses = !unfused;
-        self
+    /// With segments of the forward list computed again in the backward list.
+    fn segmented(&self, segment: &dyn Fn(NodeId) -> Option<u32>) -> Self {
+        let stays = self.kept.iter().copied().collect();
+        let simplified = recompute(&self.simplified, &stays, segment);
+        Self::moved(self.graph, simplified, self.original.clone(), self.options)
     }
 
-    pub fn plan(&self, profile: &Profile, arena: &Arena, update: Option<&Update>) -> Result<Planned> {
+    /// This draft and its plan; where that exceeds the budget, the first that fits with ever more, ever shorter
+    /// segments computed again.
+    pub fn fitted(self, profile: &Profile, arena: &Arena, update: Option<&Update>) -> Result<(Self, Planned)> {
+        let planned = self.plan(profile, arena, update)?;
+        let bytes = planned.plan.total_bytes();
+        let Some(budget) = self.options.budget.filter(|&budget| bytes > budget) else { return Ok((self, planned)) };
+        let is_op = |node: &&Node| node.origin.is_none() && matches!(node.kind, NodeKind::Op(_));
+        let mut before = vec![0; self.simplified.recording.nodes.len()];
+        let mut ops = 0;
+        for (count, node) in before.iter_mut().zip(&self.simplified.recording.nodes) {
+            *count = ops;
+            ops += usize::from(is_op(&node));
+        }
+        let mut least = bytes;
+        for parts in [2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64].into_iter().filter(|&parts| parts <= ops) {
+            let draft = self.segmented(&|node| Some((before[node.index()] * parts / ops) as u32));
+            let planned = draft.plan(profile, arena, update)?;
+            least = least.min(planned.plan.total_bytes());
+            if planned.plan.total_bytes() <= budget {
+                return Ok((draft, planned));
+            }
+        }
+        let message = format!(
+            "the step takes {bytes} bytes, {least} with forward results computed again, and the budget is {budget}: \
+             use a smaller batch or model, or a budget of at least {least}"
+        );
+        Err(Error::new(ErrorKind::Limit, message))
+    }
+
+    fn plan(&self, profile: &Profile, arena: &Arena, update: Option<&Update>) -> Result<Planned> {
         build(&Request {
             recording: &self.simplified.recording,
             profile,
@@ -64,7 +113,7 @@ impl Draft {
             gradients: &self.gradients,
             kept: &self.kept,
             update,
-            fuses: self.fuses,
+            fuses: !self.options.unfused,
         })
     }
 
@@ -75,9 +124,10 @@ impl Draft {
         optimizer: Option<(Box<dyn Optimizer>, f64)>,
         checks_feeds: bool,
     ) -> Result<Step> {
-        let Planned { plan, natives } = self.plan(&state.device().profile(), state.arena(), update.as_ref())?;
+        let (draft, planned) = self.fitted(&state.device().profile(), state.arena(), update.as_ref())?;
+        let Planned { plan, natives } = planned;
         let plan = Arc::new(plan);
-        let recording = Arc::new(self.simplified.recording.clone());
+        let recording = Arc::new(draft.simplified.recording.clone());
         let program = Program::new(ProgramRequest {
             recording: Arc::clone(&recording),
             plan: Arc::clone(&plan),
@@ -86,16 +136,16 @@ impl Draft {
             update,
         })
         .await?;
-        let inputs = input_slots(&self.simplified);
+        let inputs = input_slots(&draft.simplified);
         Ok(Step::new(StepParts {
-            graph: self.graph,
+            graph: draft.graph,
             program,
             plan,
-            simplified: self.simplified,
+            simplified: draft.simplified,
             state: state.clone(),
             inputs,
             optimizer,
-            trained: self.gradients.iter().map(|&(number, _)| number).collect(),
+            trained: draft.gradients.iter().map(|&(number, _)| number).collect(),
             checks_feeds,
         }))
     }
