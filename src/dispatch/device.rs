@@ -71,6 +71,8 @@ impl Device {
             "metal" => Choice::Backend("metal"),
             "dx12" => Choice::Backend("dx12"),
             "gl" => Choice::Backend("gl"),
+            #[cfg(feature = "noop")]
+            "noop" => Choice::Backend("noop"),
             _ => Choice::Name(wanted),
         };
         if let Some(found) = find(&choice).await.into_iter().next() {

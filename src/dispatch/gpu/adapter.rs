@@ -123,11 +123,13 @@ pub(in crate::dispatch) async fn find(choice: &Choice) -> Vec<Found> {
         Choice::Backend("metal") => wgpu::Backends::METAL,
         Choice::Backend("dx12") => wgpu::Backends::DX12,
         Choice::Backend("gl") => wgpu::Backends::GL,
+        Choice::Backend("noop") => wgpu::Backends::NOOP,
         _ => wgpu::Backends::all(),
     };
     let mut descriptor = wgpu::InstanceDescriptor::new_without_display_handle();
     descriptor.backends = backends;
     descriptor.flags = wgpu::InstanceFlags::empty();
+    descriptor.backend_options.noop.enable = *choice == Choice::Backend("noop");
     let instance = wgpu::Instance::new(descriptor);
     let adapters = instance.enumerate_adapters(backends).await;
     let mut found: Vec<Found> = adapters
