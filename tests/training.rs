@@ -506,3 +506,42 @@ fn a_memory_budget_is_kept_or_refused_with_the_least_possible() {
     assert!(plan(Some(least)).unwrap().total_bytes() <= least);
     assert!(plan(Some(least - 1)).is_err());
 }
+
+/// Layers whose weight gradients are products of sizes that kernels treat differently: with bias gradients that
+/// ride along, long and short inner axes, rests of eight and four.
+#[test]
+fn layers_of_awkward_sizes_train_alike_on_every_device() {
+    for (batch, sizes) in
+        [(21, [24, 72, 64]), (300, [2, 64, 72]), (16, [65, 33, 8]), (9, [8, 80, 3]), (64, [40, 64, 10])]
+    {
+        let train = |device: &Device| {
+            let mut params = Params::seeded(2);
+            let layers: Vec<nn::Linear> = sizes
+                .windows(2)
+                .enumerate()
+                .map(|(number, pair)| nn::Linear::new(&mut params, &format!("layer{number}"), pair[0], pair[1]))
+                .collect();
+            // A weight that is not transposed has its bias gradient in the other operand.
+            let (w, b) =
+                (params.add("w", [sizes[2], 64], Init::KaimingUniform(1.0)), params.add("b", [64], Init::Zeros));
+            let g = Graph::new();
+            let (x, y) = (g.input("x", [batch, sizes[0]]), g.labels("y", [batch]));
+            let hidden = layers.iter().fold(x, |x, layer| layer.forward(x).relu());
+            let loss = (hidden.matmul(g.param(&w)) + g.param(&b)).cross_entropy(y);
+            let mut step = g.train(loss, Sgd::new(0.1)).compile(device, &params).unwrap();
+            let rows: Vec<f32> = (0..batch * sizes[0]).map(|i| (i as f32 * 0.37).sin()).collect();
+            let labels: Vec<i32> = (0..batch as i32).map(|i| i % 64).collect();
+            step.run_many(3, [x.feed(&rows), y.feed(&labels)]).unwrap();
+            let names = ["layer0.weight", "layer0.bias", "layer1.weight", "layer1.bias", "w", "b"];
+            names.map(|name| step.state().parameter(name).unwrap().to_vec())
+        };
+        let want = train(&Device::cpu());
+        for device in devices() {
+            for (number, (got, want)) in train(device).iter().zip(&want).enumerate() {
+                let greatest = want.iter().fold(0.0f32, |greatest, w| greatest.max(w.abs()));
+                let worst = got.iter().zip(want).fold(0.0f32, |worst, (g, w)| worst.max((g - w).abs()));
+                assert!(worst <= 1e-5 * greatest, "{}: {sizes:?}, parameter {number}: {worst}", device.name());
+            }
+        }
+    }
+}

@@ -150,6 +150,18 @@ pub(super) fn cases() -> Vec<Case> {
         plain("one matrix for a stack", &[2, 3, 4], &[4, 5]),
         plain("stretched batch", &[2, 1, 3, 4], &[3, 4, 2]),
         plain("a long inner axis", &[2, 5000], &[5000, 3]),
+        // Sizes for which operands are loaded in eights, in each of their forms, with a rest and without.
+        plain("in eights", &[24, 32], &[32, 72]),
+        Case::new("in eights, first transposed", pair(&[21, 24], &[21, 72]), |x| x[0].transpose().matmul(x[1])),
+        Case::new("in eights, second transposed", pair(&[17, 40], &[64, 40]), |x| x[0].matmul(x[1].transpose())),
+        Case::new("in eights, both transposed", pair(&[16, 24], &[72, 16]), |x| {
+            x[0].transpose().matmul(x[1].transpose())
+        }),
+        Case::new("in eights, batched", pair(&[2, 13, 24], &[2, 13, 64]), |x| x[0].swap_axes(1, 2).matmul(x[1])),
+        Case::new("bias gradients on the way", pair(&[19, 24], &[72, 24]), |x| {
+            let y = x[0].matmul(x[1].transpose()).tanh();
+            y * y.sum(0)
+        }),
         Case::new("second transposed", pair(&[9, 12], &[7, 12]), |x| x[0].matmul(x[1].transpose())),
         Case::new("first transposed", pair(&[12, 9], &[12, 7]), |x| x[0].transpose().matmul(x[1])),
         Case::new("both transposed", pair(&[12, 9], &[7, 12]), |x| x[0].transpose().matmul(x[1].transpose())),

@@ -244,7 +244,10 @@ impl Writer<'_> {
                         at(&own(load), "k")
                     } else {
                         let octet = format!("min(row + lane % 2u * 8u, {}u)", self.product.rows - 8);
-                        at(&octet, &format!("(k + {}u + lane / 2u)", load * 4))
+                        // In the rest of the axis, lanes past its end load the last step, which nothing reads.
+                        let k = format!("(k + {}u + lane / 2u)", load * 4);
+                        let k = if steps < 8 { format!("min({k}, {}u)", self.product.inner - 1) } else { k };
+                        at(&octet, &k)
                     }
                 };
                 for (load, index) in [index(0), index(1)].into_iter().enumerate() {
@@ -290,7 +293,8 @@ impl Writer<'_> {
         let at = |k: &str, column: &str| address("b_base", &[(k, inner_stride), (column, column_stride)]);
         let step = |k: usize| if k == 0 { "k".to_owned() } else { format!("(k + {k}u)") };
         if self.octets {
-            for load in 0..8 {
+            let loads = if self.b == Along::Outer { steps } else { 8 };
+            for load in 0..loads {
                 let (k, column) = if self.b == Along::Outer {
                     (step(load), format!("min(column, {}u)", columns - 8))
                 } else {
@@ -299,7 +303,7 @@ impl Writer<'_> {
                 let _ = writeln!(self.text, "        let f{load} = b[({}) / 8u];", at(&k, &column));
                 self.unpack(&format!("f{load}"), &format!("t{load}"));
             }
-            for k in 0..8 {
+            for k in 0..steps {
                 for vector in 0..2 {
                     let part = |own: usize| {
                         let column = vector * 4 + own;
@@ -373,19 +377,35 @@ impl Writer<'_> {
             let _ = writeln!(self.text, "    var p{number} = 0.0f;");
         }
         let inner = self.product.inner;
-        let _ = writeln!(self.text, "    for (var k = first; k < min(last, {inner}u); k += 8u) {{");
-        self.load_a(8);
-        self.load_b(8);
+        let whole = inner / 8 * 8;
+        let _ = writeln!(self.text, "    for (var k = first; k < min(last, {whole}u); k += 8u) {{");
+        self.octet(8, partial);
+        self.text += "    }\n";
+        if whole < inner {
+            // Both operands are loaded along their other axis here, or the inner one would be a multiple of eight.
+            let _ = writeln!(self.text, "    if (last == {inner}u) {{\n        let k = {whole}u;");
+            self.octet(inner - whole, partial);
+            self.text += "    }\n";
+        }
+    }
+
+    /// At most eight steps from `k` on.
+    fn octet(&mut self, steps: usize, partial: usize) {
+        let ride = self.product.sums.map(|(ride, _)| ride.operand);
+        self.load_a(steps);
+        self.load_b(steps);
         for number in 0..partial {
             let terms: Vec<String> = match (ride, self.a) {
                 (Some(0), Along::Inner) => (0..8).map(|k| format!("a{number}_{k}")).collect(),
+                (Some(0), _) if steps < 8 => (0..2)
+                    .map(|load| format!("select(0.0f, a{load}_{number}, {}u + lane / 2u < {steps}u)", load * 4))
+                    .collect(),
                 (Some(0), _) => vec![format!("a0_{number}"), format!("a1_{number}")],
-                _ => (0..8).map(|k| format!("b{k}_{}.{}", number / 4, COMPONENTS[number % 4])).collect(),
+                _ => (0..steps).map(|k| format!("b{k}_{}.{}", number / 4, COMPONENTS[number % 4])).collect(),
             };
             let _ = writeln!(self.text, "        p{number} += {};", terms.join(" + "));
         }
-        self.add(8);
-        self.text += "    }\n";
+        self.add(steps);
     }
 
     /// Stores the sums that [`octets`](Self::octets) has added up.
