@@ -1,7 +1,8 @@
 //! The plan: its order, its memory, its text, and that it is plain data.
 
-use retrograd::optim::{AdamW, Sgd};
+use retrograd::optim::{Adam, AdamW, Sgd};
 use retrograd::plan::{Binding, BufferKind, Phase, Plan, Profile};
+use retrograd::record::KernelClass;
 use retrograd::{Graph, Init, Params, Tensor, nn};
 
 /// A small network with a fork, dropout and two losses.
@@ -141,4 +142,66 @@ fn gradients_that_are_used_again_are_copied() {
     assert_eq!(gradient.len(), 1, "{plan}");
     assert_eq!(written(|kind| matches!(kind, BufferKind::Gradients(_))), 2, "{plan}");
     assert_eq!(written(|kind| matches!(kind, BufferKind::Kept(_))), 1, "{plan}");
+}
+
+/// The plan of a classifier with these layer sizes, trained by Adam.
+fn classifier(sizes: &[usize], batch: usize, profile: &Profile) -> Plan {
+    let mut params = Params::seeded(1);
+    let g = Graph::new();
+    let (x, y) = (g.input("x", [batch, sizes[0]]), g.labels("y", [batch]));
+    let mut hidden = x;
+    for (number, pair) in sizes.windows(2).enumerate() {
+        let layer = nn::Linear::new(&mut params, &format!("layer{number}"), pair[0], pair[1]);
+        hidden = layer.forward(hidden);
+        if number + 2 < sizes.len() {
+            hidden = hidden.relu();
+        }
+    }
+    g.train(hidden.cross_entropy(y), Adam::new(1e-3)).plan(&params, profile).unwrap()
+}
+
+fn of_class(class: KernelClass) -> Profile {
+    if class == KernelClass::Host { Profile::host() } else { Profile { class, ..Profile::webgpu_default() } }
+}
+
+#[test]
+fn a_training_step_is_a_handful_of_dispatches() {
+    for class in [KernelClass::Host, KernelClass::Cpu, KernelClass::Subgroup] {
+        for (sizes, batch) in [(&[2, 64, 64, 3][..], 300), (&[784, 512, 256, 10][..], 128)] {
+            // Three products forward, the loss with its gradient, its mean, three weight gradients that add up
+            // bias gradients on the way, two gradients of activations, and the update.
+            let plan = classifier(sizes, batch, &of_class(class));
+            assert_eq!(plan.dispatches.len(), 11, "{class:?}: {plan}");
+        }
+    }
+}
+
+#[test]
+fn slots_take_little_more_than_what_lives_at_one_time() {
+    let deep: Vec<usize> = vec![32; 25];
+    for class in [KernelClass::Host, KernelClass::Cpu, KernelClass::Subgroup, KernelClass::Gpu] {
+        for (sizes, batch) in [(&[2, 64, 64, 3][..], 300), (&[784, 512, 256, 10], 128), (&[1024; 4], 256), (&deep, 100)]
+        {
+            let plan = classifier(sizes, batch, &of_class(class));
+            let slots = plan.bytes(|kind| matches!(kind, BufferKind::Slot(_)));
+            assert!(
+                slots as f64 <= 1.1 * plan.live_bytes as f64,
+                "{class:?} {sizes:?}: {slots} for {}",
+                plan.live_bytes
+            );
+        }
+    }
+}
+
+#[test]
+fn a_plan_explains_why_neighbours_are_apart() {
+    let mut params = Params::seeded(1);
+    let w = params.add("w", [4, 4], Init::Zeros);
+    let g = Graph::new();
+    let x = g.input("x", [4, 4]);
+    let y = x.matmul(g.param(&w)).tanh();
+    let plan = g.train((y + y.transpose()).square().mean(..), Sgd::new(0.1)).plan(&params, &Profile::webgpu_default());
+    let text = plan.unwrap().explain();
+    assert!(text.contains("it reads elements at other places than its own"), "{text}");
+    assert!(text.contains("tests/plan.rs:"), "{text}");
 }
