@@ -17,7 +17,7 @@ pub mod differentiate;
 /// Evaluation in float64, and gradient checks.
 pub mod reference;
 
-/// Merging of nodes, and WGSL from lowerings.
+/// Merging of nodes, groups of ops that run as one kernel, and their WGSL.
 pub mod fuse;
 
 /// The whole step as plain data.

@@ -184,8 +184,10 @@ fn slots_take_little_more_than_what_lives_at_one_time() {
         {
             let plan = classifier(sizes, batch, &of_class(class));
             let slots = plan.bytes(|kind| matches!(kind, BufferKind::Slot(_)));
+            // On GPUs parts of split products are a large buffer for a moment, which smaller ones take turns in.
+            let allowed = if class == KernelClass::Gpu { 1.25 } else { 1.1 };
             assert!(
-                slots as f64 <= 1.1 * plan.live_bytes as f64,
+                slots as f64 <= allowed * plan.live_bytes as f64,
                 "{class:?} {sizes:?}: {slots} for {}",
                 plan.live_bytes
             );
