@@ -60,7 +60,7 @@ pub fn emit(context: &Context<'_>, group: &Group) -> Kernels {
     let (body, totals) = if width > 1 { fused.store_run(None, indent) } else { fused.store_one(None, indent) };
     if run == 1 {
         let _ = write!(text, "    if (invocation >= {units}u) {{\n        return;\n    }}\n");
-        let _ = writeln!(text, "    let index = invocation{};", times);
+        let _ = writeln!(text, "    let index = invocation{times};");
         text += &body;
         for (name, total) in partial_names.iter().zip(&totals) {
             let _ = writeln!(text, "    {name}[invocation] = {total};");
@@ -72,7 +72,7 @@ pub fn emit(context: &Context<'_>, group: &Group) -> Kernels {
             let _ = writeln!(text, "    var total{number} = 0.0f;");
         }
         let _ = writeln!(text, "    for (var unit = invocation * {run}u; unit < last; unit++) {{");
-        let _ = writeln!(text, "        let index = unit{};", times);
+        let _ = writeln!(text, "        let index = unit{times};");
         text += &body;
         for (number, total) in totals.iter().enumerate() {
             let _ = writeln!(text, "        total{number} += {total};");

@@ -84,7 +84,7 @@ struct Builder<'a> {
 pub fn build(request: &Request<'_>) -> Result<Planned> {
     let class = request.profile.class;
     let resolved = fuse::resolve(request.recording, request.kept, request.gradients, class)?;
-    let grouped = fuse::group(&resolved, request.profile.storage_buffers, request.fuses);
+    let grouped = fuse::group(&resolved, request.profile.storage_buffers, request.fuses)?;
     let mut builder = Builder {
         request,
         resolved: &resolved,

@@ -1,0 +1,216 @@
+//! The matrix product for adapters whose shaders run on a CPU: everything in registers, no barriers.
+//!
+//! Loads are what costs there, so an invocation holds many results. Where eight invocations are one SIMD
+//! register (class `Subgroup`), they share sixteen rows: each loads two rows of A, and hands every element to the
+//! other seven by `subgroupBroadcast`; of B and C each has columns of its own. Elsewhere (class `Cpu`) every
+//! invocation has a tile of its own. Four steps of the inner axis are unrolled, so that operands which lie
+//! densely along one of their axes are loaded as vectors.
+
+mod loads;
+mod octets;
+mod products;
+
+use super::bindings::{Bindings, Place};
+use super::contract::Product;
+use super::fused::{Fused, runs};
+use super::{Context, Emitted, Fours};
+use crate::base::{DType, Layout};
+use crate::fuse::resolve::Access;
+use crate::record::{KernelClass, Pointwise, Text, grid, libraries};
+use std::fmt::Write as _;
+
+/// Rows of a tile.
+const ROWS: usize = 16;
+/// Invocations of a workgroup: the lanes of a SIMD register.
+const LANES: usize = 8;
+/// Longest run of the inner axis that one invocation adds up, four elements per iteration: far below the 65,535
+/// iterations after which software adapters stop.
+const LONGEST_RUN: usize = 131_072;
+const COMPONENTS: [&str; 4] = ["x", "y", "z", "w"];
+/// Functions that take pairs of floats apart.
+const PAIRS: &str = "\
+fn low(pair: u64) -> f32 {
+    return bitcast<f32>(u32(pair & 0xfffffffflu));
+}
+
+fn high(pair: u64) -> f32 {
+    return bitcast<f32>(u32(pair >> 32u));
+}
+
+";
+
+/// How much of the inner axis one invocation adds up.
+pub fn inner_run(inner: usize) -> usize {
+    inner.next_multiple_of(16).min(LONGEST_RUN)
+}
+
+/// Along which of its axes an operand is loaded in fours.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Along {
+    Inner,
+    Outer,
+    Neither,
+}
+
+struct Writer<'a> {
+    product: &'a Product<'a>,
+    /// Whether lanes share rows of A.
+    shares: bool,
+    /// Whether operands are loaded in eights.
+    octets: bool,
+    /// Whether results are stored before the program goes on with them.
+    twice: bool,
+    /// Vectors of four columns that one invocation has.
+    vectors: usize,
+    a: Along,
+    b: Along,
+    a_strides: [isize; 2],
+    b_strides: [isize; 2],
+    text: String,
+}
+
+/// Along which axis an operand lies in vectors of `length` elements.
+fn along(context: &Context<'_>, access: &Access, strides: [isize; 2], inner_is_last: bool, length: usize) -> Along {
+    let whole = context.whole(access);
+    let lies = |layout: &Layout| runs(layout, whole, length) == Fours::Vector;
+    if !lies(&access.layout) && !lies(&turned(&access.layout)) {
+        return Along::Neither;
+    }
+    let rank = access.layout.shape.rank();
+    let fits = |axis: usize| strides[axis] == 1 && access.layout.shape[rank - 2 + axis].is_multiple_of(length);
+    match (fits(1), fits(0)) {
+        (true, _) if inner_is_last => Along::Inner,
+        (true, _) => Along::Outer,
+        (_, true) if inner_is_last => Along::Outer,
+        (_, true) => Along::Inner,
+        _ => Along::Neither,
+    }
+}
+
+impl<'a> Writer<'a> {
+    /// Decides how the operands of a product are loaded. Returns also the statements that find its matrices.
+    fn new(context: &Context<'_>, product: &'a Product<'a>) -> (Self, String) {
+        let shares = context.class == KernelClass::Subgroup;
+        let vectors = if product.columns >= 2 * 4 * LANES { 2 } else { 1 };
+        let (a_base, a_strides) = Product::base(product.a, "a_base");
+        let (b_base, b_strides) = Product::base(product.b, "b_base");
+        let modes = |length: usize| {
+            let a = along(context, product.a, a_strides, true, length);
+            (a, along(context, product.b, b_strides, false, length))
+        };
+        // Eight elements at once, as four words of 64 bits, where both operands lie so: half as many loads.
+        let octets = shares && vectors == 2 && {
+            let (a, b) = modes(8);
+            a != Along::Neither && b != Along::Neither
+        };
+        let (a, b) = modes(if octets { 8 } else { 4 });
+        let twice = product.columns.is_multiple_of(4)
+            && product.program.stores.first().is_none_or(|store| store.dtype == DType::F32)
+            && product.program.steps.iter().any(|step| is_long(&step.pointwise));
+        let text = String::new();
+        (Self { product, shares, octets, twice, vectors, a, b, a_strides, b_strides, text }, a_base + &b_base)
+    }
+
+    /// How many elements a declared element of an operand's binding holds.
+    fn declared(&self, along: Along) -> usize {
+        match along {
+            Along::Neither => 1,
+            _ if self.octets => 8,
+            _ => 4,
+        }
+    }
+}
+
+pub fn emit(context: &Context<'_>, product: &Product<'_>, name: String) -> Emitted {
+    let (mut writer, bases) = Writer::new(context, product);
+    let (shares, vectors) = (writer.shares, writer.vectors);
+    let (wide, splits) = (4 * vectors * if shares { LANES } else { 1 }, product.splits());
+    let (down, across) = (product.rows.div_ceil(ROWS), product.columns.div_ceil(wide));
+    let tiles = down * across * product.batch * splits;
+    let workgroups = grid(if shares { tiles } else { tiles.div_ceil(LANES) });
+
+    let mut bindings = Bindings::default();
+    bindings.named(Place::Tensor(product.a.tensor), "a", DType::F32, writer.declared(writer.a), false);
+    bindings.named(Place::Tensor(product.b.tensor), "b", DType::F32, writer.declared(writer.b), false);
+    let width = if product.columns.is_multiple_of(4) { 4 } else { 1 };
+    let program = product.program;
+    let stored = program.stores.first().map_or(DType::F32, |store| store.dtype);
+    bindings.named(product.target, "c", stored, width, true);
+    let whole = |access: &_| context.whole(access);
+    // A and B are bound under names of their own; what the program loads of them is bound once more.
+    let hidden: Vec<Place> =
+        bindings.0.iter_mut().map(|bound| std::mem::replace(&mut bound.place, Place::Scratch(usize::MAX))).collect();
+    let fused = Fused::new(program, "", width, Some("c"), &[], &whole, &mut bindings);
+    for (bound, place) in bindings.0.iter_mut().zip(hidden) {
+        bound.place = place;
+    }
+    if let Some((_, place)) = product.sums {
+        bindings.named(place, "sums", DType::F32, 1, true);
+    }
+
+    writer.text = bindings.declarations(0);
+    writer.text.push('\n');
+    if writer.octets {
+        writer.text += PAIRS;
+    }
+    writer.text += &fused.functions(Some(DType::F32));
+    writer.store(&fused, width);
+    let lane = if shares { "@builtin(subgroup_invocation_id)" } else { "@builtin(local_invocation_index)" };
+    let _ = write!(
+        writer.text,
+        "@compute @workgroup_size({LANES})\n\
+         fn main(@builtin(workgroup_id) group: vec3<u32>, {lane} lane: u32) {{\n    \
+         let tile = {};\n    if (tile >= {tiles}u) {{\n        return;\n    }}\n",
+        if shares {
+            format!("group.y * {}u + group.x", workgroups[0])
+        } else {
+            format!("(group.y * {}u + group.x) * {LANES}u + lane", workgroups[0])
+        }
+    );
+    let own = if shares { format!(" + lane * {}u", 4 * vectors) } else { String::new() };
+    let _ = write!(
+        writer.text,
+        "    let column = (tile % {across}u) * {wide}u{own};\n    let row = (tile / {across}u % {down}u) * {ROWS}u;\n    \
+         let plane = tile / {}u;\n    let batch = plane % {}u;\n    let first = plane / {}u * {}u;\n    \
+         let last = min(first + {}u, {}u);\n",
+        across * down,
+        product.batch,
+        product.batch,
+        product.run,
+        product.run,
+        product.inner
+    );
+    writer.text += &bases;
+    writer.product();
+    writer.results();
+    writer.sums();
+    writer.text += "}\n";
+    let mut needed = fused.libraries();
+    if program.uses_step() {
+        needed.push(&libraries::STEP);
+    }
+    Emitted {
+        name,
+        wgsl: Text::join(&needed, &writer.text),
+        bindings: bindings.places(),
+        uses_step: program.uses_step(),
+        workgroups,
+    }
+}
+
+/// Whether a step calls functions of some length.
+fn is_long(pointwise: &Pointwise) -> bool {
+    let short = [&libraries::COMPARISON, &libraries::NUMBERS];
+    pointwise.libraries.iter().any(|library| short.iter().all(|short| short.name != library.name))
+}
+
+/// The layout with its last two axes exchanged.
+fn turned(layout: &Layout) -> Layout {
+    let mut turned = layout.clone();
+    let rank = layout.shape.rank();
+    let mut extents = layout.shape.to_vec();
+    extents.swap(rank - 2, rank - 1);
+    turned.strides.swap(rank - 2, rank - 1);
+    turned.shape = extents.into();
+    turned
+}
