@@ -7,8 +7,13 @@
 mod common;
 
 use common::{device, within};
-use retrograd::record::CaseInput;
-use retrograd::{DType, Device, Generator, Graph, HostTensor, Params, Tensor};
+use retrograd::base::{Real, TensorType, Value};
+use retrograd::optim::Sgd;
+use retrograd::plan::Profile;
+use retrograd::record::{
+    Argument, CaseInput, Cotangents, EvalContext, LowerContext, Lowering, Op, Pointwise, Reference, Vjp,
+};
+use retrograd::{DType, Device, Generator, Graph, HostTensor, Init, Params, Tensor};
 
 /// Most elements of a tensor: graphs stay quick, and shapes awkward.
 const MOST: usize = 3000;
@@ -26,6 +31,64 @@ fn first_seed() -> u64 {
 struct Drawn<'g> {
     inputs: Vec<(Tensor<'g>, HostTensor)>,
     outputs: Vec<Tensor<'g>>,
+}
+
+/// A user's op without a function for the host: x plus its column.
+#[derive(Debug)]
+struct PlusColumn;
+
+impl Op for PlusColumn {
+    fn name(&self) -> &'static str {
+        "plus_column"
+    }
+    fn outputs(&self, inputs: &[&TensorType]) -> Result<Vec<TensorType>, String> {
+        Ok(vec![inputs[0].clone()])
+    }
+    fn vjp<'g>(&self, cx: &Vjp<'g>) -> Cotangents<'g> {
+        Cotangents::one(cx.cotangent())
+    }
+    fn lower(&self, cx: &LowerContext<'_>) -> Lowering {
+        let column = Argument::Coordinate(cx.inputs[0].shape.rank() - 1);
+        Lowering::Pointwise(Pointwise::new("({0} + f32({1}))", vec![Argument::Input(0), column], &[]))
+    }
+}
+
+impl Reference for PlusColumn {
+    fn eval<T: Real>(&self, inputs: &[&Value<T>], _cx: &EvalContext) -> Vec<Value<T>> {
+        let mut y = inputs[0].real().clone();
+        let last = y.ndim() - 1;
+        y.indexed_iter_mut().for_each(|(at, y)| *y = *y + T::real(at[last] as f64));
+        vec![Value::Real(y)]
+    }
+}
+
+#[test]
+fn ops_without_a_function_for_the_host_run_by_their_reference() {
+    for name in ["cpu", "vulkan", "gl"] {
+        let Some(device) = device(name) else { continue };
+        let g = Graph::new();
+        let x = g.input("x", [2, 3]);
+        let y = g.record(PlusColumn, &[x * 2.0]) * 10.0;
+        let (total, front) = (y.sum(..), (x + 1.0).slice(0, 0..1).sum(..));
+        let mut step = g.infer(&[y, total, front]).compile(device, &Params::seeded(0)).unwrap();
+        step.run([x.feed(&[1.0f32, 2.0, 3.0, 4.0, 5.0, 6.0])]).unwrap();
+        assert_eq!(step.read(y).unwrap().to_vec(), [20.0, 50.0, 80.0, 80.0, 110.0, 140.0], "{name}");
+        assert_eq!(step.read(total).unwrap().item(), 480.0, "{name}");
+        // A slice from the front is dense, and not all that is computed.
+        assert_eq!(step.read(front).unwrap().item(), 9.0, "{name}");
+    }
+}
+
+#[test]
+fn what_a_kernel_binds_twice_is_counted_twice() {
+    let g = Graph::new();
+    let x = g.input("x", [4, 4]);
+    let others: Vec<Tensor<'_>> = (0..6).map(|number| g.input(&format!("in{number}"), [4, 4])).collect();
+    let y = others.iter().fold(x.softmax(-1) * x, |sum, &other| sum + other);
+    let mut params = Params::seeded(0);
+    let w = params.add("w", [4, 4], Init::Zeros);
+    let loss = (y * g.param(&w)).sum(..);
+    g.train(loss, Sgd::new(0.1)).plan(&params, &Profile::webgpu_default()).unwrap();
 }
 
 /// Draws a graph of `ops` ops.
@@ -95,7 +158,8 @@ fn op<'g>(g: &'g Graph, x: Tensor<'g>, y: Tensor<'g>, random: &mut Generator) ->
         14 => x.softplus() * 0.5,
         15 => x.leaky_relu(0.1),
         16 if shape.rank() > 0 => x.mean_keep(axis(random)),
-        17 if shape.rank() > 0 => x.mean(axis(random)),
+        17 if shape.rank() > 0 && random.below(2) == 0 => x.mean(axis(random)),
+        17 => x.mean(..),
         18 if shape.rank() > 0 => x - x.mean_keep(-1),
         19 if shape.rank() > 0 => x.amax_keep(axis(random)),
         20 if shape.rank() > 0 => x.softmax(-1),
@@ -105,8 +169,9 @@ fn op<'g>(g: &'g Graph, x: Tensor<'g>, y: Tensor<'g>, random: &mut Generator) ->
         24 if shape.rank() > 0 => {
             let axis = axis(random);
             let extent = shape[axis as usize];
-            let start = random.below(extent);
-            x.slice(axis, start..extent)
+            let cut = random.below(extent);
+            // From the front it is as dense as the whole.
+            if random.below(2) == 0 { x.slice(axis, cut..extent) } else { x.slice(axis, 0..cut + 1) }
         }
         25 if shape.rank() > 0 => {
             let widths: Vec<(usize, usize)> = (0..shape.rank()).map(|_| (random.below(2), random.below(3))).collect();

@@ -51,10 +51,13 @@ pub(crate) fn backward<'g>(
             cotangents,
         };
         graph.on_behalf_of(id, || {
-            for (input, gradient) in node.inputs.iter().zip(input_gradients(op, &cx)) {
+            let own = input_gradients(op, &cx);
+            // Where one input has a gradient, what has none may be part of that: no path is cut.
+            let cuts = own.iter().all(Option::is_none);
+            for (input, gradient) in node.inputs.iter().zip(own) {
                 match gradient {
                     Some(gradient) if is_active(input) => accumulate(&mut gradients, *input, gradient),
-                    None if is_active(input) && !gradients.contains_key(input) => ended.push(id),
+                    None if cuts && is_active(input) && !gradients.contains_key(input) => ended.push(id),
                     _ => {}
                 }
             }

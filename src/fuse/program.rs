@@ -12,6 +12,8 @@ use std::sync::Arc;
 pub struct Program {
     /// How many elements.
     pub elements: usize,
+    /// The type of what the root computes, where there is one.
+    pub root: Option<DType>,
     /// What is read from memory.
     pub loads: Vec<Load>,
     /// What is computed.
@@ -129,7 +131,7 @@ impl Program {
     #[must_use]
     pub fn dtype(&self, operand: Operand) -> DType {
         match operand {
-            Operand::Root => DType::F32,
+            Operand::Root => self.root.unwrap_or(DType::F32),
             Operand::Load(number) => self.loads[number].dtype(),
             Operand::Step(number) => self.steps[number].dtype,
             Operand::Index | Operand::Coordinate { .. } | Operand::Seed => DType::U32,
@@ -176,6 +178,7 @@ impl<'a> Programs<'a> {
             stores.push(Store { tensor: root, value: Operand::Root, dtype });
         }
         program.stores = stores;
+        program.root = root.map(|tensor| self.resolved.recording.tensor_type(tensor).dtype);
         program
     }
 

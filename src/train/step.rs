@@ -69,12 +69,15 @@ impl Step {
     /// Runs `count` steps on the same fed inputs, many per submission, and returns as soon as the work is
     /// submitted. The result is that of as many calls of [`run`](Self::run), to the bit, at less cost per step.
     /// [`read_history`](Self::read_history) tells what kept tensors of one element, such as the loss, were after
-    /// every step.
+    /// every step. With a count of 0 nothing happens.
     ///
     /// # Errors
     /// As those of [`run`](Self::run).
     pub fn run_many<'a>(&mut self, count: u32, feeds: impl AsRef<[Feed<'a>]>) -> Result<()> {
         let fed = self.match_feeds(feeds.as_ref())?;
+        if count == 0 {
+            return Ok(());
+        }
         let scalars = (0..count).map(|ahead| self.scalars(ahead)).collect::<Result<Vec<_>>>()?;
         self.program.run_many(&fed, &scalars)?;
         self.has_run(count);

@@ -22,7 +22,11 @@ pub fn run(native: &Native, places: &mut Places<'_>, seed: [u32; 2]) {
         places.write(target)[0] = sum.to_bits();
         return;
     }
-    let everything = input.layout.is_dense() && reduce.axes.len() == input.layout.shape.rank();
+    // A slice from the front is dense as well, and not all of what the prologue computes.
+    let computed = native.prologue.as_ref().map_or(0, |program| program.elements);
+    let everything = input.layout.is_dense()
+        && reduce.axes.len() == input.layout.shape.rank()
+        && input.layout.shape.elements() == computed;
     let results = match &native.prologue {
         Some(program) if everything && reduce.kind == Reduction::Sum => {
             vec![total(&block_sums(program, places, seed))]

@@ -118,6 +118,7 @@ impl GpuProgram {
 
     /// Runs one step: all dispatches as one compute pass.
     pub fn run(&mut self, scalars: &StepScalars) -> Result<()> {
+        self.history.clear();
         let mut encoder =
             self.gpu.device.create_command_encoder(&wgpu::CommandEncoderDescriptor { label: Some("step") });
         let first = self.write_scalars(std::slice::from_ref(scalars));

@@ -94,7 +94,14 @@ impl Grouping<'_> {
     pub(super) fn buffers(&self, number: usize) -> usize {
         let group = self.group(number);
         let mut loaded = BTreeSet::new();
+        // Products and kernels of an op's own bind their inputs under names of their own: what is fused to them
+        // binds the same tensors once more.
+        let mut own = 0;
         for node in group.nodes() {
+            if group.root == Some(node) && !matches!(self.resolved.lowerings[&node], Lowering::Reduce(_)) {
+                own += self.reads[&node].len();
+                continue;
+            }
             for read in self.reads[&node].clone() {
                 if self.of.get(&read.tensor.node) != Some(&number) && !self.is_inlined(&read) {
                     loaded.insert(read.tensor);
@@ -111,7 +118,7 @@ impl Grouping<'_> {
         if let Some(root) = group.root {
             stored += self.resolved.recording.nodes[root.index()].outputs.len() - group.bodies.len();
         }
-        loaded.len() + stored + usize::from(group.sums.is_some()) + group.totals.len()
+        own + loaded.len() + stored + usize::from(group.sums.is_some()) + group.totals.len()
     }
 
     /// How many tensors a group stores that do not outlive the step.

@@ -54,8 +54,9 @@ impl Grouping<'_> {
     pub(super) fn ride_along(&mut self) {
         for sum in 0..self.groups.len() {
             let Some(group) = &self.groups[sum] else { continue };
-            let Some(node) = group.root.filter(|_| group.prologue.is_empty() && group.bodies[0].nodes.is_empty())
-            else {
+            let Some(node) = group.root.filter(|_| {
+                group.prologue.is_empty() && group.bodies.first().is_some_and(|body| body.nodes.is_empty())
+            }) else {
                 continue;
             };
             for product in 0..self.groups.len() {
@@ -106,7 +107,10 @@ impl Grouping<'_> {
     pub(super) fn total(&mut self) {
         for sum in 0..self.groups.len() {
             let Some(group) = &self.groups[sum] else { continue };
-            let Some(node) = group.root.filter(|_| group.prologue.is_empty() && group.bodies[0].elements == 1) else {
+            let Some(node) = group
+                .root
+                .filter(|_| group.prologue.is_empty() && group.bodies.first().is_some_and(|body| body.elements == 1))
+            else {
                 continue;
             };
             let Lowering::Reduce(reduce) = &self.resolved.lowerings[&node] else { continue };

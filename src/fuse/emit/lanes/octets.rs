@@ -54,7 +54,10 @@ impl Writer<'_> {
         if operand == 1 {
             let _ = writeln!(self.text, "    if (row == 0u && column < {columns}u) {{");
             for number in 0..8 {
-                let _ = writeln!(self.text, "        sums[column + {number}u] = p{number};");
+                let _ = writeln!(
+                    self.text,
+                    "        if (column + {number}u < {columns}u) {{\n            sums[column + {number}u] = p{number};\n        }}"
+                );
             }
             self.text += "    }\n";
             return;
