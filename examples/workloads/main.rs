@@ -43,6 +43,10 @@ struct Arguments {
     /// Prints the plan of every workload, and why neighbouring ops are kernels of their own.
     #[arg(long)]
     explain: bool,
+    /// Prints how long every dispatch takes, with its share, bytes and operations per second, and writes a trace
+    /// that Perfetto shows to this folder, one file per workload.
+    #[arg(long)]
+    profile: Option<std::path::PathBuf>,
     /// Prints one JSON object.
     #[arg(long)]
     json: bool,
@@ -139,6 +143,14 @@ fn workload(name: &str, network: Option<&Network>, arguments: &Arguments) -> Res
             blocks.push(block.elapsed() / steps);
         }
         let cpu = Process::cpu_seconds() - cpu;
+        if let Some(folder) = &arguments.profile {
+            let times = step.profile([])?;
+            eprintln!("{name}: {times}");
+            let path = folder.join(format!("{name}.json"));
+            if let Err(error) = std::fs::write(&path, times.trace()) {
+                eprintln!("{} could not be written: {error}", path.display());
+            }
+        }
         let milliseconds = |time: Duration| time.as_secs_f64() * 1e3;
         let least = blocks.iter().copied().min().unwrap_or_default();
         result = json!({

@@ -6,8 +6,10 @@ mod gpu;
 mod pending;
 mod program;
 mod state;
+mod times;
 
 pub use device::{Device, DeviceInfo};
 pub use pending::PendingRead;
 pub use program::{Program, ProgramRequest};
 pub use state::State;
+pub use times::{DispatchTime, StepTimes};

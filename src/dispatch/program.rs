@@ -1,7 +1,7 @@
 use super::cpu::CpuProgram;
 use super::device::Inner;
 use super::gpu::GpuProgram;
-use super::{PendingRead, State};
+use super::{PendingRead, State, StepTimes};
 use crate::base::{DType, Error, ErrorKind, HostData, HostTensor, Result};
 use crate::plan::{BufferKind, Native, Plan, StepScalars, Update};
 use crate::record::{Leaf, NodeId, NodeKind, Recording, TensorId};
@@ -76,6 +76,20 @@ impl Program {
         }
         self.has_run = true;
         Ok(())
+    }
+
+    /// Runs one step, and measures every dispatch.
+    ///
+    /// # Errors
+    /// When the device has no timestamps, is lost or reports an error.
+    pub async fn time(&mut self, feeds: &[(NodeId, &HostData)], scalars: &StepScalars) -> Result<StepTimes> {
+        self.feed(feeds);
+        let times = match &mut self.executor {
+            Executor::Cpu(program) => program.time(scalars, &self.state)?,
+            Executor::Gpu(program) => program.time(scalars).await?,
+        };
+        self.has_run = true;
+        Ok(StepTimes::new(self.state.device().name(), &self.plan, &times))
     }
 
     /// Runs many steps on the same fed data, and collects what kept tensors of one element are after each.

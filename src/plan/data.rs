@@ -103,6 +103,8 @@ pub struct Dispatch {
     pub bindings: Vec<Binding>,
     /// Workgroups in x, y and z.
     pub workgroups: [u32; 3],
+    /// Floating-point operations, a function counted as one.
+    pub operations: u64,
     /// The node of the recording that leads it: the root of what was fused, or the last of pointwise ops; none
     /// in the update.
     pub node: Option<NodeId>,
@@ -153,6 +155,12 @@ impl Plan {
     #[must_use]
     pub fn total_bytes(&self) -> u64 {
         self.bytes(|_| true)
+    }
+
+    /// Bytes that a dispatch reads and writes, each binding counted once.
+    #[must_use]
+    pub fn moved_bytes(&self, dispatch: &Dispatch) -> u64 {
+        dispatch.bindings.iter().map(|binding| binding.bytes).sum()
     }
 
     /// Why neighbouring ops run as kernels of their own, line by line.

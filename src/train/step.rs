@@ -1,6 +1,6 @@
 use super::optim::{Optimizer, check_rate};
 use crate::base::{Error, ErrorKind, HostData, HostTensor, Result, TensorType, threefry};
-use crate::dispatch::{PendingRead, Program, State};
+use crate::dispatch::{PendingRead, Program, State, StepTimes};
 use crate::fuse::Simplified;
 use crate::plan::{Plan, StepScalars};
 use crate::record::{Feed, NodeId, Recording, Tensor, TensorId};
@@ -82,6 +82,28 @@ impl Step {
         self.program.run_many(&fed, &scalars)?;
         self.has_run(count);
         Ok(())
+    }
+
+    /// Runs one step, which counts as any other, and measures every dispatch: by timestamps of the device, with a
+    /// compute pass for each, which takes a little longer than a step otherwise does.
+    ///
+    /// # Errors
+    /// As those of [`run`](Self::run); a device without timestamps.
+    pub async fn profile_async<'a>(&mut self, feeds: impl AsRef<[Feed<'a>]>) -> Result<StepTimes> {
+        let fed = self.match_feeds(feeds.as_ref())?;
+        let scalars = self.scalars(0)?;
+        let times = self.program.time(&fed, &scalars).await?;
+        self.has_run(1);
+        Ok(times)
+    }
+
+    /// As [`profile_async`](Self::profile_async), blocking.
+    ///
+    /// # Errors
+    /// As there.
+    #[cfg(not(target_arch = "wasm32"))]
+    pub fn profile<'a>(&mut self, feeds: impl AsRef<[Feed<'a>]>) -> Result<StepTimes> {
+        pollster::block_on(self.profile_async(feeds))
     }
 
     /// Counts steps.

@@ -12,6 +12,7 @@ use crate::base::{DType, Error, ErrorKind, HostData, HostTensor, Result};
 use crate::plan::{BufferKind, Native, NativeRoot, Phase, Plan, StepScalars, Stored, Update};
 use crate::record::{Leaf, NodeKind, Recording, TensorId};
 use std::sync::Arc;
+use std::time::Instant;
 
 /// A plan on the host: its buffers and the work of its dispatches.
 #[derive(Debug)]
@@ -22,6 +23,8 @@ pub(super) struct CpuProgram {
     buffers: Vec<Words>,
     /// For every kept tensor of one element: its values after the steps of the last run of many.
     history: Vec<(TensorId, Words)>,
+    /// While a step is measured: since when, and the times of its dispatches.
+    times: Option<(Instant, Vec<(f64, f64)>)>,
 }
 
 impl CpuProgram {
@@ -37,7 +40,7 @@ impl CpuProgram {
             _ => words(buffer.bytes),
         };
         let buffers = plan.buffers.iter().map(buffer).collect();
-        Self { plan, natives, update, buffers, history: Vec::new() }
+        Self { plan, natives, update, buffers, history: Vec::new(), times: None }
     }
 
     /// Takes over what is fed.
@@ -58,6 +61,15 @@ impl CpuProgram {
         let one = |(_, stored): &&(TensorId, Stored)| stored.shape.elements() == 1;
         self.history = self.plan.readable.iter().filter(one).map(|(tensor, _)| (*tensor, Vec::new())).collect();
         self.steps(all, state)
+    }
+
+    /// Runs one step, and returns when every dispatch began and ended, in seconds.
+    pub fn time(&mut self, scalars: &StepScalars, state: &State) -> Result<Vec<(f64, f64)>> {
+        self.history.clear();
+        self.times = Some((Instant::now(), Vec::new()));
+        let run = self.steps(std::slice::from_ref(scalars), state);
+        let times = self.times.take().map(|(_, times)| times).unwrap_or_default();
+        run.map(|()| times)
     }
 
     fn steps(&mut self, all: &[StepScalars], state: &State) -> Result<()> {
@@ -99,6 +111,7 @@ impl CpuProgram {
         let mut natives = self.natives.iter();
         for dispatch in &plan.dispatches {
             let writes = &plan.kernels[dispatch.kernel].writes;
+            let start = self.times.as_ref().map(|(since, _)| since.elapsed().as_secs_f64());
             let mut operands = Operands::take(&mut self.buffers, &dispatch.bindings, writes);
             if dispatch.phase == Phase::Update {
                 if let Some(update) = &self.update {
@@ -110,6 +123,9 @@ impl CpuProgram {
                 run(native, reads, writes, scalars.seed);
             }
             operands.give_back(&mut self.buffers);
+            if let (Some((since, times)), Some(start)) = (&mut self.times, start) {
+                times.push((start, since.elapsed().as_secs_f64()));
+            }
         }
     }
 

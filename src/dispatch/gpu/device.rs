@@ -44,7 +44,8 @@ impl Gpu {
         let profile = found.profile()?;
         let descriptor = wgpu::DeviceDescriptor {
             label: Some("retrograd"),
-            required_features: found.adapter.features() & (wgpu::Features::SUBGROUP | wgpu::Features::SHADER_INT64),
+            required_features: found.adapter.features()
+                & (wgpu::Features::SUBGROUP | wgpu::Features::SHADER_INT64 | wgpu::Features::TIMESTAMP_QUERY),
             required_limits: found.adapter.limits(),
             experimental_features: wgpu::ExperimentalFeatures::disabled(),
             memory_hints: wgpu::MemoryHints::Performance,

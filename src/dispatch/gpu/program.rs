@@ -1,5 +1,5 @@
 use super::{Gpu, GpuRead, Pace};
-use crate::base::{HostData, Result};
+use crate::base::{Error, ErrorKind, HostData, Result};
 use crate::plan::{Binding, BufferKind, KernelText, Plan, StepScalars};
 use crate::record::{NodeId, TensorId};
 use std::collections::HashMap;
@@ -37,7 +37,7 @@ impl GpuProgram {
         constant: impl Fn(NodeId) -> Option<HostData>,
     ) -> Result<Self> {
         let buffers = gpu
-            .scoped("allocating memory", || {
+            .scoped(&format!("allocating the {} bytes of the step", plan.total_bytes()), || {
                 let allocate = |buffer: &crate::plan::Buffer| {
                     shared(&buffer.kind).unwrap_or_else(|| gpu.storage(&buffer.kind.to_string(), buffer.bytes))
                 };
@@ -153,6 +153,55 @@ impl GpuProgram {
             done += count;
         }
         Ok(())
+    }
+
+    /// Runs one step with a pass for every dispatch, and returns when each began and ended, in seconds.
+    pub async fn time(&mut self, scalars: &StepScalars) -> Result<Vec<(f64, f64)>> {
+        if !self.gpu.device.features().contains(wgpu::Features::TIMESTAMP_QUERY) {
+            let message = format!("{} has no timestamps", self.gpu.found.describe());
+            return Err(Error::new(ErrorKind::Device, message));
+        }
+        let count = 2 * self.plan.dispatches.len() as u32;
+        let queries = self.gpu.device.create_query_set(&wgpu::QuerySetDescriptor {
+            label: Some("times"),
+            ty: wgpu::QueryType::Timestamp,
+            count,
+        });
+        let resolved = self.gpu.device.create_buffer(&wgpu::BufferDescriptor {
+            label: Some("times"),
+            size: u64::from(count) * 8,
+            usage: wgpu::BufferUsages::QUERY_RESOLVE | wgpu::BufferUsages::COPY_SRC,
+            mapped_at_creation: false,
+        });
+        let mut encoder =
+            self.gpu.device.create_command_encoder(&wgpu::CommandEncoderDescriptor { label: Some("timed step") });
+        let entry = self.write_scalars(std::slice::from_ref(scalars));
+        for (number, (dispatch, group)) in self.plan.dispatches.iter().zip(&self.bind_groups).enumerate() {
+            let mut pass = encoder.begin_compute_pass(&wgpu::ComputePassDescriptor {
+                label: None,
+                timestamp_writes: Some(wgpu::ComputePassTimestampWrites {
+                    query_set: &queries,
+                    beginning_of_pass_write_index: Some(2 * number as u32),
+                    end_of_pass_write_index: Some(2 * number as u32 + 1),
+                }),
+            });
+            pass.set_pipeline(&self.pipelines[dispatch.kernel]);
+            pass.set_bind_group(0, group, &[]);
+            if self.plan.kernels[dispatch.kernel].uses_step {
+                pass.set_bind_group(1, &self.step_group, &[(entry * RING_STRIDE) as u32]);
+            }
+            let [x, y, z] = dispatch.workgroups;
+            pass.dispatch_workgroups(x, y, z);
+        }
+        encoder.resolve_query_set(&queries, 0..count, &resolved, 0);
+        self.gpu.queue.submit([encoder.finish()]);
+        self.gpu.check()?;
+        let bytes = self.gpu.begin_read(&resolved, 0, u64::from(count) * 8)?.finish().await?;
+        let ticks: Vec<u64> = bytemuck::pod_collect_to_vec(&bytes);
+        let first = ticks.first().copied().unwrap_or(0);
+        let period = f64::from(self.gpu.queue.get_timestamp_period()) * 1e-9;
+        let seconds = |tick: u64| tick.saturating_sub(first) as f64 * period;
+        Ok(ticks.chunks(2).map(|pair| (seconds(pair[0]), seconds(pair[1]))).collect())
     }
 
     /// Writes the scalars of steps next to one another into the ring, and returns the first entry.

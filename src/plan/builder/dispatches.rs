@@ -4,7 +4,7 @@ use super::{Builder, Draft, Memory};
 use crate::base::{DType, Error, ErrorKind, Result};
 use crate::fuse::{self, Context, Emitted, Group, Place};
 use crate::plan::{Dispatch, HOST_BLOCK, KernelText, Native, Phase};
-use crate::record::{KernelClass, NodeId, TensorId};
+use crate::record::{KernelClass, Lowering, NodeId, TensorId};
 
 impl Builder<'_> {
     pub(super) fn group(&mut self, group: &Group) -> Result<()> {
@@ -91,6 +91,20 @@ impl Builder<'_> {
         self.push(Draft { dispatch, operands })
     }
 
+    /// Floating-point operations of a group, a function counted as one.
+    fn operations(&self, group: &Group) -> u64 {
+        let elements = |tensor: TensorId| self.type_of(tensor).shape.elements() as u64;
+        let of = |node: NodeId| {
+            let output = elements(TensorId { node, output: 0 });
+            match &self.resolved.lowerings[&node] {
+                Lowering::Contract => 2 * output * self.resolved.input(node, 0).layout.shape.last() as u64,
+                Lowering::Reduce(_) => self.resolved.input(node, 0).layout.shape.elements() as u64,
+                _ => output,
+            }
+        };
+        group.nodes().map(of).sum()
+    }
+
     fn described(&self, group: &Group, lead: NodeId, kernel: usize, workgroups: [u32; 3]) -> Dispatch {
         let recording = &self.resolved.recording;
         let node = &recording.nodes[lead.index()];
@@ -113,6 +127,7 @@ impl Builder<'_> {
             label: format!("{} {}", node.label(), outputs.join(", ")),
             bindings: Vec::new(),
             workgroups,
+            operations: self.operations(group),
             node: Some(lead),
             nodes,
             origin: node.origin,

@@ -35,6 +35,7 @@ impl Builder<'_> {
                 label: names.map(|(entry, _)| entry.name.as_str()).collect::<Vec<_>>().join(", "),
                 bindings: Vec::new(),
                 workgroups,
+                operations: length as u64 * 4 * (update.states.len() as u64 + 1),
                 node: None,
                 nodes: Vec::new(),
                 origin: None,

@@ -1,0 +1,118 @@
+use crate::plan::{Phase, Plan};
+use serde::Serialize;
+use std::fmt;
+
+/// How long every dispatch of a step took.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct StepTimes {
+    /// The device, in words.
+    pub device: String,
+    /// The dispatches, in order.
+    pub dispatches: Vec<DispatchTime>,
+}
+
+/// How long one dispatch took, and what it did meanwhile.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct DispatchTime {
+    /// The kernel's name.
+    pub kernel: String,
+    /// The op with its attributes and what it makes.
+    pub label: String,
+    /// Its list.
+    pub phase: Phase,
+    /// When it began, in seconds after the first one.
+    pub start: f64,
+    /// Seconds.
+    pub seconds: f64,
+    /// Bytes read and written.
+    pub bytes: u64,
+    /// Floating-point operations.
+    pub operations: u64,
+}
+
+impl StepTimes {
+    /// From the beginning and the end of every dispatch, in seconds.
+    pub(super) fn new(device: String, plan: &Plan, times: &[(f64, f64)]) -> Self {
+        let first = times.first().map_or(0.0, |(start, _)| *start);
+        let dispatches = plan
+            .dispatches
+            .iter()
+            .zip(times)
+            .map(|(dispatch, &(start, end))| DispatchTime {
+                kernel: plan.kernels[dispatch.kernel].name.clone(),
+                label: dispatch.label.clone(),
+                phase: dispatch.phase,
+                start: start - first,
+                seconds: (end - start).max(0.0),
+                bytes: plan.moved_bytes(dispatch),
+                operations: dispatch.operations,
+            })
+            .collect();
+        Self { device, dispatches }
+    }
+
+    /// Seconds of all dispatches together.
+    #[must_use]
+    pub fn seconds(&self) -> f64 {
+        self.dispatches.iter().map(|dispatch| dispatch.seconds).sum()
+    }
+
+    /// The times in the trace event format, which Perfetto and browsers show: one row per list.
+    #[must_use]
+    pub fn trace(&self) -> String {
+        #[derive(Serialize)]
+        struct Event<'a> {
+            name: &'a str,
+            cat: &'a str,
+            ph: &'static str,
+            ts: f64,
+            dur: f64,
+            pid: u32,
+            tid: &'a str,
+            args: &'a DispatchTime,
+        }
+        let event = |dispatch: &DispatchTime| {
+            let list = match dispatch.phase {
+                Phase::Forward => "forward",
+                Phase::Backward => "backward",
+                Phase::Update => "update",
+            };
+            let event = Event {
+                name: &dispatch.kernel,
+                cat: list,
+                ph: "X",
+                ts: dispatch.start * 1e6,
+                dur: dispatch.seconds * 1e6,
+                pid: 1,
+                tid: list,
+                args: dispatch,
+            };
+            // Plain numbers and texts always become JSON.
+            serde_json::to_string(&event).unwrap_or_default()
+        };
+        let events: Vec<String> = self.dispatches.iter().map(event).collect();
+        format!("{{\"traceEvents\":[\n{}\n]}}\n", events.join(",\n"))
+    }
+}
+
+impl fmt::Display for StepTimes {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let all = self.seconds();
+        writeln!(f, "{:.3} ms on {}", all * 1e3, self.device)?;
+        writeln!(f, "{:>10} {:>6} {:>9} {:>9}  kernel", "us", "share", "GB/s", "GFLOP/s")?;
+        for dispatch in &self.dispatches {
+            let rate = |amount: u64| if dispatch.seconds > 0.0 { amount as f64 / dispatch.seconds / 1e9 } else { 0.0 };
+            writeln!(
+                f,
+                "{:>10.1} {:>5.1}% {:>9.2} {:>9.2}  {}: {}",
+                dispatch.seconds * 1e6,
+                if all > 0.0 { dispatch.seconds / all * 100.0 } else { 0.0 },
+                rate(dispatch.bytes),
+                rate(dispatch.operations),
+                dispatch.kernel,
+                dispatch.label
+            )?;
+        }
+        Ok(())
+    }
+}
