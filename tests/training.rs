@@ -5,8 +5,7 @@ mod common;
 use common::device;
 use ndarray::{Array2, array};
 use retrograd::optim::{Adam, AdamW, Sgd};
-use retrograd::plan::Profile;
-use retrograd::{Device, ErrorKind, Generator, Graph, HostTensor, Init, Params, Step, Tensor, nn};
+use retrograd::{Device, ErrorKind, Generator, Graph, Init, Params, Step, Tensor, nn};
 
 /// Devices that are there; `device` names the missing ones on standard error.
 fn devices() -> Vec<&'static Device> {
@@ -414,99 +413,6 @@ fn one_graph_serves_training_and_inference() {
     }
 }
 
-/// A network of 24 layers that trains on ten inputs of noise; recomputed in segments of this many layers, if any.
-fn deep(segment: Option<usize>, device: &Device) -> (Vec<f32>, Vec<HostTensor>, u64) {
-    const WIDTH: usize = 32;
-    let mut params = Params::seeded(5);
-    let layers: Vec<nn::Linear> =
-        (0..24).map(|number| nn::Linear::new(&mut params, &format!("layer{number}"), WIDTH, WIDTH)).collect();
-    let g = Graph::new();
-    let x = g.input("x", [256, WIDTH]);
-    let forward =
-        |x, layers: &[nn::Linear]| layers.iter().fold(x, |x: Tensor<'_>, layer| layer.forward(x).gelu().dropout(0.1));
-    let y = match segment {
-        None => forward(x, &layers),
-        Some(length) => layers.chunks(length).fold(x, |x, layers| g.recompute(|| forward(x, layers))),
-    };
-    let loss = y.square().mean(..);
-    let mut step = g.train(loss, Sgd::new(0.05)).compile(device, &params).unwrap();
-    let mut generator = Generator::new(9);
-    let data: Vec<f32> = (0..256 * WIDTH).map(|_| generator.uniform(-1.0, 1.0) as f32).collect();
-    let mut losses = Vec::new();
-    for _ in 0..3 {
-        step.run([x.feed(&data)]).unwrap();
-        losses.push(step.read(loss).unwrap().item());
-    }
-    let names = ["layer0.weight", "layer11.bias", "layer23.weight"];
-    let parameters = names.iter().map(|name| step.state().parameter(name).unwrap()).collect();
-    (losses, parameters, step.plan().live_bytes)
-}
-
-#[test]
-fn recomputing_gives_the_same_bits_in_less_memory() {
-    for name in ["cpu", "vulkan"] {
-        let Some(device) = device(name) else { continue };
-        let (losses, parameters, kept) = deep(None, device);
-        let (again, same, recomputed) = deep(Some(4), device);
-        assert_eq!(losses, again, "{name}");
-        assert_eq!(parameters, same, "{name}");
-        assert!(recomputed * 2 <= kept, "{name}: {recomputed} bytes instead of {kept}");
-    }
-}
-
-#[test]
-fn many_steps_at_once_are_the_same_steps() {
-    for name in ["cpu", "vulkan", "gl"] {
-        let Some(device) = device(name) else { continue };
-        let run = |at_once: &[u32]| {
-            let mut params = Params::seeded(3);
-            let layer = nn::Linear::new(&mut params, "layer", 6, 4);
-            let g = Graph::new();
-            let (x, y) = (g.input("x", [10, 6]), g.labels("y", [10]));
-            let loss = layer.forward(x).dropout(0.3).cross_entropy(y);
-            let mut step = g.train(loss, Adam::new(0.01)).compile(device, &params).unwrap();
-            let rows: Vec<f32> = (0..60).map(|i| (i as f32 * 0.7).sin()).collect();
-            let labels: Vec<i32> = (0..10).map(|i| i % 4).collect();
-            let mut losses = Vec::new();
-            for &count in at_once {
-                step.run_many(count, [x.feed(&rows), y.feed(&labels)]).unwrap();
-                losses.extend(step.read_history(loss).unwrap().to_vec());
-            }
-            assert_eq!(step.state().steps(), losses.len() as u32);
-            (losses, step.state().parameter("layer.weight").unwrap())
-        };
-        let one_by_one = run(&[1; 70]);
-        assert_eq!(one_by_one.0.len(), 70);
-        assert!(one_by_one.0.windows(2).any(|pair| pair[0] != pair[1]));
-        assert_eq!(one_by_one, run(&[70]), "{name}");
-        assert_eq!(one_by_one, run(&[3, 66, 1]), "{name}");
-    }
-}
-
-#[test]
-fn a_memory_budget_is_kept_or_refused_with_the_least_possible() {
-    let plan = |budget: Option<u64>| {
-        let mut params = Params::seeded(5);
-        let g = Graph::new();
-        let x = g.input("x", [256, 16]);
-        let layer = |number: usize| format!("layer{number}");
-        let layers: Vec<nn::Linear> = (0..24).map(|n| nn::Linear::new(&mut params, &layer(n), 16, 16)).collect();
-        let loss = layers.iter().fold(x, |x, layer| layer.forward(x).tanh()).square().mean(..);
-        let training = g.train(loss, Sgd::new(0.1));
-        let training = if let Some(bytes) = budget { training.memory_budget(bytes) } else { training };
-        training.plan(&params, &Profile::webgpu_default())
-    };
-    let all = plan(None).unwrap().total_bytes();
-    assert_eq!(plan(Some(all)).unwrap().total_bytes(), all);
-    let half = plan(Some(all * 6 / 10)).unwrap().total_bytes();
-    assert!(half <= all * 6 / 10, "{half} of {all}");
-    let error = plan(Some(1000)).unwrap_err();
-    assert_eq!(error.kind(), ErrorKind::Limit);
-    let least: u64 = error.to_string().rsplit(' ').next().unwrap().parse().unwrap();
-    assert!(plan(Some(least)).unwrap().total_bytes() <= least);
-    assert!(plan(Some(least - 1)).is_err());
-}
-
 /// Layers whose weight gradients are products of sizes that kernels treat differently: with bias gradients that
 /// ride along, long and short inner axes, rests of eight and four.
 #[test]
@@ -543,39 +449,5 @@ fn layers_of_awkward_sizes_train_alike_on_every_device() {
                 assert!(worst <= 1e-5 * greatest, "{}: {sizes:?}, parameter {number}: {worst}", device.name());
             }
         }
-    }
-}
-
-#[test]
-fn a_profiled_step_is_a_step_and_tells_the_time_of_every_dispatch() {
-    for name in ["cpu", "vulkan"] {
-        let Some(device) = device(name) else { continue };
-        let run = |profiled: bool| {
-            let mut params = Params::seeded(3);
-            let layer = nn::Linear::new(&mut params, "layer", 64, 32);
-            let g = Graph::new();
-            let (x, y) = (g.input("x", [50, 64]), g.labels("y", [50]));
-            let loss = layer.forward(x).cross_entropy(y);
-            let mut step = g.train(loss, Adam::new(0.01)).compile(device, &params).unwrap();
-            let rows: Vec<f32> = (0..50 * 64).map(|i| (i as f32 * 0.7).sin()).collect();
-            let labels: Vec<i32> = (0..50).map(|i| i % 32).collect();
-            for _ in 0..2 {
-                if profiled {
-                    let times = step.profile([x.feed(&rows), y.feed(&labels)]).unwrap();
-                    assert_eq!(times.dispatches.len(), step.plan().dispatches.len(), "{name}");
-                    assert!(
-                        times.seconds() > 0.0 && times.dispatches[0].operations >= 2 * 50 * 64 * 32,
-                        "{name}: {times}"
-                    );
-                    let trace: serde_json::Value = serde_json::from_str(&times.trace()).unwrap();
-                    assert_eq!(trace["traceEvents"].as_array().unwrap().len(), times.dispatches.len());
-                } else {
-                    step.run([x.feed(&rows), y.feed(&labels)]).unwrap();
-                }
-            }
-            assert_eq!(step.state().steps(), 2);
-            (step.read(loss).unwrap(), step.state().parameter("layer.weight").unwrap())
-        };
-        assert_eq!(run(true), run(false), "{name}");
     }
 }

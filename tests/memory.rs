@@ -1,0 +1,72 @@
+//! Memory: what is computed again instead of being kept, and budgets.
+
+mod common;
+
+use common::device;
+use retrograd::optim::Sgd;
+use retrograd::plan::Profile;
+use retrograd::{Device, ErrorKind, Generator, Graph, HostTensor, Params, Tensor, nn};
+
+/// A network of 24 layers that trains on ten inputs of noise; recomputed in segments of this many layers, if any.
+fn deep(segment: Option<usize>, device: &Device) -> (Vec<f32>, Vec<HostTensor>, u64) {
+    const WIDTH: usize = 32;
+    let mut params = Params::seeded(5);
+    let layers: Vec<nn::Linear> =
+        (0..24).map(|number| nn::Linear::new(&mut params, &format!("layer{number}"), WIDTH, WIDTH)).collect();
+    let g = Graph::new();
+    let x = g.input("x", [256, WIDTH]);
+    let forward =
+        |x, layers: &[nn::Linear]| layers.iter().fold(x, |x: Tensor<'_>, layer| layer.forward(x).gelu().dropout(0.1));
+    let y = match segment {
+        None => forward(x, &layers),
+        Some(length) => layers.chunks(length).fold(x, |x, layers| g.recompute(|| forward(x, layers))),
+    };
+    let loss = y.square().mean(..);
+    let mut step = g.train(loss, Sgd::new(0.05)).compile(device, &params).unwrap();
+    let mut generator = Generator::new(9);
+    let data: Vec<f32> = (0..256 * WIDTH).map(|_| generator.uniform(-1.0, 1.0) as f32).collect();
+    let mut losses = Vec::new();
+    for _ in 0..3 {
+        step.run([x.feed(&data)]).unwrap();
+        losses.push(step.read(loss).unwrap().item());
+    }
+    let names = ["layer0.weight", "layer11.bias", "layer23.weight"];
+    let parameters = names.iter().map(|name| step.state().parameter(name).unwrap()).collect();
+    (losses, parameters, step.plan().live_bytes)
+}
+
+#[test]
+fn recomputing_gives_the_same_bits_in_less_memory() {
+    for name in ["cpu", "vulkan"] {
+        let Some(device) = device(name) else { continue };
+        let (losses, parameters, kept) = deep(None, device);
+        let (again, same, recomputed) = deep(Some(4), device);
+        assert_eq!(losses, again, "{name}");
+        assert_eq!(parameters, same, "{name}");
+        assert!(recomputed * 2 <= kept, "{name}: {recomputed} bytes instead of {kept}");
+    }
+}
+
+#[test]
+fn a_memory_budget_is_kept_or_refused_with_the_least_possible() {
+    let plan = |budget: Option<u64>| {
+        let mut params = Params::seeded(5);
+        let g = Graph::new();
+        let x = g.input("x", [256, 16]);
+        let layer = |number: usize| format!("layer{number}");
+        let layers: Vec<nn::Linear> = (0..24).map(|n| nn::Linear::new(&mut params, &layer(n), 16, 16)).collect();
+        let loss = layers.iter().fold(x, |x, layer| layer.forward(x).tanh()).square().mean(..);
+        let training = g.train(loss, Sgd::new(0.1));
+        let training = if let Some(bytes) = budget { training.memory_budget(bytes) } else { training };
+        training.plan(&params, &Profile::webgpu_default())
+    };
+    let all = plan(None).unwrap().total_bytes();
+    assert_eq!(plan(Some(all)).unwrap().total_bytes(), all);
+    let half = plan(Some(all * 6 / 10)).unwrap().total_bytes();
+    assert!(half <= all * 6 / 10, "{half} of {all}");
+    let error = plan(Some(1000)).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Limit);
+    let least: u64 = error.to_string().rsplit(' ').next().unwrap().parse().unwrap();
+    assert!(plan(Some(least)).unwrap().total_bytes() <= least);
+    assert!(plan(Some(least - 1)).is_err());
+}
