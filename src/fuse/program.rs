@@ -127,6 +127,13 @@ impl Program {
         self.steps.is_empty() && self.stores.len() <= 1
     }
 
+    /// Where the value of a tensor that the program computes is found.
+    #[must_use]
+    pub fn value_of(&self, tensor: TensorId) -> Operand {
+        let step = self.steps.iter().position(|step| step.node == tensor.node);
+        step.map_or(Operand::Root, Operand::Step)
+    }
+
     /// The value that an operand has, as a type.
     #[must_use]
     pub fn dtype(&self, operand: Operand) -> DType {
@@ -241,8 +248,7 @@ impl<'a> Programs<'a> {
                 Argument::Input(place) => {
                     let access = access(*place);
                     let tensor = access.tensor;
-                    let whole = self.resolved.recording.tensor_type(tensor).shape.elements();
-                    let in_place = access.layout.is_dense() && access.layout.shape.elements() == whole;
+                    let in_place = self.resolved.is_whole(&access);
                     if root == Some(tensor) {
                         Operand::Root
                     } else if nodes.contains(&tensor.node)

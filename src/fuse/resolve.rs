@@ -199,9 +199,10 @@ impl Resolved {
         TensorId { node: id, output: 0 }
     }
 
-    /// Whether a tensor is, densely, all of what an op made.
-    fn is_whole(&self, tensor: TensorId) -> bool {
-        let access = &self.accesses[&tensor];
+    /// Whether an access reads all elements of its tensor, each at its own place. A slice from the front lies
+    /// densely as well, but is not all.
+    #[must_use]
+    pub fn is_whole(&self, access: &Access) -> bool {
         let whole = self.recording.tensor_type(access.tensor).shape.elements();
         access.layout.is_dense() && access.layout.shape.elements() == whole
     }
@@ -211,7 +212,7 @@ impl Resolved {
     fn keep(&mut self, tensor: TensorId) -> TensorId {
         let access = &self.accesses[&tensor];
         let is_parameter = matches!(self.node_of(access.tensor).kind, NodeKind::Leaf(Leaf::Parameter(_)));
-        if self.is_whole(tensor) && !is_parameter { access.tensor } else { self.copy(tensor.node, tensor) }
+        if self.is_whole(access) && !is_parameter { access.tensor } else { self.copy(tensor.node, tensor) }
     }
 
     /// Gives every gradient a tensor that only its arena needs: nothing reads it within the step.
@@ -226,7 +227,7 @@ impl Resolved {
             let tensor = self.accesses[&gradient].tensor;
             let computed = matches!(self.node_of(tensor).kind, NodeKind::Op(_));
             let shared = gradients.iter().filter(|(_, other)| self.accesses[other].tensor == tensor).count() > 1;
-            let own = computed && self.is_whole(gradient) && !shared;
+            let own = computed && self.is_whole(&self.accesses[&gradient]) && !shared;
             let place = if own && !read.contains(&tensor) && !self.wanted.contains(&tensor) {
                 tensor
             } else {

@@ -95,11 +95,7 @@ impl Native {
             NativeRoot::Reduce { input, .. } => context.prologue(group, input.tensor),
             _ => None,
         };
-        let value_of = |tensor: TensorId| {
-            let step = programs[0].1.steps.iter().position(|step| step.node == tensor.node);
-            step.map_or(Operand::Root, Operand::Step)
-        };
-        let total = |&sum: &NodeId| (value_of(resolved.input(sum, 0).tensor), Place::Partial(sum));
+        let total = |&sum: &NodeId| (programs[0].1.value_of(resolved.input(sum, 0).tensor), Place::Partial(sum));
         let totals = group.totals.iter().map(total).collect();
         let mut native = Self { root, programs, prologue, totals, bindings: Vec::new() };
         native.bindings = native.bind();

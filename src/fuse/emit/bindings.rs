@@ -28,6 +28,8 @@ pub struct Bound {
     pub width: usize,
     /// Whether the kernel writes it.
     pub written: bool,
+    /// Whether the text that declares it is generated here, so that programs may read by it, too.
+    pub shared: bool,
 }
 
 /// All storage bindings of a kernel, in the order of their numbers.
@@ -37,11 +39,11 @@ pub struct Bindings(pub Vec<Bound>);
 impl Bindings {
     /// The binding of a place that is read, which is made where it is new.
     pub fn read(&mut self, place: Place, dtype: DType, width: usize) -> String {
-        if let Some(bound) = self.0.iter().find(|bound| bound.place == place && !bound.written) {
+        if let Some(bound) = self.shared(place) {
             return bound.name.clone();
         }
         let name = format!("in{}", self.0.len());
-        self.0.push(Bound { place, name: name.clone(), dtype, width, written: false });
+        self.0.push(Bound { place, name: name.clone(), dtype, width, written: false, shared: true });
         name
     }
 
@@ -54,7 +56,17 @@ impl Bindings {
 
     /// A new binding under a given name.
     pub fn named(&mut self, place: Place, name: &str, dtype: DType, width: usize, written: bool) {
-        self.0.push(Bound { place, name: name.to_owned(), dtype, width, written });
+        self.0.push(Bound { place, name: name.to_owned(), dtype, width, written, shared: true });
+    }
+
+    /// A new binding that only the kernel's own text knows: what a program reads of the place is bound once more.
+    pub fn own(&mut self, place: Place, name: &str, dtype: DType, width: usize, written: bool) {
+        self.0.push(Bound { place, name: name.to_owned(), dtype, width, written, shared: false });
+    }
+
+    /// The binding by which programs read a place, if there is one.
+    pub fn shared(&self, place: Place) -> Option<&Bound> {
+        self.0.iter().find(|bound| bound.place == place && !bound.written && bound.shared)
     }
 
     /// The declarations of the bindings from a number on.

@@ -73,10 +73,7 @@ impl<'a> Fused<'a> {
         let single = |access: &Access| {
             program.loads.iter().zip(&modes).any(|(load, mode)| {
                 *mode != Fours::Vector && load.accesses().iter().any(|other| other.tensor == access.tensor)
-            }) || bindings
-                .0
-                .iter()
-                .any(|bound| bound.place == Place::Tensor(access.tensor) && !bound.written && bound.width != width)
+            }) || bindings.shared(Place::Tensor(access.tensor)).is_some_and(|bound| bound.width != width)
         };
         let demoted: Vec<bool> = program
             .loads

@@ -35,7 +35,7 @@ pub fn emit(context: &Context<'_>, group: &Group, root: NodeId, kernel: &Kernel)
         let mut bindings = Bindings::default();
         for (number, operand) in stage.reads.iter().chain(&stage.writes).enumerate() {
             let written = number >= stage.reads.len();
-            bindings.named(place(operand), &format!("own{number}"), DType::F32, 1, written);
+            bindings.own(place(operand), &format!("own{number}"), DType::F32, 1, written);
         }
         kernels.push(hooked(context, group, stage, &hooks, bindings)?);
     }
@@ -52,11 +52,7 @@ fn hooked(
     mut bindings: Bindings,
 ) -> Result<Emitted, String> {
     let own = bindings.0.len();
-    // Bindings of the text's own are not known by name here.
-    let hidden: Vec<_> =
-        bindings.0.iter_mut().map(|bound| std::mem::replace(&mut bound.place, Place::Scratch(usize::MAX))).collect();
     let mut text = stage.text.clone();
-    let mut declared = String::new();
     let mut uses_step = stage.uses_step;
     let mut needed = Vec::new();
     for (variable, dtype, program) in hooks {
@@ -85,11 +81,7 @@ fn hooked(
             needed.push(&libraries::STEP);
         }
     }
-    declared.push_str(&bindings.declarations(own));
-    for (bound, place) in bindings.0.iter_mut().zip(hidden) {
-        bound.place = place;
-    }
-    let wgsl = text.declare(&declared).libraries(&needed).assemble()?;
+    let wgsl = text.declare(&bindings.declarations(own)).libraries(&needed).assemble()?;
     Ok(Emitted {
         name: context.name(group, stage.name),
         wgsl,

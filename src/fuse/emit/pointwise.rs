@@ -6,7 +6,7 @@ use super::{Context, Emitted, Kernels};
 use crate::base::DType;
 use crate::fuse::group::Group;
 use crate::fuse::program::Operand;
-use crate::record::{KernelClass, NodeId, TensorId, Text, grid, libraries};
+use crate::record::{KernelClass, NodeId, Text, grid, libraries};
 use std::fmt::Write as _;
 
 const GROUP: usize = 64;
@@ -22,12 +22,8 @@ const fn run(class: KernelClass) -> usize {
 
 pub fn emit(context: &Context<'_>, group: &Group) -> Kernels {
     let program = context.bodies(group).remove(0);
-    let value_of = |tensor: TensorId| {
-        let step = program.steps.iter().position(|step| step.node == tensor.node);
-        step.map_or(Operand::Root, Operand::Step)
-    };
     let totals: Vec<Operand> =
-        group.totals.iter().map(|&sum| value_of(context.resolved.input(sum, 0).tensor)).collect();
+        group.totals.iter().map(|&sum| program.value_of(context.resolved.input(sum, 0).tensor)).collect();
     let width = match context.class {
         // Loads are slow there, and cost the same for eight elements as for four.
         KernelClass::Subgroup if program.elements.is_multiple_of(8) => 8,

@@ -1,4 +1,4 @@
-use crate::fuse::resolve::{Access, Resolved};
+use crate::fuse::resolve::Resolved;
 use crate::record::{Argument, Lowering, NodeId, TensorId};
 
 /// One way in which a node reads a tensor.
@@ -23,10 +23,9 @@ pub fn reads(resolved: &Resolved, node: NodeId) -> Vec<Read> {
             for argument in &pointwise.arguments {
                 match argument {
                     Argument::Input(place) => {
-                        let Access { tensor, layout, .. } = access(*place);
-                        let elements = resolved.recording.tensor_type(*tensor).shape.elements();
-                        let in_place = layout.is_dense() && layout.shape.elements() == elements;
-                        reads.push(Read { tensor: *tensor, in_place, plain: true });
+                        let access = access(*place);
+                        let in_place = resolved.is_whole(access);
+                        reads.push(Read { tensor: access.tensor, in_place, plain: true });
                     }
                     Argument::Joined { inputs, .. } => reads.extend(inputs.iter().map(|&place| indirect(place))),
                     Argument::Padded { input, .. } => reads.push(indirect(*input)),

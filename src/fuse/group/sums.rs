@@ -115,12 +115,9 @@ impl Grouping<'_> {
             };
             let Lowering::Reduce(reduce) = &self.resolved.lowerings[&node] else { continue };
             let access = self.resolved.input(node, 0);
-            let whole = access.layout.is_dense()
-                && access.layout.shape.elements()
-                    == self.resolved.recording.tensor_type(access.tensor).shape.elements();
             let Some((number, _)) = self.body_of(access.tensor) else { continue };
             if reduce.kind == Reduction::Sum
-                && whole
+                && self.resolved.is_whole(access)
                 && self.group(number).root.is_none()
                 && self.group(number).bodies[0].elements >= FEWEST_TOTALLED
             {

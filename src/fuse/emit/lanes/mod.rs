@@ -130,20 +130,15 @@ pub fn emit(context: &Context<'_>, product: &Product<'_>, name: String) -> Emitt
     let workgroups = grid(if shares { tiles } else { tiles.div_ceil(LANES) });
 
     let mut bindings = Bindings::default();
-    bindings.named(Place::Tensor(product.a.tensor), "a", DType::F32, writer.declared(writer.a), false);
-    bindings.named(Place::Tensor(product.b.tensor), "b", DType::F32, writer.declared(writer.b), false);
+    // Their elements may be declared in eights, and those that programs load are not.
+    bindings.own(Place::Tensor(product.a.tensor), "a", DType::F32, writer.declared(writer.a), false);
+    bindings.own(Place::Tensor(product.b.tensor), "b", DType::F32, writer.declared(writer.b), false);
     let width = if product.columns.is_multiple_of(4) { 4 } else { 1 };
     let program = product.program;
     let stored = program.stores.first().map_or(DType::F32, |store| store.dtype);
     bindings.named(product.target, "c", stored, width, true);
     let whole = |access: &_| context.whole(access);
-    // A and B are bound under names of their own; what the program loads of them is bound once more.
-    let hidden: Vec<Place> =
-        bindings.0.iter_mut().map(|bound| std::mem::replace(&mut bound.place, Place::Scratch(usize::MAX))).collect();
     let fused = Fused::new(program, "", width, Some("c"), &[], &whole, &mut bindings);
-    for (bound, place) in bindings.0.iter_mut().zip(hidden) {
-        bound.place = place;
-    }
     if let Some((_, place)) = product.sums {
         bindings.named(place, "sums", DType::F32, 1, true);
     }
