@@ -24,7 +24,8 @@ fn planned(profile: &Profile, fuses: bool) -> Plan {
 
 #[test]
 fn the_backward_list_is_the_forward_list_reversed() {
-    for (fuses, least) in [(true, 5), (false, 9)] {
+    // Two weight gradients, which add up bias gradients on the way, and one of what lies between.
+    for (fuses, least) in [(true, 3), (false, 9)] {
         let plan = planned(&Profile::webgpu_default(), fuses);
         let origins: Vec<_> =
             plan.list(Phase::Backward).map(|dispatch| dispatch.origin.expect("backward dispatches have one")).collect();
@@ -184,10 +185,8 @@ fn slots_take_little_more_than_what_lives_at_one_time() {
         {
             let plan = classifier(sizes, batch, &of_class(class));
             let slots = plan.bytes(|kind| matches!(kind, BufferKind::Slot(_)));
-            // On GPUs parts of split products are a large buffer for a moment, which smaller ones take turns in.
-            let allowed = if class == KernelClass::Gpu { 1.25 } else { 1.1 };
             assert!(
-                slots as f64 <= allowed * plan.live_bytes as f64,
+                slots as f64 <= 1.1 * plan.live_bytes as f64,
                 "{class:?} {sizes:?}: {slots} for {}",
                 plan.live_bytes
             );

@@ -1,11 +1,14 @@
-use super::gpu::{Choice, Gpu, find};
+use super::gpu::{Choice, Found, Gpu, find};
 use crate::base::{Error, ErrorKind, Result};
 use crate::plan::Profile;
 use std::sync::Arc;
 
 /// Where steps run: a GPU, or the host. Cloning gives another handle to the same device.
 #[derive(Clone, Debug)]
-pub struct Device(pub(super) Inner);
+pub struct Device {
+    pub(super) inner: Inner,
+    profile: Arc<Profile>,
+}
 
 #[derive(Clone, Debug)]
 pub(super) enum Inner {
@@ -35,8 +38,32 @@ pub struct DeviceInfo {
 impl Device {
     /// The host itself: every op by its reference, in single precision.
     #[must_use]
-    pub const fn cpu() -> Self {
-        Self(Inner::Cpu)
+    pub fn cpu() -> Self {
+        Self { inner: Inner::Cpu, profile: Arc::new(Profile::host()) }
+    }
+
+    async fn open(found: Found) -> Result<Self> {
+        let profile = Arc::new(found.profile()?);
+        Ok(Self { inner: Inner::Gpu(Arc::new(Gpu::open(found).await?)), profile })
+    }
+
+    /// The same device, for which plans are made by another profile: with tighter limits, with other kernels, or
+    /// with kernels chosen by measurement.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Argument`] when the profile allows more than the device does, or is for the host and the device
+    /// is none, or the other way round.
+    pub fn with_profile(&self, profile: Profile) -> Result<Self> {
+        profile.within(&self.own_profile()?)?;
+        Ok(Self { inner: self.inner.clone(), profile: Arc::new(profile) })
+    }
+
+    /// The profile of the device itself, whatever is in use.
+    fn own_profile(&self) -> Result<Profile> {
+        match &self.inner {
+            Inner::Cpu => Ok(Profile::host()),
+            Inner::Gpu(gpu) => gpu.found.profile(),
+        }
     }
 
     /// The device that the environment variable `RETROGRAD_DEVICE` names (see [`Device::named`]), or
@@ -52,7 +79,7 @@ impl Device {
             return Self::named_async(&name).await;
         }
         match find(&Choice::Any).await.into_iter().find(|found| !found.is_software()) {
-            Some(found) => Ok(Self(Inner::Gpu(Arc::new(Gpu::open(found).await?)))),
+            Some(found) => Self::open(found).await,
             None => Ok(Self::cpu()),
         }
     }
@@ -76,7 +103,7 @@ impl Device {
             _ => Choice::Name(wanted),
         };
         if let Some(found) = find(&choice).await.into_iter().next() {
-            Ok(Self(Inner::Gpu(Arc::new(Gpu::open(found).await?))))
+            Self::open(found).await
         } else {
             let list: Vec<String> =
                 Self::list_async().await.iter().map(|info| format!("{} ({})", info.name, info.backend)).collect();
@@ -136,7 +163,7 @@ impl Device {
     /// The device in words: name, backend and kind.
     #[must_use]
     pub fn name(&self) -> String {
-        match &self.0 {
+        match &self.inner {
             Inner::Cpu => host().description,
             Inner::Gpu(gpu) => gpu.found.describe(),
         }
@@ -145,16 +172,13 @@ impl Device {
     /// Whether this is the host.
     #[must_use]
     pub const fn is_cpu(&self) -> bool {
-        matches!(self.0, Inner::Cpu)
+        matches!(self.inner, Inner::Cpu)
     }
 
     /// What plans for the device may use.
     #[must_use]
     pub fn profile(&self) -> Profile {
-        match &self.0 {
-            Inner::Cpu => Profile::host(),
-            Inner::Gpu(gpu) => gpu.profile.clone(),
-        }
+        (*self.profile).clone()
     }
 
     /// Blocks until everything submitted is done.
@@ -163,7 +187,7 @@ impl Device {
     /// When the device was lost or reported an error.
     #[cfg(not(target_arch = "wasm32"))]
     pub fn wait(&self) -> Result<()> {
-        match &self.0 {
+        match &self.inner {
             Inner::Cpu => Ok(()),
             Inner::Gpu(gpu) => gpu.wait(),
         }
@@ -171,7 +195,7 @@ impl Device {
 
     /// Ends the device, as a driver crash would: every later use is an error. For tests of recovery.
     pub fn destroy(&self) {
-        if let Inner::Gpu(gpu) = &self.0 {
+        if let Inner::Gpu(gpu) = &self.inner {
             gpu.device.destroy();
         }
     }

@@ -50,7 +50,7 @@ impl Program {
             plan.kernels.len(),
             plan.total_bytes()
         );
-        let executor = match &state.device().0 {
+        let executor = match &state.device().inner {
             Inner::Cpu => Executor::Cpu(CpuProgram::new(Arc::clone(&plan), natives, &recording, update)),
             Inner::Gpu(gpu) => {
                 let constant = |node: NodeId| match &recording.nodes[node.index()].kind {

@@ -50,7 +50,7 @@ impl State {
             return Err(Error::recording(params.faults().to_vec()));
         }
         let arena = Arena::new(params.iter().map(|(name, value, _)| (name, value.shape())), &device.profile())?;
-        let memory = match &device.0 {
+        let memory = match &device.inner {
             Inner::Cpu => Memory::Host(Mutex::default()),
             Inner::Gpu(gpu) => {
                 let segments = gpu

@@ -1,3 +1,5 @@
+use crate::base::{Error, ErrorKind, Result};
+use crate::fuse::{Chooser, Forms};
 use crate::record::KernelClass;
 use serde::{Deserialize, Serialize};
 
@@ -18,8 +20,14 @@ pub struct Profile {
     pub invocations: u32,
     /// Bytes of workgroup memory.
     pub workgroup_bytes: u32,
+    /// Whether eight invocations, never more or fewer, can read each other's values.
+    #[serde(default)]
+    pub eight_lanes: bool,
     /// What kind of kernels suit the device.
     pub class: KernelClass,
+    /// Which kernels are used for matrix products, where that was forced or measured.
+    #[serde(default)]
+    pub forms: Forms,
 }
 
 impl Profile {
@@ -34,7 +42,9 @@ impl Profile {
             workgroups: 65_535,
             invocations: 256,
             workgroup_bytes: 16 << 10,
+            eight_lanes: false,
             class: KernelClass::Gpu,
+            forms: Forms::default(),
         }
     }
 
@@ -49,5 +59,38 @@ impl Profile {
             class: KernelClass::Host,
             ..Self::webgpu_default()
         }
+    }
+
+    /// Checks that a device with the profile `limit` can run what is planned for this one.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Argument`](crate::ErrorKind::Argument), which names the first figure that is larger.
+    pub fn within(&self, limit: &Self) -> Result<()> {
+        let refuse = |message: String| Err(Error::new(ErrorKind::Argument, message));
+        if (self.class == KernelClass::Host) != (limit.class == KernelClass::Host) {
+            return refuse(format!("a plan for {:?} kernels cannot run on {}", self.class, limit.name));
+        }
+        if self.class == KernelClass::Subgroup && !limit.eight_lanes {
+            return refuse(format!("{} has no subgroups of eight invocations", limit.name));
+        }
+        let figures = [
+            ("bytes of a binding", self.binding_bytes, limit.binding_bytes),
+            ("bytes of a buffer", self.buffer_bytes, limit.buffer_bytes),
+            ("storage buffers of a dispatch", self.storage_buffers as u64, limit.storage_buffers as u64),
+            ("workgroups in one dimension", self.workgroups.into(), limit.workgroups.into()),
+            ("invocations of a workgroup", self.invocations.into(), limit.invocations.into()),
+            ("bytes of workgroup memory", self.workgroup_bytes.into(), limit.workgroup_bytes.into()),
+        ];
+        match figures.into_iter().find(|(_, own, most)| own > most) {
+            Some((what, own, most)) => {
+                refuse(format!("the profile `{}` allows {own} {what}, and {} has {most}", self.name, limit.name))
+            }
+            None => Ok(()),
+        }
+    }
+
+    /// What kernels for matrix products are chosen by.
+    pub(crate) fn chooser(&self) -> Chooser<'_> {
+        Chooser { forms: &self.forms, invocations: self.invocations, workgroup_bytes: self.workgroup_bytes }
     }
 }

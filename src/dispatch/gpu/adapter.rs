@@ -1,4 +1,5 @@
 use crate::base::{Error, ErrorKind, Result};
+use crate::fuse::{Form, Forms};
 use crate::plan::Profile;
 use crate::record::KernelClass;
 
@@ -89,6 +90,7 @@ impl Found {
                 }
             }
             Ok("gpu") => KernelClass::Gpu,
+            Ok(tile) if forced(tile).is_some() => KernelClass::Gpu,
             Ok("cpu") => KernelClass::Cpu,
             Ok("subgroup") if self.has_eight_lanes() => KernelClass::Subgroup,
             Ok("subgroup") => {
@@ -99,7 +101,9 @@ impl Found {
                 return Err(Error::new(ErrorKind::Argument, message));
             }
             Ok(other) => {
-                let message = format!("RETROGRAD_KERNELS is `{other}`; it may be `gpu`, `cpu` or `subgroup`");
+                let message = format!(
+                    "RETROGRAD_KERNELS is `{other}`; it may be `gpu`, `gpu/` and a tile as in `gpu/64x64`, `cpu` or `subgroup`"
+                );
                 return Err(Error::new(ErrorKind::Argument, message));
             }
         };
@@ -111,9 +115,20 @@ impl Found {
             workgroups: limits.max_compute_workgroups_per_dimension,
             invocations: limits.max_compute_invocations_per_workgroup,
             workgroup_bytes: limits.max_compute_workgroup_storage_size,
+            eight_lanes: self.has_eight_lanes(),
             class,
+            forms: Forms {
+                forced: std::env::var("RETROGRAD_KERNELS").ok().as_deref().and_then(forced),
+                ..Forms::default()
+            },
         })
     }
+}
+
+/// The form of kernels that `gpu/..` asks for.
+fn forced(setting: &str) -> Option<Form> {
+    let name = setting.strip_prefix("gpu/")?;
+    Form::of_class(KernelClass::Gpu).iter().copied().find(|form| form.name() == name)
 }
 
 /// The adapters that match, best first.

@@ -1,6 +1,5 @@
 use super::Found;
 use crate::base::{Error, ErrorKind, Result};
-use crate::plan::Profile;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -12,7 +11,6 @@ pub(in crate::dispatch) type GpuBuffer = wgpu::Buffer;
 pub(in crate::dispatch) struct Gpu {
     pub device: wgpu::Device,
     pub queue: wgpu::Queue,
-    pub profile: Profile,
     pub found: Found,
     troubles: Arc<Troubles>,
 }
@@ -41,7 +39,6 @@ fn kind(error: &wgpu::Error) -> ErrorKind {
 impl Gpu {
     /// Opens an adapter with all its limits.
     pub async fn open(found: Found) -> Result<Self> {
-        let profile = found.profile()?;
         let descriptor = wgpu::DeviceDescriptor {
             label: Some("retrograd"),
             required_features: found.adapter.features()
@@ -63,8 +60,8 @@ impl Gpu {
         device.set_device_lost_callback(move |reason, message| {
             locked(&sink.lost).get_or_insert(format!("{reason:?}: {message}"));
         });
-        log::info!("opened {} with {:?} kernels", found.describe(), profile.class);
-        Ok(Self { device, queue, profile, found, troubles })
+        log::info!("opened {}", found.describe());
+        Ok(Self { device, queue, found, troubles })
     }
 
     /// Whether the device is gone.

@@ -1,8 +1,10 @@
 //! Matrix products: C[batch, row, column] = sum over k of A[batch, row, k] B[batch, k, column].
 
 use super::bindings::Place;
+use super::form::{Form, Sizes};
+use super::operand::{Along, along};
 use super::reduce::Source;
-use super::{Context, Emitted, Kernels, lanes, reduce, tiles};
+use super::{Context, Emitted, Kernels, lanes, reduce, tiles, vector};
 use crate::base::{DType, Layout};
 use crate::fuse::group::{Group, RideAlong};
 use crate::fuse::program::{Operand, Program, Store};
@@ -71,6 +73,21 @@ pub fn address(base: &str, terms: &[(&str, isize)]) -> String {
     of_sign(-1).fold(sum, |sum, term| format!("{sum} - {term}"))
 }
 
+/// The form for a product of operands that lie so.
+fn form(context: &Context<'_>, sizes: Sizes, a: &Access, b: &Access) -> Form {
+    let lie = |access: &Access, inner_is_last: bool| {
+        let strides = &access.layout.strides;
+        let strides = [strides[strides.len() - 2], strides[strides.len() - 1]];
+        match along(context, access, strides, inner_is_last, 4) {
+            Along::Inner => 'i',
+            Along::Outer => 'o',
+            Along::Neither => 'n',
+        }
+    };
+    let lie = format!("{}{}", lie(a, true), lie(b, false));
+    context.chooser.choose(sizes, &sizes.class(context.class, &lie))
+}
+
 pub fn emit(context: &Context<'_>, group: &Group, root: NodeId) -> Result<Kernels, String> {
     let (a, b) = (context.resolved.input(root, 0), context.resolved.input(root, 1));
     let shape = &context.resolved.recording.nodes[root.index()].outputs[0].shape;
@@ -78,8 +95,12 @@ pub fn emit(context: &Context<'_>, group: &Group, root: NodeId) -> Result<Kernel
     let (rows, columns, inner) = (shape[rank - 2], shape[rank - 1], a.layout.shape[rank - 1]);
     let batch: usize = shape[..rank - 2].iter().product();
     let program = context.bodies(group).remove(0);
-    let run = match context.class {
-        KernelClass::Gpu => tiles::inner_run(inner, batch * rows.div_ceil(64) * columns.div_ceil(64)),
+    let sizes = Sizes { batch, rows, columns, inner };
+    let form = form(context, sizes, a, b);
+    let gpu = context.class == KernelClass::Gpu;
+    let run = match (context.class, form.tile()) {
+        (KernelClass::Gpu, Some(tile)) => tiles::inner_run(inner, sizes.tiles(tile.rows, tile.columns)),
+        (KernelClass::Gpu, None) => vector::inner_run(inner),
         _ => lanes::inner_run(inner),
     };
     let splits = inner.div_ceil(run);
@@ -93,7 +114,7 @@ pub fn emit(context: &Context<'_>, group: &Group, root: NodeId) -> Result<Kernel
     };
     let first = program.stores.first().map_or(scratch, |store| store.tensor);
     let mut sums = group.sums.map(|ride| (ride, Place::Tensor(TensorId { node: ride.node, output: 0 })));
-    let alone = sums.filter(|_| context.class == KernelClass::Gpu || splits > 1 || inner > LONGEST_SUM);
+    let alone = sums.filter(|_| (gpu && form == Form::Vector) || splits > 1 || inner > LONGEST_SUM);
     if alone.is_some() {
         sums = None;
     }
@@ -111,8 +132,9 @@ pub fn emit(context: &Context<'_>, group: &Group, root: NodeId) -> Result<Kernel
         sums,
     };
     let name = context.name(group, "matmul");
-    let kernel: Emitted = match context.class {
-        KernelClass::Gpu => tiles::emit(context, &product, name.clone())?,
+    let kernel: Emitted = match (context.class, form.tile()) {
+        (KernelClass::Gpu, Some(tile)) => tiles::emit(context, &product, tile, name.clone()),
+        (KernelClass::Gpu, None) => vector::emit(context, &product, name.clone())?,
         _ => lanes::emit(context, &product, name.clone()),
     };
     kernels.kernels.push(kernel);

@@ -2,16 +2,21 @@
 
 mod bindings;
 mod contract;
+mod form;
 mod fused;
 mod kernel;
 mod lanes;
+mod operand;
 mod pointwise;
 mod reduce;
 mod tiles;
 mod update;
+mod vector;
 
 pub use bindings::Place;
+pub use form::{Chooser, Form, Forms};
 use fused::Fours;
+pub use tiles::Tile;
 pub use update::update;
 
 use super::group::{Group, Grouped};
@@ -53,6 +58,8 @@ pub struct Context<'a> {
     pub grouped: &'a Grouped,
     /// Which kernels suit the device.
     pub class: KernelClass,
+    /// Which forms of kernels there are for it.
+    pub chooser: Chooser<'a>,
     /// For a sum that another group has begun: how many partial sums there are.
     pub partials: &'a dyn Fn(NodeId) -> Option<usize>,
 }

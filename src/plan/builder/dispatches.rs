@@ -14,6 +14,7 @@ impl Builder<'_> {
             resolved: self.resolved,
             grouped: self.grouped,
             class: self.request.profile.class,
+            chooser: self.request.profile.chooser(),
             partials: &known,
         };
         if context.class == KernelClass::Host {

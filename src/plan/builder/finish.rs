@@ -6,46 +6,49 @@ use crate::fuse::{Grouped, Place, Resolved};
 use crate::plan::slots::{Lifetime, assign};
 use crate::plan::{Apart, Binding, Buffer, BufferKind, Dispatch, Plan, Stored};
 use crate::record::TensorId;
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 
 impl Builder<'_> {
     pub(super) fn finish(mut self) -> Result<Planned> {
-        let end = self.drafts.len();
-        let mut uses: Vec<Option<(usize, usize)>> = vec![None; self.intermediates.len()];
+        let mut uses: Vec<BTreeMap<usize, bool>> = vec![BTreeMap::new(); self.intermediates.len()];
         for (time, draft) in self.drafts.iter().enumerate() {
-            for operand in &draft.operands {
+            for (operand, writes) in draft.operands.iter().zip(&self.kernels[draft.dispatch.kernel].writes) {
                 if let Memory::Virtual(number) = operand {
-                    let (first, _) = uses[*number].unwrap_or((time, time));
-                    uses[*number] = Some((first, time));
+                    *uses[*number].entry(time).or_default() |= *writes;
                 }
             }
         }
         // Kept tensors get a buffer each; the others share slots by lifetime.
         let shared: Vec<usize> =
-            (0..uses.len()).filter(|&number| uses[number].is_some() && !self.intermediates[number].kept).collect();
+            (0..uses.len()).filter(|&number| !uses[number].is_empty() && !self.intermediates[number].kept).collect();
         let lifetimes: Vec<Lifetime> = shared
             .iter()
-            .map(|&number| {
-                let (first, last) = uses[number].unwrap_or((0, end));
-                Lifetime { bytes: self.intermediates[number].bytes, first, last }
+            .map(|&number| Lifetime {
+                bytes: self.intermediates[number].bytes,
+                uses: std::mem::take(&mut uses[number]),
             })
             .collect();
-        let slots = assign(&lifetimes);
+        let slots = assign(&lifetimes, self.request.profile.binding_bytes.min(self.request.profile.buffer_bytes));
         let first_slot = self.buffers.len();
         for (number, &bytes) in slots.bytes.iter().enumerate() {
             self.buffers.push(Buffer { kind: BufferKind::Slot(number), bytes });
         }
-        let mut buffer_of: HashMap<usize, usize> =
-            shared.iter().zip(&slots.of).map(|(&number, slot)| (number, first_slot + slot)).collect();
-        let kept: Vec<usize> = (0..uses.len()).filter(|&number| self.intermediates[number].kept).collect();
+        let mut place_of: HashMap<usize, (usize, u64)> = shared
+            .iter()
+            .zip(&slots.of)
+            .map(|(&number, &(slot, offset))| (number, (first_slot + slot, offset)))
+            .collect();
+        let kept: Vec<usize> =
+            (0..self.intermediates.len()).filter(|&number| self.intermediates[number].kept).collect();
         for (place, number) in kept.into_iter().enumerate() {
-            buffer_of.insert(number, self.buffers.len());
+            place_of.insert(number, (self.buffers.len(), 0));
             self.buffers.push(Buffer { kind: BufferKind::Kept(place), bytes: self.intermediates[number].bytes });
         }
         let bind = |memory: Memory| match memory {
             Memory::Fixed { buffer, offset, bytes } => Binding { buffer, offset, bytes },
             Memory::Virtual(number) => {
-                Binding { buffer: buffer_of[&number], offset: 0, bytes: self.intermediates[number].bytes }
+                let (buffer, offset) = place_of[&number];
+                Binding { buffer, offset, bytes: self.intermediates[number].bytes }
             }
         };
         let stored = |(&tensor, &memory): (&TensorId, &TensorId)| {

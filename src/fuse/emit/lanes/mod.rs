@@ -12,10 +12,10 @@ mod products;
 
 use super::bindings::{Bindings, Place};
 use super::contract::Product;
-use super::fused::{Fused, runs};
-use super::{Context, Emitted, Fours};
-use crate::base::{DType, Layout};
-use crate::fuse::resolve::Access;
+use super::fused::Fused;
+use super::operand::{Along, along};
+use super::{Context, Emitted};
+use crate::base::DType;
 use crate::record::{KernelClass, Pointwise, Text, grid, libraries};
 use std::fmt::Write as _;
 
@@ -44,14 +44,6 @@ pub fn inner_run(inner: usize) -> usize {
     inner.next_multiple_of(16).min(LONGEST_RUN)
 }
 
-/// Along which of its axes an operand is loaded in fours.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Along {
-    Inner,
-    Outer,
-    Neither,
-}
-
 struct Writer<'a> {
     product: &'a Product<'a>,
     /// Whether lanes share rows of A.
@@ -67,24 +59,6 @@ struct Writer<'a> {
     a_strides: [isize; 2],
     b_strides: [isize; 2],
     text: String,
-}
-
-/// Along which axis an operand lies in vectors of `length` elements.
-fn along(context: &Context<'_>, access: &Access, strides: [isize; 2], inner_is_last: bool, length: usize) -> Along {
-    let whole = context.whole(access);
-    let lies = |layout: &Layout| runs(layout, whole, length) == Fours::Vector;
-    if !lies(&access.layout) && !lies(&turned(&access.layout)) {
-        return Along::Neither;
-    }
-    let rank = access.layout.shape.rank();
-    let fits = |axis: usize| strides[axis] == 1 && access.layout.shape[rank - 2 + axis].is_multiple_of(length);
-    match (fits(1), fits(0)) {
-        (true, _) if inner_is_last => Along::Inner,
-        (true, _) => Along::Outer,
-        (_, true) if inner_is_last => Along::Outer,
-        (_, true) => Along::Inner,
-        _ => Along::Neither,
-    }
 }
 
 impl<'a> Writer<'a> {
@@ -197,15 +171,4 @@ pub fn emit(context: &Context<'_>, product: &Product<'_>, name: String) -> Emitt
 fn is_long(pointwise: &Pointwise) -> bool {
     let short = [&libraries::COMPARISON, &libraries::NUMBERS];
     pointwise.libraries.iter().any(|library| short.iter().all(|short| short.name != library.name))
-}
-
-/// The layout with its last two axes exchanged.
-fn turned(layout: &Layout) -> Layout {
-    let mut turned = layout.clone();
-    let rank = layout.shape.rank();
-    let mut extents = layout.shape.to_vec();
-    extents.swap(rank - 2, rank - 1);
-    turned.strides.swap(rank - 2, rank - 1);
-    turned.shape = extents.into();
-    turned
 }

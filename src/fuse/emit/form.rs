@@ -1,0 +1,152 @@
+//! Which kernel computes a matrix product: by default, by measurement, or because it was asked for.
+
+use super::tiles::Tile;
+use crate::record::KernelClass;
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+
+/// Fewer workgroups than this leave a GPU partly idle.
+pub const FEWEST_WORKGROUPS: usize = 128;
+/// Most rows, or columns, of a product that is computed as products of a matrix and vectors.
+pub const THIN: usize = 4;
+
+/// A kernel for matrix products.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub enum Form {
+    /// A tile of C for every workgroup, staged in workgroup memory.
+    #[serde(rename = "128x128")]
+    Tile128x128,
+    /// The same with fewer columns.
+    #[serde(rename = "128x64")]
+    Tile128x64,
+    /// The same with fewer rows and columns.
+    #[serde(rename = "64x64")]
+    Tile64x64,
+    /// The same for small products.
+    #[serde(rename = "32x32")]
+    Tile32x32,
+    /// A matrix with up to four vectors.
+    #[serde(rename = "vector")]
+    Vector,
+}
+
+impl Form {
+    /// All forms of a class of adapters.
+    #[must_use]
+    pub const fn of_class(class: KernelClass) -> &'static [Self] {
+        match class {
+            KernelClass::Gpu => &[Self::Tile128x128, Self::Tile128x64, Self::Tile64x64, Self::Tile32x32, Self::Vector],
+            KernelClass::Subgroup | KernelClass::Cpu | KernelClass::Host => &[],
+        }
+    }
+
+    /// The name in settings and files.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Tile128x128 => "128x128",
+            Self::Tile128x64 => "128x64",
+            Self::Tile64x64 => "64x64",
+            Self::Tile32x32 => "32x32",
+            Self::Vector => "vector",
+        }
+    }
+
+    /// The tile, where this is one.
+    #[must_use]
+    pub const fn tile(self) -> Option<Tile> {
+        let (rows, columns, step, thread_rows, thread_columns) = match self {
+            Self::Tile128x128 => (128, 128, 8, 8, 8),
+            Self::Tile128x64 => (128, 64, 8, 8, 8),
+            Self::Tile64x64 => (64, 64, 16, 4, 4),
+            Self::Tile32x32 => (32, 32, 16, 4, 4),
+            Self::Vector => return None,
+        };
+        Some(Tile { rows, columns, step, thread_rows, thread_columns })
+    }
+}
+
+/// The sizes of a matrix product.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Sizes {
+    /// How many products.
+    pub batch: usize,
+    /// Rows of A and C.
+    pub rows: usize,
+    /// Columns of B and C.
+    pub columns: usize,
+    /// Columns of A and rows of B.
+    pub inner: usize,
+}
+
+impl Sizes {
+    /// Products of about the same sizes, for which the same form is best: each size up to a power of two.
+    #[must_use]
+    pub fn class(&self, class: KernelClass, lie: &str) -> String {
+        let up = |size: usize| size.next_power_of_two();
+        let class = format!("{class:?}").to_lowercase();
+        format!("matmul {class} {lie} {}x{}x{}x{}", up(self.batch), up(self.rows), up(self.columns), up(self.inner))
+    }
+
+    /// How many tiles of these sizes C has.
+    #[must_use]
+    pub fn tiles(&self, rows: usize, columns: usize) -> usize {
+        self.rows.div_ceil(rows) * self.columns.div_ceil(columns) * self.batch
+    }
+}
+
+/// Which forms a device can run, and which were chosen for it.
+#[derive(Clone, Debug, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Forms {
+    /// The form for all products that it suits, whatever was measured.
+    pub forced: Option<Form>,
+    /// The best forms, by the class of sizes that they were measured for.
+    pub tuned: BTreeMap<String, Form>,
+}
+
+/// What a choice depends on beside the sizes.
+#[derive(Clone, Copy, Debug)]
+pub struct Chooser<'a> {
+    /// What was forced or measured.
+    pub forms: &'a Forms,
+    /// Invocations that a workgroup may have.
+    pub invocations: u32,
+    /// Bytes of workgroup memory that it may have.
+    pub workgroup_bytes: u32,
+}
+
+impl Chooser<'_> {
+    /// The form for a product. `class` says which sizes it stands for in the table of measurements.
+    #[must_use]
+    pub fn choose(&self, sizes: Sizes, class: &str) -> Form {
+        let asked = self.forms.forced.or_else(|| self.forms.tuned.get(class).copied());
+        asked.filter(|&form| self.runs(form, sizes)).unwrap_or_else(|| self.portable(sizes))
+    }
+
+    /// Whether the device can run a form on these sizes.
+    #[must_use]
+    pub fn runs(&self, form: Form, sizes: Sizes) -> bool {
+        match form.tile() {
+            Some(tile) => tile.threads() as u32 <= self.invocations && tile.bytes() as u32 <= self.workgroup_bytes,
+            None => sizes.rows.min(sizes.columns) <= THIN,
+        }
+    }
+
+    /// The form where nothing was measured: the largest tile that gives a GPU enough workgroups and wastes little
+    /// on what lies past the edges.
+    fn portable(&self, sizes: Sizes) -> Form {
+        if self.runs(Form::Vector, sizes) {
+            return Form::Vector;
+        }
+        let suits = |form: &Form| {
+            let Some(tile) = form.tile() else { return false };
+            let count = sizes.tiles(tile.rows, tile.columns);
+            let covered = count / sizes.batch * tile.rows * tile.columns;
+            self.runs(*form, sizes) && count >= FEWEST_WORKGROUPS && 2 * covered <= 3 * sizes.rows * sizes.columns
+        };
+        let large = [Form::Tile128x128, Form::Tile128x64, Form::Tile64x64].into_iter().find(suits);
+        // A long inner axis is cut, so that few tiles still make many workgroups.
+        let cut = sizes.inner >= 1024 && sizes.rows.min(sizes.columns) > 32;
+        large.unwrap_or(if cut { Form::Tile64x64 } else { Form::Tile32x32 })
+    }
+}

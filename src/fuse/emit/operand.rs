@@ -1,0 +1,46 @@
+//! How the operands of a matrix product lie in memory.
+
+use super::fused::runs;
+use super::{Context, Fours};
+use crate::base::Layout;
+use crate::fuse::resolve::Access;
+
+/// Along which of its axes an operand is loaded in vectors.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Along {
+    /// The axis that is summed over.
+    Inner,
+    /// The axis that the result keeps.
+    Outer,
+    /// Elements are loaded one by one.
+    Neither,
+}
+
+/// Along which axis an operand lies in vectors of `length` elements; `strides` are those of its last two axes.
+pub fn along(context: &Context<'_>, access: &Access, strides: [isize; 2], inner_is_last: bool, length: usize) -> Along {
+    let whole = context.whole(access);
+    let lies = |layout: &Layout| runs(layout, whole, length) == Fours::Vector;
+    if !lies(&access.layout) && !lies(&turned(&access.layout)) {
+        return Along::Neither;
+    }
+    let rank = access.layout.shape.rank();
+    let fits = |axis: usize| strides[axis] == 1 && access.layout.shape[rank - 2 + axis].is_multiple_of(length);
+    match (fits(1), fits(0)) {
+        (true, _) if inner_is_last => Along::Inner,
+        (true, _) => Along::Outer,
+        (_, true) if inner_is_last => Along::Outer,
+        (_, true) => Along::Inner,
+        _ => Along::Neither,
+    }
+}
+
+/// The layout with its last two axes exchanged.
+fn turned(layout: &Layout) -> Layout {
+    let mut turned = layout.clone();
+    let rank = layout.shape.rank();
+    let mut extents = layout.shape.to_vec();
+    extents.swap(rank - 2, rank - 1);
+    turned.strides.swap(rank - 2, rank - 1);
+    turned.shape = extents.into();
+    turned
+}
