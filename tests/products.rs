@@ -10,6 +10,7 @@ use retrograd::plan::Profile;
 use retrograd::record::{CaseInput, KernelClass, NodeId};
 use retrograd::{Device, Generator, Graph, HostTensor, Init, Params, Tensor};
 use std::collections::BTreeMap;
+use std::fmt::Write as _;
 use std::sync::{Mutex, PoisonError};
 
 /// The device, planned for with kernels of a class, and one form where it suits.
@@ -129,8 +130,9 @@ fn tiles_keep_their_figures() {
     let mut table = String::from("tile     threads  bytes  loads/mac  global loads/mac\n");
     for form in Form::of_class(KernelClass::Gpu) {
         let Some(tile) = form.tile() else { continue };
-        table += &format!(
-            "{:<8} {:>7}  {:>5}  {:>9}  {:>16}\n",
+        let _ = writeln!(
+            table,
+            "{:<8} {:>7}  {:>5}  {:>9}  {:>16}",
             form.name(),
             tile.threads(),
             tile.bytes(),
