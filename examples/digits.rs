@@ -1,13 +1,13 @@
 //! A network learns handwritten digits: 64 pixels, one hidden layer of 256, ten classes.
 //!
-//! Shows a training step with dropout, an evaluation step that shares its parameters, a learning
-//! rate that falls without recompiling, and a short last batch filled up with rows of weight 0.
+//! Shows a training step with dropout whose data stay on the device, an evaluation step that shares its parameters,
+//! and a learning rate that falls without recompiling.
 
 mod support;
 
 use clap::Parser;
 use indicatif::{ProgressBar, ProgressStyle};
-use retrograd::{Device, Generator, Graph, Params, Result, Step, Tensor, nn, optim::AdamW};
+use retrograd::{Device, Graph, Params, Result, Step, Tensor, nn, optim::AdamW};
 use std::path::PathBuf;
 use std::time::Instant;
 use support::{Images, Outcome};
@@ -110,35 +110,29 @@ fn train(device: &Device, images: &Images, seed: u64, epochs: u64) -> Outcome<Tr
     let g = Graph::new();
     let x = g.input("images", [BATCH, 64]);
     let y = g.labels("digits", [BATCH]);
-    let weights = g.input("weights", [BATCH]);
-    let loss = model.forward(x, true).cross_entropy_weighted(y, weights);
+    let loss = model.forward(x, true).cross_entropy(y);
     let rate = 3e-3;
-    let mut step = g.train(loss, AdamW::new(rate).weight_decay(0.01)).compile(device, &params)?;
+    // The images go to the device once, and every epoch takes them in another order.
+    let data = [x.feed(&training.pixels), y.feed(&training.labels)];
+    let mut step = g.train(loss, AdamW::new(rate).weight_decay(0.01)).dataset(data).compile(device, &params)?;
 
     let bar = ProgressBar::new(epochs);
     bar.set_style(ProgressStyle::with_template("{bar:40} epoch {pos}/{len}  loss {msg}  {eta} left")?);
-    let mut order: Vec<usize> = (0..training.len()).collect();
-    let mut generator = Generator::named(seed, "shuffle");
     let mut losses = Vec::new();
+    let mut current = f32::NAN;
     for epoch in 0..epochs {
         // Half a cosine from the full rate to none.
         let progress = epoch as f64 / epochs as f64;
         step.set_learning_rate(rate * 0.5 * (1.0 + (std::f64::consts::PI * progress).cos()))?;
-        generator.shuffle(&mut order);
-        for places in order.chunks(BATCH) {
-            let (batch, batch_weights) = fill_up(&training, places);
-            step.run([x.feed(&batch.pixels), y.feed(&batch.labels), weights.feed(&batch_weights)])?;
-            if losses.len() < 50 {
-                losses.push(step.read(loss)?.item());
-            }
-        }
-        let current = step.read(loss)?.item();
+        step.run_epoch([])?;
+        let history = step.read_history(loss)?.to_vec();
+        current = history.last().copied().unwrap_or(current);
+        let wanted = 50_usize.saturating_sub(losses.len());
+        losses.extend(history.into_iter().take(wanted));
         bar.set_message(format!("{current:.4}"));
         bar.inc(1);
-        if epoch + 1 == epochs {
-            losses.push(current);
-        }
     }
+    losses.push(current);
     bar.finish_and_clear();
 
     let confusion = confusion(&model, &step, &testing)?;
@@ -151,15 +145,6 @@ fn train(device: &Device, images: &Images, seed: u64, epochs: u64) -> Outcome<Tr
         losses,
         seconds: started.elapsed().as_secs_f64(),
     })
-}
-
-/// A batch of full size: the last image is repeated with weight 0 where there are too few.
-fn fill_up(images: &Images, places: &[usize]) -> (Images, Vec<f32>) {
-    let mut filled = places.to_vec();
-    filled.resize(BATCH, places[places.len() - 1]);
-    let mut weights = vec![1.0; places.len()];
-    weights.resize(BATCH, 0.0);
-    (images.select(&filled), weights)
 }
 
 /// How often each digit was taken for which, by a step that shares the trained parameters.

@@ -8,6 +8,8 @@ struct Step {
     count: u32,
     // Numbers that the optimizer computes on the host for every step.
     scalars: vec4<f32>,
+    // Where in the order of a dataset the step's batch begins.
+    first_row: u32,
 }
 
 @group(1) @binding(0) var<uniform> step: Step;

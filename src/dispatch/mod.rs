@@ -3,12 +3,14 @@
 mod cpu;
 mod device;
 mod gpu;
+mod order;
 mod pending;
 mod program;
 mod state;
 mod times;
 
 pub use device::{Device, DeviceInfo};
+pub use order::RowOrder;
 pub use pending::PendingRead;
 pub use program::{Program, ProgramRequest};
 pub use state::State;

@@ -1,10 +1,12 @@
 use super::cpu::CpuProgram;
 use super::device::Inner;
 use super::gpu::GpuProgram;
-use super::{PendingRead, State, StepTimes};
+use super::{PendingRead, RowOrder, State, StepTimes};
 use crate::base::{DType, Error, ErrorKind, HostData, HostTensor, Result};
-use crate::plan::{BufferKind, Native, Plan, StepScalars, Update};
+use crate::fuse::Gather;
+use crate::plan::{Buffer, BufferKind, Native, Plan, StepScalars, Update};
 use crate::record::{Leaf, NodeId, NodeKind, Recording, TensorId};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 /// What a program is made of.
@@ -18,8 +20,14 @@ pub struct ProgramRequest<'a> {
     pub state: &'a State,
     /// For plans of the host: the work of its dispatches.
     pub natives: Vec<Native>,
+    /// For plans of the host: what the dispatches that gather a batch copy.
+    pub gathers: Vec<Gather>,
     /// How parameters change, if they do.
     pub update: Option<Update>,
+    /// The data of inputs that are gathered on the device.
+    pub datasets: &'a BTreeMap<NodeId, &'a HostData>,
+    /// In which order they are taken.
+    pub order: Option<RowOrder>,
 }
 
 /// A plan made ready on the device of a state.
@@ -28,6 +36,7 @@ pub struct Program {
     plan: Arc<Plan>,
     state: State,
     executor: Executor,
+    order: Option<RowOrder>,
     has_run: bool,
 }
 
@@ -43,25 +52,35 @@ impl Program {
     /// # Errors
     /// When the device has no room, rejects a kernel, or is lost.
     pub async fn new(request: ProgramRequest<'_>) -> Result<Self> {
-        let ProgramRequest { recording, plan, natives, state, update } = request;
+        let ProgramRequest { recording, plan, natives, state, gathers, update, datasets, order } = request;
         log::debug!(
             "{} dispatches, {} kernels, {} bytes",
             plan.dispatches.len(),
             plan.kernels.len(),
             plan.total_bytes()
         );
+        let contents = |buffer: &Buffer| match &buffer.kind {
+            BufferKind::Constant(node) => match &recording.nodes[node.index()].kind {
+                NodeKind::Leaf(Leaf::Constant(tensor)) => Some(tensor.data().bytes()),
+                _ => None,
+            },
+            BufferKind::Dataset { input, part } => {
+                // All parts but the last are of the same size, which is that of the first.
+                let of_first = |other: &&Buffer| other.kind == BufferKind::Dataset { input: *input, part: 0 };
+                let first = plan.buffers.iter().find(of_first)?.bytes as usize;
+                let bytes = datasets.get(input)?.bytes();
+                bytes.get(part * first..(part * first + buffer.bytes as usize))
+            }
+            _ => None,
+        };
         let executor = match &state.device().inner {
-            Inner::Cpu => Executor::Cpu(CpuProgram::new(Arc::clone(&plan), natives, &recording, update)),
+            Inner::Cpu => Executor::Cpu(CpuProgram::new(Arc::clone(&plan), natives, gathers, update, contents)),
             Inner::Gpu(gpu) => {
-                let constant = |node: NodeId| match &recording.nodes[node.index()].kind {
-                    NodeKind::Leaf(Leaf::Constant(tensor)) => Some(tensor.data().clone()),
-                    _ => None,
-                };
                 let shared = |kind: &BufferKind| state.segment(kind);
-                Executor::Gpu(GpuProgram::new(Arc::clone(gpu), Arc::clone(&plan), shared, constant).await?)
+                Executor::Gpu(GpuProgram::new(Arc::clone(gpu), Arc::clone(&plan), shared, contents).await?)
             }
         };
-        Ok(Self { plan, state: state.clone(), executor, has_run: false })
+        Ok(Self { plan, state: state.clone(), executor, order, has_run: false })
     }
 
     /// Runs one step. Returns as soon as the work is submitted.
@@ -70,6 +89,7 @@ impl Program {
     /// When the device is lost or reports an error.
     pub fn run(&mut self, feeds: &[(NodeId, &HostData)], scalars: &StepScalars) -> Result<()> {
         self.feed(feeds);
+        self.take_order(scalars.epoch);
         match &mut self.executor {
             Executor::Cpu(program) => program.run(scalars, &self.state)?,
             Executor::Gpu(program) => program.run(scalars)?,
@@ -84,6 +104,7 @@ impl Program {
     /// When the device has no timestamps, is lost or reports an error.
     pub async fn time(&mut self, feeds: &[(NodeId, &HostData)], scalars: &StepScalars) -> Result<StepTimes> {
         self.feed(feeds);
+        self.take_order(scalars.epoch);
         let times = match &mut self.executor {
             Executor::Cpu(program) => program.time(scalars, &self.state)?,
             Executor::Gpu(program) => program.time(scalars).await?,
@@ -99,11 +120,29 @@ impl Program {
     pub fn run_many(&mut self, feeds: &[(NodeId, &HostData)], scalars: &[StepScalars]) -> Result<()> {
         self.feed(feeds);
         match &mut self.executor {
-            Executor::Cpu(program) => program.run_many(scalars, &self.state)?,
-            Executor::Gpu(program) => program.run_many(scalars)?,
+            Executor::Cpu(program) => program.begin_many(),
+            Executor::Gpu(program) => program.begin_many(scalars.len()),
+        }
+        for part in scalars.chunk_by(|one, next| one.epoch == next.epoch) {
+            self.take_order(part[0].epoch);
+            match &mut self.executor {
+                Executor::Cpu(program) => program.run_many(part, &self.state)?,
+                Executor::Gpu(program) => program.run_many(part)?,
+            }
         }
         self.has_run |= !scalars.is_empty();
         Ok(())
+    }
+
+    /// Sees to it that the rows of the dataset are taken in the order of this pass.
+    fn take_order(&mut self, epoch: u32) {
+        let Some(order) = self.order.as_mut().and_then(|order| order.change(epoch)) else { return };
+        let Some(buffer) = self.plan.buffers.iter().position(|buffer| buffer.kind == BufferKind::Order) else { return };
+        let order = HostData::I32(order);
+        match &mut self.executor {
+            Executor::Cpu(program) => program.feed(&[(buffer, &order)]),
+            Executor::Gpu(program) => program.feed(&[(buffer, &order)]),
+        }
     }
 
     fn feed(&mut self, feeds: &[(NodeId, &HostData)]) {

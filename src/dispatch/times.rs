@@ -73,6 +73,7 @@ impl StepTimes {
         }
         let event = |dispatch: &DispatchTime| {
             let list = match dispatch.phase {
+                Phase::Batch => "batch",
                 Phase::Forward => "forward",
                 Phase::Backward => "backward",
                 Phase::Update => "update",

@@ -8,7 +8,7 @@ mod recompute;
 mod resolve;
 mod simplify;
 
-pub use emit::{Chooser, Context, Emitted, Form, Forms, Kernels, Place, Tile, emit, update};
+pub use emit::{Chooser, Context, Emitted, Form, Forms, Gather, Kernels, Place, Tile, emit, gather, update};
 pub use group::{Body, Group, Grouped, Refusal, RideAlong, group};
 pub use program::{Load, Operand, Program, Programs, Step, Store};
 pub use recompute::recompute;

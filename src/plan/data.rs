@@ -58,8 +58,17 @@ pub struct Buffer {
 /// What a buffer is for.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum BufferKind {
-    /// Fed before a step.
+    /// Fed before a step, or gathered at its beginning.
     Input(NodeId),
+    /// A part of the data that batches of an input are gathered from.
+    Dataset {
+        /// The input.
+        input: NodeId,
+        /// The part: data that are larger than a binding may be lie in several.
+        part: usize,
+    },
+    /// The order in which the rows of a dataset are gathered.
+    Order,
     /// Uploaded once.
     Constant(NodeId),
     /// A segment of the parameters.
@@ -79,9 +88,11 @@ pub enum BufferKind {
     Kept(usize),
 }
 
-/// Which of the three lists a dispatch belongs to.
+/// Which list a dispatch belongs to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub enum Phase {
+    /// Gathers the inputs from data on the device.
+    Batch,
     /// Computes what was recorded.
     Forward,
     /// Computes gradients.

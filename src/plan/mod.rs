@@ -10,7 +10,7 @@ mod slots;
 mod update;
 
 pub use arena::{Arena, ArenaEntry};
-pub use builder::{Planned, Request, build};
+pub use builder::{Planned, Request, Resident, build};
 pub use data::{Apart, Binding, Buffer, BufferKind, Dispatch, KernelText, Phase, Plan, Stored};
 pub use native::{HOST_BLOCK, Native, NativeRoot};
 pub use profile::Profile;

@@ -3,8 +3,17 @@ use std::fmt;
 
 impl fmt::Display for Plan {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (phase, title) in [(Phase::Forward, "forward"), (Phase::Backward, "backward"), (Phase::Update, "update")] {
+        let lists = [
+            (Phase::Batch, "batch"),
+            (Phase::Forward, "forward"),
+            (Phase::Backward, "backward"),
+            (Phase::Update, "update"),
+        ];
+        for (phase, title) in lists {
             let count = self.list(phase).count();
+            if phase == Phase::Batch && count == 0 {
+                continue;
+            }
             writeln!(f, "{title}: {count} {}", if count == 1 { "dispatch" } else { "dispatches" })?;
             for (number, dispatch) in self.dispatches.iter().enumerate().filter(|(_, dispatch)| dispatch.phase == phase)
             {
@@ -51,7 +60,8 @@ impl Plan {
 
     fn memory(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let is_slot = |kind: &BufferKind| matches!(kind, BufferKind::Slot(_));
-        let rows: [(&str, u64); 7] = [
+        let rows: [(&str, u64); 8] = [
+            ("datasets", self.bytes(|kind| matches!(kind, BufferKind::Dataset { .. } | BufferKind::Order))),
             ("inputs", self.bytes(|kind| matches!(kind, BufferKind::Input(_)))),
             ("constants", self.bytes(|kind| matches!(kind, BufferKind::Constant(_)))),
             ("parameters", self.bytes(|kind| matches!(kind, BufferKind::Parameters(_)))),
@@ -83,6 +93,8 @@ impl fmt::Display for BufferKind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Input(node) => write!(f, "input%{}", node.0),
+            Self::Dataset { input, part } => write!(f, "dataset%{}.{part}", input.0),
+            Self::Order => f.write_str("order"),
             Self::Constant(node) => write!(f, "constant%{}", node.0),
             Self::Parameters(segment) => write!(f, "parameters{segment}"),
             Self::Gradients(segment) => write!(f, "gradients{segment}"),

@@ -31,19 +31,36 @@ pub struct StepScalars {
     pub learning_rate: f64,
     /// What the optimizer computes for every step, such as bias corrections.
     pub scalars: [f64; 4],
+    /// Where in the order of a dataset the step's batch begins.
+    pub first_row: u32,
+    /// Which order of the dataset that is.
+    pub epoch: u32,
 }
 
 impl StepScalars {
     /// Bytes of the uniform block.
-    pub const BYTES: usize = 32;
+    pub const BYTES: usize = 48;
 
-    /// The block as shaders read it: `seed: vec2<u32>`, `learning_rate: f32`, `count: u32`, `scalars: vec4<f32>`.
+    /// The block as shaders read it: `seed: vec2<u32>`, `learning_rate: f32`, `count: u32`, `scalars: vec4<f32>`,
+    /// `first_row: u32`, and what fills it up to a multiple of 16 bytes.
     #[must_use]
     pub fn bytes(&self) -> [u8; Self::BYTES] {
         let scalars = self.scalars.map(|scalar| (scalar as f32).to_bits());
         let [a, b] = self.seed;
-        let words =
-            [a, b, (self.learning_rate as f32).to_bits(), self.count, scalars[0], scalars[1], scalars[2], scalars[3]];
+        let words = [
+            a,
+            b,
+            (self.learning_rate as f32).to_bits(),
+            self.count,
+            scalars[0],
+            scalars[1],
+            scalars[2],
+            scalars[3],
+            self.first_row,
+            0,
+            0,
+            0,
+        ];
         bytemuck::cast(words)
     }
 }

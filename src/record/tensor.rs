@@ -91,6 +91,15 @@ pub struct Feed<'a> {
     pub(crate) data: std::borrow::Cow<'a, HostData>,
 }
 
+impl Feed<'_> {
+    /// The same with data of its own, which need not outlive what was fed.
+    #[must_use]
+    pub fn into_owned<'b>(self) -> Feed<'b> {
+        let Self { graph, tensor, shape, data } = self;
+        Feed { graph, tensor, shape, data: std::borrow::Cow::Owned(data.into_owned()) }
+    }
+}
+
 /// What an input can be fed from.
 pub trait FeedSource {
     /// The shape, where the source has one, and the elements in row-major order.

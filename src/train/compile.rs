@@ -1,12 +1,14 @@
 use super::Step;
+use super::dataset::Dataset;
 use super::draft::{Draft, Options, parameter_leaves, strangers};
 use super::optim::Optimizer;
 use crate::base::{DType, Error, Fault, Result};
 use crate::differentiate::backward;
 use crate::dispatch::{Device, State};
 use crate::plan::{Arena, Plan, Profile};
-use crate::record::{Graph, Param, ParamInfo, Params, Tensor, TensorId};
+use crate::record::{Feed, Graph, Param, ParamInfo, Params, Tensor, TensorId};
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 impl Graph {
     /// A training step: all trainable parameters of a store change against the gradient of `loss`,
@@ -100,6 +102,29 @@ impl Training<'_> {
         self
     }
 
+    /// Puts the data of inputs on the device once; every step then takes the next batch of them there, and these
+    /// inputs are no longer fed. The arrays have the input's shape with more rows: `x.feed(&images)` with `images` of
+    /// shape [60000, 784] for an input [128, 784]. Each pass over the data takes the rows in a new order, which depends
+    /// on the seed of the parameters and the number of the pass alone; rows that fill no batch are left out of a pass.
+    ///
+    /// Which batch comes next follows from how many steps the state has seen, so a step that goes on from a checkpoint
+    /// goes on in the data as well. Data that are larger than one binding of the device may be are split.
+    ///
+    /// Compiling fails with [`ErrorKind::Feed`](crate::ErrorKind::Feed) where the arrays do not fit the inputs or one
+    /// another, and with [`ErrorKind::OutOfMemory`](crate::ErrorKind::OutOfMemory) where the device has no room.
+    #[must_use]
+    pub fn dataset<'a>(mut self, data: impl AsRef<[Feed<'a>]>) -> Self {
+        self.options.dataset = Some(Arc::new(Dataset::new(data.as_ref(), true)));
+        self
+    }
+
+    /// As [`dataset`](Self::dataset), but every pass takes the rows in the order in which they are given.
+    #[must_use]
+    pub fn dataset_in_order<'a>(mut self, data: impl AsRef<[Feed<'a>]>) -> Self {
+        self.options.dataset = Some(Arc::new(Dataset::new(data.as_ref(), false)));
+        self
+    }
+
     /// The plan for given limits, without any device.
     ///
     /// # Errors
@@ -173,7 +198,7 @@ impl Training<'_> {
         }
         let kept = self.graph.with_recording(|recording| recording.kept.clone());
         let loss = Some(self.loss.id()).filter(|_| self.loss.is_valid() && self.faults.is_empty());
-        Draft::new(self.graph, store, kept.into_iter().chain(loss), gradients, &faults, self.options)
+        Draft::new(self.graph, store, kept.into_iter().chain(loss), gradients, &faults, self.options.clone())
     }
 
     /// The numbers of the parameters to train.
@@ -235,14 +260,14 @@ pub struct Inference<'g> {
 impl Inference<'_> {
     /// Looks for NaN and infinity in everything that is fed, and refuses it.
     #[must_use]
-    pub const fn check_feeds(mut self) -> Self {
+    pub fn check_feeds(mut self) -> Self {
         self.checks_feeds = true;
         self
     }
 
     /// Runs every op as a kernel of its own: slow, and for comparison.
     #[must_use]
-    pub const fn without_fusion(mut self) -> Self {
+    pub fn without_fusion(mut self) -> Self {
         self.options.unfused = true;
         self
     }

@@ -1,10 +1,11 @@
 use super::Step;
+use super::dataset::{Dataset, Passes};
 use super::optim::Optimizer;
 use super::step::{InputSlot, StepParts};
 use crate::base::{Error, ErrorKind, Fault, Layout, Result, TensorType};
-use crate::dispatch::{Program, ProgramRequest, State};
+use crate::dispatch::{Program, ProgramRequest, RowOrder, State};
 use crate::fuse::{Simplified, recompute, simplify};
-use crate::plan::{Arena, Planned, Profile, Request, Update, build};
+use crate::plan::{Arena, Planned, Profile, Request, Resident, Update, build};
 use crate::record::{Graph, KernelClass, Leaf, LowerContext, Lowering, Node, NodeId, NodeKind, Recording, TensorId};
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -21,12 +22,14 @@ pub(super) struct Draft {
 }
 
 /// How a plan is made.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct Options {
     /// Whether every op runs as a kernel of its own.
     pub unfused: bool,
     /// The bytes that the whole step may take.
     pub budget: Option<u64>,
+    /// Data that stay on the device.
+    pub dataset: Option<Arc<Dataset>>,
 }
 
 impl Draft {
@@ -73,7 +76,7 @@ impl Draft {
     fn segmented(&self, segment: &dyn Fn(NodeId) -> Option<u32>) -> Self {
         let stays = self.kept.iter().copied().collect();
         let simplified = recompute(&self.simplified, &stays, segment);
-        Self::moved(self.graph, simplified, self.original.clone(), self.options)
+        Self::moved(self.graph, simplified, self.original.clone(), self.options.clone())
     }
 
     /// This draft and its plan; where that exceeds the budget, the first that fits with ever more, ever shorter
@@ -105,13 +108,20 @@ impl Draft {
         Err(Error::new(ErrorKind::Limit, message))
     }
 
+    /// Which inputs have data on the device, with the rows of a batch.
+    fn resident(&self) -> Result<Option<(Resident, u32)>> {
+        self.options.dataset.as_ref().map(|dataset| dataset.resident(self.graph, &self.simplified)).transpose()
+    }
+
     fn plan(&self, profile: &Profile, arena: &Arena, update: Option<&Update>) -> Result<Planned> {
+        let resident = self.resident()?;
         build(&Request {
             recording: &self.simplified.recording,
             profile,
             arena,
             gradients: &self.gradients,
             kept: &self.kept,
+            resident: resident.as_ref().map(|(resident, _)| resident),
             update,
             fuses: !self.options.unfused,
         })
@@ -125,18 +135,33 @@ impl Draft {
         checks_feeds: bool,
     ) -> Result<Step> {
         let (draft, planned) = self.fitted(&state.device().profile(), state.arena(), update.as_ref())?;
-        let Planned { plan, natives } = planned;
+        let Planned { plan, natives, gathers } = planned;
         let plan = Arc::new(plan);
         let recording = Arc::new(draft.simplified.recording.clone());
+        let inputs = input_slots(&draft.simplified);
+        let datasets = match &draft.options.dataset {
+            Some(dataset) => dataset.checked(draft.graph, &draft.simplified, &inputs, checks_feeds)?,
+            None => BTreeMap::new(),
+        };
+        let resident = draft.resident()?;
+        let shuffles = draft.options.dataset.as_ref().is_some_and(|dataset| dataset.shuffles);
+        let seed = shuffles.then(|| state.seed());
         let program = Program::new(ProgramRequest {
             recording: Arc::clone(&recording),
             plan: Arc::clone(&plan),
             natives,
             state,
+            gathers,
             update,
+            datasets: &datasets,
+            order: resident.as_ref().map(|(resident, _)| RowOrder::new(resident.rows, seed)),
         })
         .await?;
-        let inputs = input_slots(&draft.simplified);
+        let passes = resident.map(|(resident, batch)| Passes {
+            steps: resident.rows as u32 / batch,
+            inputs: resident.inputs,
+            batch,
+        });
         Ok(Step::new(StepParts {
             graph: draft.graph,
             program,
@@ -147,6 +172,7 @@ impl Draft {
             optimizer,
             trained: draft.gradients.iter().map(|&(number, _)| number).collect(),
             checks_feeds,
+            passes,
         }))
     }
 }

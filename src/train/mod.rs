@@ -2,6 +2,7 @@
 
 mod checkpoint;
 mod compile;
+mod dataset;
 mod draft;
 mod step;
 

@@ -1,3 +1,4 @@
+use super::dataset::Passes;
 use super::optim::{Optimizer, check_rate};
 use crate::base::{Error, ErrorKind, HostData, HostTensor, Result, TensorType, threefry};
 use crate::dispatch::{PendingRead, Program, State, StepTimes};
@@ -20,6 +21,8 @@ pub struct Step {
     /// The numbers of the parameters that it updates.
     trained: Vec<usize>,
     checks_feeds: bool,
+    /// How it goes through data on the device, if there are any.
+    passes: Option<Passes>,
     inferences: u32,
 }
 
@@ -44,12 +47,47 @@ pub(super) struct StepParts {
     pub optimizer: Option<(Box<dyn Optimizer>, f64)>,
     pub trained: Vec<usize>,
     pub checks_feeds: bool,
+    pub passes: Option<Passes>,
+}
+
+impl InputSlot {
+    /// Checks labels against the number of classes, and, where that is wanted, that all numbers are finite.
+    pub fn check_elements(&self, data: &HostData, finite: bool) -> Result<()> {
+        let refuse = |reason: String| {
+            Err(Error::new(ErrorKind::Feed, format!("input `{}` {}: {reason}", self.name, self.tensor_type)))
+        };
+        if let (Some(limit), HostData::I32(labels)) = (self.limit, data)
+            && let Some(place) =
+                labels.iter().position(|&label| usize::try_from(label).map_or(true, |label| label >= limit))
+        {
+            return refuse(format!("element {place} is {}, and classes are 0 to {}", labels[place], limit - 1));
+        }
+        if let (true, HostData::F32(values)) = (finite, data)
+            && let Some(place) = values.iter().position(|value| !value.is_finite())
+        {
+            return refuse(format!("element {place} is {}", values[place]));
+        }
+        Ok(())
+    }
 }
 
 impl Step {
     pub(super) fn new(parts: StepParts) -> Self {
-        let StepParts { graph, program, plan, simplified, state, inputs, optimizer, trained, checks_feeds } = parts;
-        Self { graph, program, plan, simplified, state, inputs, optimizer, trained, checks_feeds, inferences: 0 }
+        let StepParts { graph, program, plan, simplified, state, inputs, optimizer, trained, checks_feeds, passes } =
+            parts;
+        Self {
+            graph,
+            program,
+            plan,
+            simplified,
+            state,
+            inputs,
+            optimizer,
+            trained,
+            checks_feeds,
+            passes,
+            inferences: 0,
+        }
     }
 
     /// Runs one step on the fed inputs, each exactly once, and returns as soon as the work is
@@ -82,6 +120,23 @@ impl Step {
         self.program.run_many(&fed, &scalars)?;
         self.has_run(count);
         Ok(())
+    }
+
+    /// Runs the steps that are left of a pass over the [dataset](crate::Training::dataset): all of them, where none
+    /// has begun. Returns how many these were.
+    ///
+    /// # Errors
+    /// As those of [`run`](Self::run); [`ErrorKind::Argument`] where the step has no dataset.
+    pub fn run_epoch<'a>(&mut self, feeds: impl AsRef<[Feed<'a>]>) -> Result<u32> {
+        let Some(passes) = &self.passes else {
+            return Err(Error::new(
+                ErrorKind::Argument,
+                "a step without a dataset has no epochs: see `Training::dataset`",
+            ));
+        };
+        let count = passes.steps - self.state.steps() % passes.steps;
+        self.run_many(count, feeds)?;
+        Ok(count)
     }
 
     /// Runs one step, which counts as any other, and measures every dispatch: by timestamps of the device, with a
@@ -130,7 +185,11 @@ impl Step {
         };
         let count = self.update_count()? + 1 + ahead;
         let scalars = optimizer.scalars(count, *learning_rate);
-        Ok(StepScalars { seed, count, learning_rate: *learning_rate, scalars })
+        let (epoch, first_row) = self
+            .passes
+            .as_ref()
+            .map_or((0, 0), |passes| ((number - 1) / passes.steps, (number - 1) % passes.steps * passes.batch));
+        Ok(StepScalars { seed, count, learning_rate: *learning_rate, scalars, first_row, epoch })
     }
 
     /// How often the trained parameters were updated. Optimizers correct their running means by it, so
@@ -168,6 +227,13 @@ impl Step {
                 let what = self.simplified.recording.describe(tensor);
                 return Err(Error::new(ErrorKind::Feed, format!("{what} is computed, not an input: it cannot be fed")));
             };
+            if self.is_resident(self.inputs[place].node) {
+                let name = &self.inputs[place].name;
+                return Err(Error::new(
+                    ErrorKind::Feed,
+                    format!("input `{name}` takes its batches from the dataset: it cannot be fed"),
+                ));
+            }
             self.check_feed(&self.inputs[place], feed)?;
             if fed[place].replace(feed.data.as_ref()).is_some() {
                 return Err(Error::new(ErrorKind::Feed, format!("input `{}` is fed twice", self.inputs[place].name)));
@@ -177,7 +243,7 @@ impl Step {
             .inputs
             .iter()
             .zip(&fed)
-            .filter(|(_, fed)| fed.is_none())
+            .filter(|(input, fed)| fed.is_none() && !self.is_resident(input.node))
             .map(|(input, _)| input.name.as_str())
             .collect();
         if !missing.is_empty() {
@@ -186,7 +252,13 @@ impl Step {
                 format!("not all inputs were fed: {} missing", missing.join(", ")),
             ));
         }
-        Ok(self.inputs.iter().map(|input| input.node).zip(fed.into_iter().flatten()).collect())
+        let nodes = self.inputs.iter().map(|input| input.node);
+        Ok(nodes.zip(fed).filter_map(|(node, fed)| Some((node, fed?))).collect())
+    }
+
+    /// Whether an input takes its batches from data on the device.
+    fn is_resident(&self, node: NodeId) -> bool {
+        self.passes.as_ref().is_some_and(|passes| passes.inputs.contains(&node))
     }
 
     fn check_feed(&self, input: &InputSlot, feed: &Feed<'_>) -> Result<()> {
@@ -207,18 +279,7 @@ impl Step {
             };
             return refuse(format!("it takes {} elements and was fed {}{hint}", wanted.shape.elements(), data.len()));
         }
-        if let (Some(limit), HostData::I32(labels)) = (input.limit, data)
-            && let Some(place) =
-                labels.iter().position(|&label| usize::try_from(label).map_or(true, |label| label >= limit))
-        {
-            return refuse(format!("element {place} is {}, and classes are 0 to {}", labels[place], limit - 1));
-        }
-        if let (true, HostData::F32(values)) = (self.checks_feeds, data)
-            && let Some(place) = values.iter().position(|value| !value.is_finite())
-        {
-            return refuse(format!("element {place} is {}", values[place]));
-        }
-        Ok(())
+        input.check_elements(data, self.checks_feeds)
     }
 
     /// Starts to read a kept tensor without waiting. Steps may run meanwhile: what arrives is the

@@ -9,8 +9,9 @@ mod reduce;
 use self::memory::{Operands, Words};
 use super::State;
 use crate::base::{DType, Error, ErrorKind, HostData, HostTensor, Result};
-use crate::plan::{BufferKind, Native, NativeRoot, Phase, Plan, StepScalars, Stored, Update};
-use crate::record::{Leaf, NodeKind, Recording, TensorId};
+use crate::fuse::Gather;
+use crate::plan::{Buffer, BufferKind, Native, NativeRoot, Phase, Plan, StepScalars, Stored, Update};
+use crate::record::TensorId;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -19,6 +20,7 @@ use std::time::Instant;
 pub(super) struct CpuProgram {
     plan: Arc<Plan>,
     natives: Vec<Native>,
+    gathers: Vec<Gather>,
     update: Option<Update>,
     buffers: Vec<Words>,
     /// For every kept tensor of one element: its values after the steps of the last run of many.
@@ -29,18 +31,20 @@ pub(super) struct CpuProgram {
 
 impl CpuProgram {
     /// Allocates what the state does not own, and copies constants.
-    pub fn new(plan: Arc<Plan>, natives: Vec<Native>, recording: &Recording, update: Option<Update>) -> Self {
+    pub fn new<'c>(
+        plan: Arc<Plan>,
+        natives: Vec<Native>,
+        gathers: Vec<Gather>,
+        update: Option<Update>,
+        contents: impl for<'d> Fn(&'d Buffer) -> Option<&'c [u8]>,
+    ) -> Self {
         let words = |bytes: u64| vec![0; (bytes / DType::BYTES as u64) as usize];
-        let buffer = |buffer: &crate::plan::Buffer| match &buffer.kind {
+        let buffer = |buffer: &Buffer| match &buffer.kind {
             BufferKind::Parameters(_) | BufferKind::Gradients(_) | BufferKind::OptimizerState { .. } => Vec::new(),
-            BufferKind::Constant(node) => match &recording.nodes[node.index()].kind {
-                NodeKind::Leaf(Leaf::Constant(tensor)) => bytemuck::cast_slice(tensor.data().bytes()).to_vec(),
-                _ => words(buffer.bytes),
-            },
-            _ => words(buffer.bytes),
+            _ => contents(buffer).map_or_else(|| words(buffer.bytes), |bytes| bytemuck::cast_slice(bytes).to_vec()),
         };
         let buffers = plan.buffers.iter().map(buffer).collect();
-        Self { plan, natives, update, buffers, history: Vec::new(), times: None }
+        Self { plan, natives, gathers, update, buffers, history: Vec::new(), times: None }
     }
 
     /// Takes over what is fed.
@@ -58,9 +62,13 @@ impl CpuProgram {
 
     /// Runs many steps, and collects the values of kept tensors of one element after each.
     pub fn run_many(&mut self, all: &[StepScalars], state: &State) -> Result<()> {
+        self.steps(all, state)
+    }
+
+    /// Prepares for many steps, which are run in one part or several.
+    pub fn begin_many(&mut self) {
         let one = |(_, stored): &&(TensorId, Stored)| stored.shape.elements() == 1;
         self.history = self.plan.readable.iter().filter(one).map(|(tensor, _)| (*tensor, Vec::new())).collect();
-        self.steps(all, state)
     }
 
     /// Runs one step, and returns when every dispatch began and ended, in seconds.
@@ -108,7 +116,7 @@ impl CpuProgram {
 
     fn dispatches(&mut self, scalars: &StepScalars) {
         let plan = Arc::clone(&self.plan);
-        let mut natives = self.natives.iter();
+        let (mut natives, mut gathers) = (self.natives.iter(), self.gathers.iter());
         for dispatch in &plan.dispatches {
             let writes = &plan.kernels[dispatch.kernel].writes;
             let start = self.times.as_ref().map(|(since, _)| since.elapsed().as_secs_f64());
@@ -117,6 +125,11 @@ impl CpuProgram {
                 if let Some(update) = &self.update {
                     let (reads, writes) = operands.split(&self.buffers);
                     apply(update, scalars, &reads, writes);
+                }
+            } else if dispatch.phase == Phase::Batch {
+                if let Some(gather) = gathers.next() {
+                    let (reads, mut writes) = operands.split(&self.buffers);
+                    copy_rows(*gather, reads[0], &reads[1][scalars.first_row as usize..], writes[0]);
                 }
             } else if let Some(native) = natives.next() {
                 let (reads, writes) = operands.split(&self.buffers);
@@ -156,6 +169,15 @@ fn run(native: &Native, reads: Vec<&[u32]>, writes: Vec<&mut [u32]>, seed: [u32;
     }
     for (_, program) in &native.programs {
         pointwise::run(program, &native.totals, native.has_root(), &mut places, seed);
+    }
+}
+
+/// Copies those rows of a batch that lie in a part of the data.
+fn copy_rows(gather: Gather, data: &[u32], order: &[u32], batch: &mut [u32]) {
+    for (&row, to) in order.iter().zip(batch.chunks_exact_mut(gather.words)) {
+        if let Some(row) = (row as usize).checked_sub(gather.first).filter(|&row| row < gather.rows) {
+            to.copy_from_slice(&data[row * gather.words..(row + 1) * gather.words]);
+        }
     }
 }
 

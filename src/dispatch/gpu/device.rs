@@ -89,7 +89,12 @@ impl Gpu {
 
     /// Blocks until everything submitted is done.
     pub fn wait(&self) -> Result<()> {
-        let wait = wgpu::PollType::Wait { submission_index: None, timeout: Some(Duration::from_secs(600)) };
+        self.wait_for(None)
+    }
+
+    /// Blocks until one submission is done, or all are.
+    pub fn wait_for(&self, submission_index: Option<wgpu::SubmissionIndex>) -> Result<()> {
+        let wait = wgpu::PollType::Wait { submission_index, timeout: Some(Duration::from_secs(600)) };
         let polled = self.device.poll(wait);
         self.check()?;
         polled.map(|_| ()).map_err(|error| {

@@ -1,14 +1,16 @@
 use super::{Gpu, GpuRead, Pace};
 use crate::base::{Error, ErrorKind, HostData, Result};
 use crate::plan::{Binding, BufferKind, KernelText, Plan, StepScalars};
-use crate::record::{NodeId, TensorId};
-use std::collections::HashMap;
+use crate::record::TensorId;
+use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 
 /// The uniform ring holds this many steps, so that steps in flight do not share an entry.
 const RING: u64 = 64;
 /// Dynamic offsets are multiples of this on every device.
 const RING_STRIDE: u64 = 256;
+/// Most submissions under way before the host waits.
+const MOST_OPEN: usize = 4;
 
 /// A plan on a GPU: buffers, pipelines and bind groups, all made once.
 #[derive(Debug)]
@@ -24,17 +26,21 @@ pub(in crate::dispatch) struct GpuProgram {
     pace: Pace,
     /// For every kept tensor of one element: its values after the steps of the last run of many.
     history: Vec<(usize, wgpu::Buffer)>,
+    /// How many steps of that run are over.
+    recorded: usize,
+    /// Submissions that may still be under way, oldest first.
+    open: VecDeque<wgpu::SubmissionIndex>,
 }
 
 impl GpuProgram {
     /// Allocates what the state does not own, uploads constants, and compiles all kernels.
     ///
-    /// `shared` gives the buffers of the state; `constant` the data of constants.
-    pub async fn new(
+    /// `shared` gives the buffers of the state; `contents` the data of constants and datasets.
+    pub async fn new<'c>(
         gpu: Arc<Gpu>,
         plan: Arc<Plan>,
         shared: impl Fn(&BufferKind) -> Option<wgpu::Buffer>,
-        constant: impl Fn(NodeId) -> Option<HostData>,
+        contents: impl for<'d> Fn(&'d crate::plan::Buffer) -> Option<&'c [u8]>,
     ) -> Result<Self> {
         let buffers = gpu
             .scoped(&format!("allocating the {} bytes of the step", plan.total_bytes()), || {
@@ -45,10 +51,8 @@ impl GpuProgram {
             })
             .await?;
         for (buffer, place) in plan.buffers.iter().zip(&buffers) {
-            if let BufferKind::Constant(node) = buffer.kind
-                && let Some(data) = constant(node)
-            {
-                gpu.queue.write_buffer(place, 0, data.bytes());
+            if let Some(bytes) = contents(buffer) {
+                gpu.upload(place, bytes);
             }
         }
         let steps = gpu.device.create_buffer(&wgpu::BufferDescriptor {
@@ -79,7 +83,20 @@ impl GpuProgram {
             .await?;
         let pace = Pace::default();
         let history = Vec::new();
-        Ok(Self { gpu, plan, buffers, pipelines, bind_groups, steps, step_group, entry: 0, pace, history })
+        Ok(Self {
+            gpu,
+            plan,
+            buffers,
+            pipelines,
+            bind_groups,
+            steps,
+            step_group,
+            entry: 0,
+            pace,
+            history,
+            recorded: 0,
+            open: VecDeque::new(),
+        })
     }
 
     fn compile(
@@ -123,14 +140,30 @@ impl GpuProgram {
             self.gpu.device.create_command_encoder(&wgpu::CommandEncoderDescriptor { label: Some("step") });
         let first = self.write_scalars(std::slice::from_ref(scalars));
         self.encode(&mut encoder, first);
-        self.gpu.queue.submit([encoder.finish()]);
-        self.gpu.check()
+        let index = self.gpu.queue.submit([encoder.finish()]);
+        self.submitted(index)
+    }
+
+    /// Lets a few submissions be under way, so that the host prepares the next batch meanwhile; a host that is faster
+    /// than the device waits, as otherwise what it feeds would fill its memory.
+    fn submitted(&mut self, index: wgpu::SubmissionIndex) -> Result<()> {
+        self.gpu.check()?;
+        // A browser does not let its one thread wait, and keeps order itself.
+        if cfg!(target_arch = "wasm32") {
+            return Ok(());
+        }
+        self.open.push_back(index);
+        if self.open.len() > MOST_OPEN
+            && let Some(oldest) = self.open.pop_front()
+        {
+            return self.gpu.wait_for(Some(oldest));
+        }
+        Ok(())
     }
 
     /// Runs many steps, as many per submission as take about a tenth of a second: drivers end work that takes
     /// seconds. The values of kept tensors of one element are collected after every step.
     pub fn run_many(&mut self, all: &[StepScalars]) -> Result<()> {
-        self.prepare_history(all.len());
         let mut done = 0;
         while done < all.len() {
             let count = self.pace.steps().min(all.len() - done);
@@ -138,8 +171,9 @@ impl GpuProgram {
             let mut encoder =
                 self.gpu.device.create_command_encoder(&wgpu::CommandEncoderDescriptor { label: Some("steps") });
             let first = self.write_scalars(part);
-            for (place, number) in (done..done + count).enumerate() {
+            for place in 0..count {
                 self.encode(&mut encoder, first + place as u64);
+                let number = self.recorded + place;
                 for (readable, history) in &self.history {
                     let binding = &self.plan.readable[*readable].1.binding;
                     let to = number as u64 * binding.bytes;
@@ -147,9 +181,10 @@ impl GpuProgram {
                     encoder.copy_buffer_to_buffer(from, binding.offset, history, to, binding.bytes);
                 }
             }
-            self.gpu.queue.submit([encoder.finish()]);
+            let index = self.gpu.queue.submit([encoder.finish()]);
             self.pace.submitted(&self.gpu.queue, count);
-            self.gpu.check()?;
+            self.submitted(index)?;
+            self.recorded += count;
             done += count;
         }
         Ok(())
@@ -239,7 +274,9 @@ impl GpuProgram {
         }
     }
 
-    fn prepare_history(&mut self, steps: usize) {
+    /// Prepares for so many steps, which are run in one part or several.
+    pub fn begin_many(&mut self, steps: usize) {
+        self.recorded = 0;
         self.history = self
             .plan
             .readable

@@ -13,7 +13,20 @@ pub(in crate::dispatch) struct GpuRead {
     mapped: OneshotReceiver<Result<(), wgpu::BufferAsyncError>>,
 }
 
+/// Bytes that are copied to the device at a time: what is copied waits in memory of its own until then.
+const UPLOAD: usize = 16 << 20;
+
 impl Gpu {
+    /// Copies bytes to a buffer.
+    pub fn upload(&self, buffer: &wgpu::Buffer, bytes: &[u8]) {
+        for (number, part) in bytes.chunks(UPLOAD).enumerate() {
+            self.queue.write_buffer(buffer, (number * UPLOAD) as u64, part);
+            if part.len() == UPLOAD {
+                self.queue.submit([]);
+            }
+        }
+    }
+
     /// Starts to copy a range of a buffer to the host. What was submitted before is seen.
     pub fn begin_read(self: &Arc<Self>, buffer: &wgpu::Buffer, offset: u64, bytes: u64) -> Result<GpuRead> {
         let staging = self.device.create_buffer(&wgpu::BufferDescriptor {

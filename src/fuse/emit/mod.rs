@@ -4,6 +4,7 @@ mod bindings;
 mod contract;
 mod form;
 mod fused;
+mod gather;
 mod kernel;
 mod lanes;
 mod operand;
@@ -16,6 +17,7 @@ mod vector;
 pub use bindings::Place;
 pub use form::{Chooser, Form, Forms};
 use fused::Fours;
+pub use gather::{Gather, gather};
 pub use tiles::Tile;
 pub use update::update;
 

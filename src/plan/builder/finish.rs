@@ -77,7 +77,7 @@ impl Builder<'_> {
             live_bytes: slots.live,
             apart: apart(self.resolved, self.grouped),
         };
-        Ok(Planned { plan, natives: self.natives })
+        Ok(Planned { plan, natives: self.natives, gathers: self.gathers })
     }
 }
 

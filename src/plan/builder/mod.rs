@@ -1,13 +1,16 @@
 //! From a simplified recording to a plan: groups of ops become dispatches over memory without places yet, and
 //! what no one else owns shares slots.
 
+mod batches;
 mod dispatches;
 mod finish;
 mod update;
 
+pub use batches::Resident;
+
 use super::{Arena, Buffer, BufferKind, Dispatch, KernelText, Native, Plan, Profile, Update};
 use crate::base::{Error, ErrorKind, Result, TensorType};
-use crate::fuse::{self, Grouped, Place, Resolved};
+use crate::fuse::{self, Gather, Grouped, Place, Resolved};
 use crate::record::{Leaf, NodeId, NodeKind, Recording, TensorId};
 use std::collections::{BTreeMap, HashMap};
 
@@ -24,6 +27,8 @@ pub struct Request<'a> {
     pub gradients: &'a [(usize, TensorId)],
     /// Tensors that must be readable after a step.
     pub kept: &'a [TensorId],
+    /// Inputs whose data stay on the device, if there are any.
+    pub resident: Option<&'a Resident>,
     /// How parameters change, if they do.
     pub update: Option<&'a Update>,
     /// Whether neighbouring ops may run as one kernel. Without, every op is a dispatch of its own: slow, and for
@@ -38,6 +43,8 @@ pub struct Planned {
     pub plan: Plan,
     /// For plans of the host: the work of every dispatch before the update.
     pub natives: Vec<Native>,
+    /// What the dispatches that gather a batch copy.
+    pub gathers: Vec<Gather>,
 }
 
 /// Memory that a tensor lies in, before slots are known.
@@ -73,6 +80,7 @@ struct Builder<'a> {
     intermediates: Vec<Intermediate>,
     drafts: Vec<Draft>,
     natives: Vec<Native>,
+    gathers: Vec<Gather>,
     /// How many partial sums there are of a total.
     partials: BTreeMap<NodeId, usize>,
 }
@@ -96,10 +104,12 @@ pub fn build(request: &Request<'_>) -> Result<Planned> {
         intermediates: Vec::new(),
         drafts: Vec::new(),
         natives: Vec::new(),
+        gathers: Vec::new(),
         partials: BTreeMap::new(),
     };
     builder.leaves()?;
     builder.gradients();
+    builder.batches()?;
     for group in &grouped.groups {
         builder.group(group)?;
     }
