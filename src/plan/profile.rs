@@ -91,6 +91,11 @@ impl Profile {
 
     /// What kernels for matrix products are chosen by.
     pub(crate) fn chooser(&self) -> Chooser<'_> {
-        Chooser { forms: &self.forms, invocations: self.invocations, workgroup_bytes: self.workgroup_bytes }
+        Chooser {
+            class: self.class,
+            forms: &self.forms,
+            invocations: self.invocations,
+            workgroup_bytes: self.workgroup_bytes,
+        }
     }
 }

@@ -79,34 +79,34 @@ impl Found {
     /// What plans for this adapter may use.
     pub fn profile(&self) -> Result<Profile> {
         let limits = self.adapter.limits();
-        let class = match std::env::var("RETROGRAD_KERNELS").as_deref() {
-            Ok("") | Err(_) => {
-                if self.is_software() && self.has_eight_lanes() {
-                    KernelClass::Subgroup
-                } else if self.is_software() {
-                    KernelClass::Cpu
-                } else {
-                    KernelClass::Gpu
-                }
-            }
-            Ok("gpu") => KernelClass::Gpu,
-            Ok(tile) if forced(tile).is_some() => KernelClass::Gpu,
-            Ok("cpu") => KernelClass::Cpu,
-            Ok("subgroup") if self.has_eight_lanes() => KernelClass::Subgroup,
-            Ok("subgroup") => {
-                let message = format!(
+        let setting = std::env::var("RETROGRAD_KERNELS").unwrap_or_default();
+        let (name, form) = setting.split_once('/').map_or((setting.as_str(), None), |(name, form)| (name, Some(form)));
+        let refuse = |message: String| Err(Error::new(ErrorKind::Argument, message));
+        let class = match name {
+            "" if self.is_software() && self.has_eight_lanes() => KernelClass::Subgroup,
+            "" if self.is_software() => KernelClass::Cpu,
+            "" | "gpu" => KernelClass::Gpu,
+            "cpu" => KernelClass::Cpu,
+            "subgroup" if self.has_eight_lanes() => KernelClass::Subgroup,
+            "subgroup" => {
+                return refuse(format!(
                     "RETROGRAD_KERNELS is `subgroup`, and the subgroups of {} are not of eight invocations",
                     self.describe()
-                );
-                return Err(Error::new(ErrorKind::Argument, message));
+                ));
             }
-            Ok(other) => {
-                let message = format!(
-                    "RETROGRAD_KERNELS is `{other}`; it may be `gpu`, `gpu/` and a tile as in `gpu/64x64`, `cpu` or `subgroup`"
-                );
-                return Err(Error::new(ErrorKind::Argument, message));
+            other => {
+                return refuse(format!("RETROGRAD_KERNELS is `{other}`; it may be `gpu`, `cpu` or `subgroup`"));
             }
         };
+        let forms = Form::of_class(class);
+        let forced = form.and_then(|name| forms.iter().copied().find(|form| form.name() == name));
+        if let (Some(form), None) = (form, forced) {
+            let names: Vec<&str> = forms.iter().map(|form| form.name()).collect();
+            let known = names.join("`, `");
+            return refuse(format!(
+                "RETROGRAD_KERNELS is `{setting}`, and `{form}` is no form of these kernels: they are `{known}`"
+            ));
+        }
         Ok(Profile {
             name: self.describe(),
             binding_bytes: limits.max_storage_buffer_binding_size,
@@ -117,18 +117,9 @@ impl Found {
             workgroup_bytes: limits.max_compute_workgroup_storage_size,
             eight_lanes: self.has_eight_lanes(),
             class,
-            forms: Forms {
-                forced: std::env::var("RETROGRAD_KERNELS").ok().as_deref().and_then(forced),
-                ..Forms::default()
-            },
+            forms: Forms { forced, ..Forms::default() },
         })
     }
-}
-
-/// The form of kernels that `gpu/..` asks for.
-fn forced(setting: &str) -> Option<Form> {
-    let name = setting.strip_prefix("gpu/")?;
-    Form::of_class(KernelClass::Gpu).iter().copied().find(|form| form.name() == name)
 }
 
 /// The adapters that match, best first.

@@ -28,6 +28,15 @@ pub enum Form {
     /// A matrix with up to four vectors.
     #[serde(rename = "vector")]
     Vector,
+    /// Eight rows of C in registers, for software adapters.
+    #[serde(rename = "rows8")]
+    Rows8,
+    /// The same with sixteen rows.
+    #[serde(rename = "rows16")]
+    Rows16,
+    /// The same with thirty-two rows.
+    #[serde(rename = "rows32")]
+    Rows32,
 }
 
 impl Form {
@@ -36,7 +45,8 @@ impl Form {
     pub const fn of_class(class: KernelClass) -> &'static [Self] {
         match class {
             KernelClass::Gpu => &[Self::Tile128x128, Self::Tile128x64, Self::Tile64x64, Self::Tile32x32, Self::Vector],
-            KernelClass::Subgroup | KernelClass::Cpu | KernelClass::Host => &[],
+            KernelClass::Subgroup | KernelClass::Cpu => &[Self::Rows8, Self::Rows16, Self::Rows32],
+            KernelClass::Host => &[],
         }
     }
 
@@ -49,6 +59,9 @@ impl Form {
             Self::Tile64x64 => "64x64",
             Self::Tile32x32 => "32x32",
             Self::Vector => "vector",
+            Self::Rows8 => "rows8",
+            Self::Rows16 => "rows16",
+            Self::Rows32 => "rows32",
         }
     }
 
@@ -60,9 +73,21 @@ impl Form {
             Self::Tile128x64 => (128, 64, 8, 8, 8),
             Self::Tile64x64 => (64, 64, 16, 4, 4),
             Self::Tile32x32 => (32, 32, 16, 4, 4),
-            Self::Vector => return None,
+            Self::Vector | Self::Rows8 | Self::Rows16 | Self::Rows32 => return None,
         };
         Some(Tile { rows, columns, step, thread_rows, thread_columns })
+    }
+}
+
+impl Form {
+    /// Rows that an invocation holds, or eight invocations share, on a software adapter.
+    #[must_use]
+    pub const fn rows(self) -> usize {
+        match self {
+            Self::Rows8 => 8,
+            Self::Rows32 => 32,
+            _ => 16,
+        }
     }
 }
 
@@ -107,6 +132,8 @@ pub struct Forms {
 /// What a choice depends on beside the sizes.
 #[derive(Clone, Copy, Debug)]
 pub struct Chooser<'a> {
+    /// The class of the device.
+    pub class: KernelClass,
     /// What was forced or measured.
     pub forms: &'a Forms,
     /// Invocations that a workgroup may have.
@@ -126,15 +153,21 @@ impl Chooser<'_> {
     /// Whether the device can run a form on these sizes.
     #[must_use]
     pub fn runs(&self, form: Form, sizes: Sizes) -> bool {
+        if !Form::of_class(self.class).contains(&form) {
+            return false;
+        }
         match form.tile() {
             Some(tile) => tile.threads() as u32 <= self.invocations && tile.bytes() as u32 <= self.workgroup_bytes,
-            None => sizes.rows.min(sizes.columns) <= THIN,
+            None => form != Form::Vector || sizes.rows.min(sizes.columns) <= THIN,
         }
     }
 
     /// The form where nothing was measured: the largest tile that gives a GPU enough workgroups and wastes little
     /// on what lies past the edges.
     fn portable(&self, sizes: Sizes) -> Form {
+        if self.class != KernelClass::Gpu {
+            return Form::Rows16;
+        }
         if self.runs(Form::Vector, sizes) {
             return Form::Vector;
         }

@@ -1,6 +1,6 @@
 //! Loads of operands, and the names of what was loaded.
 
-use super::{Along, COMPONENTS, LANES, ROWS, Writer};
+use super::{Along, COMPONENTS, LANES, Writer};
 use crate::fuse::emit::contract::address;
 use std::fmt::Write as _;
 
@@ -12,16 +12,20 @@ impl Writer<'_> {
             (_, Along::Inner) if self.octets => {
                 format!("subgroupBroadcast(a{}_{k}, {}u)", row / LANES, row % LANES)
             }
-            // A lane holds eight rows of one step: even lanes the first eight, four steps to a load.
+            // A lane holds eight rows of one step; in a tile of sixteen rows even lanes the first eight, four steps
+            // to a load.
             (_, Along::Outer) if self.octets => {
-                format!("subgroupBroadcast(a{}_{}, {}u)", k / 4, row % 8, k % 4 * 2 + row / 8)
+                let (octs, steps) = (self.octs(), 8 / self.octs());
+                format!("subgroupBroadcast(a{}_{}, {}u)", k / steps, row % 8, k % steps * octs + row / 8)
             }
             (true, Along::Inner) => {
                 format!("subgroupBroadcast(a{}.{}, {}u)", row / LANES, component(k), row % LANES)
             }
-            // A lane holds four rows of one step: lanes 0 to 3 of the even steps, 4 to 7 of the odd ones.
+            // A lane holds four rows of one step; in a tile of sixteen rows lanes 0 to 3 of the even steps, 4 to 7
+            // of the odd ones.
             (true, Along::Outer) => {
-                format!("subgroupBroadcast(a{}.{}, {}u)", k / 2, component(row % 4), (k % 2) * 4 + row / 4)
+                let (quads, steps) = (self.high / 4, 32 / self.high);
+                format!("subgroupBroadcast(a{}.{}, {}u)", k / steps, component(row % 4), k % steps * quads + row / 4)
             }
             (true, Along::Neither) => format!("subgroupBroadcast(a{}_{k}, {}u)", row / LANES, row % LANES),
             (false, Along::Inner) => format!("a{row}.{}", component(k)),
@@ -37,7 +41,7 @@ impl Writer<'_> {
         let clamped = |row: &str| format!("min({row}, {most}u)");
         let at = |row: &str, k: &str| address("a_base", &[(row, row_stride), (k, inner_stride)]);
         let step = |k: usize| if k == 0 { "k".to_owned() } else { format!("(k + {k}u)") };
-        let rows = if self.shares { ROWS / LANES } else { ROWS };
+        let rows = if self.shares { self.high / LANES } else { self.high };
         let own = |row: usize| {
             if self.shares {
                 clamped(&format!("row + {}u + lane", row * LANES))
@@ -51,14 +55,15 @@ impl Writer<'_> {
                     if self.a == Along::Inner {
                         at(&own(load), "k")
                     } else {
-                        let octet = format!("min(row + lane % 2u * 8u, {}u)", self.product.rows - 8);
+                        let octs = self.octs();
+                        let octet = format!("min(row + lane % {octs}u * 8u, {}u)", self.product.rows - 8);
                         // In the rest of the axis, lanes past its end load the last step, which nothing reads.
-                        let k = format!("(k + {}u + lane / 2u)", load * 4);
+                        let k = format!("(k + {}u + lane / {octs}u)", load * 8 / octs);
                         let k = if steps < 8 { format!("min({k}, {}u)", self.product.inner - 1) } else { k };
                         at(&octet, &k)
                     }
                 };
-                for (load, index) in [index(0), index(1)].into_iter().enumerate() {
+                for (load, index) in (0..self.octs()).map(index).collect::<Vec<_>>().into_iter().enumerate() {
                     let _ = writeln!(self.text, "        let e{load} = a[({index}) / 8u];");
                     self.unpack(&format!("e{load}"), &format!("a{load}"));
                 }
@@ -70,14 +75,15 @@ impl Writer<'_> {
             }
             Along::Outer if self.shares => {
                 // The last four rows stand in for those past the edge, whose results are not stored.
-                let quad = format!("min(row + lane % 4u * 4u, {}u)", self.product.rows - 4);
-                for pair in 0..2 {
-                    let k = format!("(k + {}u + lane / 4u)", pair * 2);
-                    let _ = writeln!(self.text, "        let a{pair} = a[({}) / 4u];", at(&quad, &k));
+                let quads = self.high / 4;
+                let quad = format!("min(row + lane % {quads}u * 4u, {}u)", self.product.rows - 4);
+                for load in 0..quads / 2 {
+                    let k = format!("(k + {}u + lane / {quads}u)", load * 8 / quads);
+                    let _ = writeln!(self.text, "        let a{load} = a[({}) / 4u];", at(&quad, &k));
                 }
             }
             Along::Outer => {
-                for quad in 0..ROWS / 4 {
+                for quad in 0..self.high / 4 {
                     let row = format!("min(row + {}u, {}u)", quad * 4, self.product.rows - 4);
                     for k in 0..steps {
                         let _ = writeln!(self.text, "        let a{quad}_{k} = a[({}) / 4u];", at(&row, &step(k)));

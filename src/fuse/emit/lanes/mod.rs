@@ -1,7 +1,7 @@
 //! The matrix product for adapters whose shaders run on a CPU: everything in registers, no barriers.
 //!
 //! Loads are what costs there, so an invocation holds many results. Where eight invocations are one SIMD
-//! register (class `Subgroup`), they share sixteen rows: each loads two rows of A, and hands every element to the
+//! register (class `Subgroup`), they share eight, sixteen or thirty-two rows: each loads some rows of A, and hands every element to the
 //! other seven by `subgroupBroadcast`; of B and C each has columns of its own. Elsewhere (class `Cpu`) every
 //! invocation has a tile of its own. Four steps of the inner axis are unrolled, so that operands which lie
 //! densely along one of their axes are loaded as vectors.
@@ -19,8 +19,6 @@ use crate::base::DType;
 use crate::record::{KernelClass, Pointwise, Text, grid, libraries};
 use std::fmt::Write as _;
 
-/// Rows of a tile.
-const ROWS: usize = 16;
 /// Invocations of a workgroup: the lanes of a SIMD register.
 const LANES: usize = 8;
 /// Longest run of the inner axis that one invocation adds up, four elements per iteration: far below the 65,535
@@ -52,6 +50,8 @@ struct Writer<'a> {
     octets: bool,
     /// Whether results are stored before the program goes on with them.
     twice: bool,
+    /// Rows of a tile: 8, 16 or 32.
+    high: usize,
     /// Vectors of four columns that one invocation has.
     vectors: usize,
     a: Along,
@@ -63,7 +63,7 @@ struct Writer<'a> {
 
 impl<'a> Writer<'a> {
     /// Decides how the operands of a product are loaded. Returns also the statements that find its matrices.
-    fn new(context: &Context<'_>, product: &'a Product<'a>) -> (Self, String) {
+    fn new(context: &Context<'_>, product: &'a Product<'a>, high: usize) -> (Self, String) {
         let shares = context.class == KernelClass::Subgroup;
         let vectors = if product.columns >= 2 * 4 * LANES { 2 } else { 1 };
         let (a_base, a_strides) = Product::base(product.a, "a_base");
@@ -82,7 +82,7 @@ impl<'a> Writer<'a> {
             && product.program.stores.first().is_none_or(|store| store.dtype == DType::F32)
             && product.program.steps.iter().any(|step| is_long(&step.pointwise));
         let text = String::new();
-        (Self { product, shares, octets, twice, vectors, a, b, a_strides, b_strides, text }, a_base + &b_base)
+        (Self { product, shares, octets, twice, high, vectors, a, b, a_strides, b_strides, text }, a_base + &b_base)
     }
 
     /// How many elements a declared element of an operand's binding holds.
@@ -95,11 +95,11 @@ impl<'a> Writer<'a> {
     }
 }
 
-pub fn emit(context: &Context<'_>, product: &Product<'_>, name: String) -> Emitted {
-    let (mut writer, bases) = Writer::new(context, product);
+pub fn emit(context: &Context<'_>, product: &Product<'_>, high: usize, name: String) -> Emitted {
+    let (mut writer, bases) = Writer::new(context, product, high);
     let (shares, vectors) = (writer.shares, writer.vectors);
     let (wide, splits) = (4 * vectors * if shares { LANES } else { 1 }, product.splits());
-    let (down, across) = (product.rows.div_ceil(ROWS), product.columns.div_ceil(wide));
+    let (down, across) = (product.rows.div_ceil(high), product.columns.div_ceil(wide));
     let tiles = down * across * product.batch * splits;
     let workgroups = grid(if shares { tiles } else { tiles.div_ceil(LANES) });
 
@@ -139,7 +139,7 @@ pub fn emit(context: &Context<'_>, product: &Product<'_>, name: String) -> Emitt
     let own = if shares { format!(" + lane * {}u", 4 * vectors) } else { String::new() };
     let _ = write!(
         writer.text,
-        "    let column = (tile % {across}u) * {wide}u{own};\n    let row = (tile / {across}u % {down}u) * {ROWS}u;\n    \
+        "    let column = (tile % {across}u) * {wide}u{own};\n    let row = (tile / {across}u % {down}u) * {high}u;\n    \
          let plane = tile / {}u;\n    let batch = plane % {}u;\n    let first = plane / {}u * {}u;\n    \
          let last = min(first + {}u, {}u);\n",
         across * down,

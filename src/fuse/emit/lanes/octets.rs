@@ -4,12 +4,17 @@ use super::{Along, COMPONENTS, Writer};
 use std::fmt::Write as _;
 
 impl Writer<'_> {
+    /// How often eight rows a tile has.
+    pub(super) const fn octs(&self) -> usize {
+        self.high / 8
+    }
+
     /// The loop over eight steps at a time, where operands are loaded in eights; sums of an operand along the
     /// inner axis are added up on the way.
     pub(super) fn octets(&mut self) {
         let ride = self.product.sums.map(|(ride, _)| ride.operand);
         let partial = match (ride, self.a) {
-            (Some(0), Along::Inner) => 2,
+            (Some(0), Along::Inner) => self.octs(),
             (Some(_), _) => 8,
             _ => 0,
         };
@@ -37,10 +42,17 @@ impl Writer<'_> {
         for number in 0..partial {
             let terms: Vec<String> = match (ride, self.a) {
                 (Some(0), Along::Inner) => (0..8).map(|k| format!("a{number}_{k}")).collect(),
-                (Some(0), _) if steps < 8 => (0..2)
-                    .map(|load| format!("select(0.0f, a{load}_{number}, {}u + lane / 2u < {steps}u)", load * 4))
-                    .collect(),
-                (Some(0), _) => vec![format!("a0_{number}"), format!("a1_{number}")],
+                (Some(0), _) => {
+                    let octs = self.octs();
+                    let load = |load: usize| {
+                        let loaded = format!("a{load}_{number}");
+                        if steps == 8 {
+                            return loaded;
+                        }
+                        format!("select(0.0f, {loaded}, {}u + lane / {octs}u < {steps}u)", load * 8 / octs)
+                    };
+                    (0..octs).map(load).collect()
+                }
                 _ => (0..steps).map(|k| format!("b{k}_{}.{}", number / 4, COMPONENTS[number % 4])).collect(),
             };
             let _ = writeln!(self.text, "        p{number} += {};", terms.join(" + "));
@@ -62,30 +74,31 @@ impl Writer<'_> {
             self.text += "    }\n";
             return;
         }
-        // Every lane gets the sums of its two rows; the first tile of a row of tiles stores them.
+        // Every lane gets the sums of its rows; the first tile of a row of tiles stores them.
         let first = format!("column - lane * {}u == 0u", 4 * self.vectors);
-        for half in 0..2 {
+        let octs = self.octs();
+        for oct in 0..octs {
             if self.a == Along::Inner {
-                let _ = writeln!(self.text, "    let sum{half} = p{half};");
+                let _ = writeln!(self.text, "    let sum{oct} = p{oct};");
                 continue;
             }
-            // Rows in eights lie in lanes of one parity.
-            let _ = writeln!(self.text, "    var sum{half} = 0.0f;");
+            // Rows in eights lie in every second or fourth lane.
+            let _ = writeln!(self.text, "    var sum{oct} = 0.0f;");
             for row in 0..8 {
                 let lanes: Vec<String> =
-                    (0..4).map(|step| format!("subgroupBroadcast(p{row}, {}u)", step * 2 + half)).collect();
+                    (0..8 / octs).map(|step| format!("subgroupBroadcast(p{row}, {}u)", step * octs + oct)).collect();
                 let _ = writeln!(
                     self.text,
-                    "    let total{half}_{row} = {};\n    sum{half} = select(sum{half}, total{half}_{row}, lane == {row}u);",
+                    "    let total{oct}_{row} = {};\n    sum{oct} = select(sum{oct}, total{oct}_{row}, lane == {row}u);",
                     lanes.join(" + ")
                 );
             }
         }
-        for half in 0..2 {
-            let place = format!("row + {}u + lane", half * 8);
+        for oct in 0..octs {
+            let place = format!("row + {}u + lane", oct * 8);
             let _ = writeln!(
                 self.text,
-                "    if ({first} && {place} < {rows}u) {{\n        sums[{place}] = sum{half};\n    }}"
+                "    if ({first} && {place} < {rows}u) {{\n        sums[{place}] = sum{oct};\n    }}"
             );
         }
     }

@@ -1,6 +1,6 @@
 //! Products whose operands are loaded in fours or one by one, and what is done with results.
 
-use super::{Along, COMPONENTS, LANES, ROWS, Writer};
+use super::{Along, COMPONENTS, LANES, Writer};
 use crate::fuse::emit::contract::address;
 use crate::fuse::emit::fused::Fused;
 use std::fmt::Write as _;
@@ -8,7 +8,7 @@ use std::fmt::Write as _;
 impl Writer<'_> {
     /// The loops that add up the product.
     pub(super) fn product(&mut self) {
-        for row in 0..ROWS {
+        for row in 0..self.high {
             for vector in 0..self.vectors {
                 let _ = writeln!(self.text, "    var c{row}_{vector} = vec4<f32>();");
             }
@@ -33,7 +33,7 @@ impl Writer<'_> {
             if shares && a == Along::Outer {
                 // Lanes hold two steps each; the second one of these is not there.
                 let [row_stride, inner_stride] = self.a_strides;
-                let quad = format!("min(row + lane % 4u * 4u, {}u)", self.product.rows - 4);
+                let quad = format!("min(row + lane % {}u * 4u, {}u)", self.high / 4, self.product.rows - 4);
                 let index = address("a_base", &[(quad.as_str(), row_stride), ("k", inner_stride)]);
                 let _ = writeln!(self.text, "        let a0 = a[({index}) / 4u];");
             } else {
@@ -48,7 +48,7 @@ impl Writer<'_> {
     /// Statements that add what was loaded. Results do not all fit into registers, so each is changed once for
     /// all steps.
     pub(super) fn add(&mut self, steps: usize) {
-        for row in 0..ROWS {
+        for row in 0..self.high {
             for k in 0..steps {
                 let _ = writeln!(self.text, "        let v{row}_{k} = {};", self.a_value(row, k));
             }
@@ -89,7 +89,7 @@ impl Writer<'_> {
     /// text, and the time to compile it, do not grow by what is done with every one of them.
     pub(super) fn results(&mut self) {
         if self.twice {
-            for row in 0..ROWS {
+            for row in 0..self.high {
                 for vector in 0..self.vectors {
                     let (rows, columns) = (self.product.rows, self.product.columns);
                     let _ = writeln!(
@@ -103,14 +103,15 @@ impl Writer<'_> {
             let (rows, columns) = (self.product.rows, self.product.columns);
             let _ = write!(
                 self.text,
-                "    for (var r = row; r < min(row + {ROWS}u, {rows}u); r++) {{\n        \
+                "    for (var r = row; r < min(row + {}u, {rows}u); r++) {{\n        \
                  for (var v = column; v < min(column + {}u, {columns}u); v += 4u) {{\n            \
                  store(plane, r, v, c[((plane * {rows}u + r) * {columns}u + v) / 4u]);\n        }}\n    }}\n",
+                self.high,
                 self.vectors * 4
             );
             return;
         }
-        for row in 0..ROWS {
+        for row in 0..self.high {
             for vector in 0..self.vectors {
                 let column = if vector == 0 { "column".to_owned() } else { format!("column + {}u", vector * 4) };
                 let _ = writeln!(self.text, "    store(plane, row + {row}u, {column}, c{row}_{vector});");
@@ -126,7 +127,7 @@ impl Writer<'_> {
             return;
         }
         let (access, strides, mode, extent, position, count, tile) = if ride.operand == 0 {
-            let count = if self.shares { ROWS / LANES } else { ROWS };
+            let count = if self.shares { self.high / LANES } else { self.high };
             (self.product.a, self.a_strides, self.a, self.product.rows, "row", count, "column")
         } else {
             let [inner, column] = self.b_strides;
