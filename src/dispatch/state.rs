@@ -1,6 +1,6 @@
 use super::PendingRead;
 use super::device::{Device, Inner};
-use super::gpu::{Gpu, GpuBuffer};
+use super::gpu::{Gpu, GpuBuffer, GpuSegments, InTurn};
 use crate::base::{DType, Error, ErrorKind, HostData, HostTensor, Result, Shape};
 use crate::plan::{Arena, ArenaEntry, BufferKind};
 use crate::record::Params;
@@ -29,7 +29,7 @@ struct Inside {
 
 #[derive(Debug)]
 enum Memory {
-    Gpu { gpu: Arc<Gpu>, segments: Mutex<BTreeMap<BufferKind, GpuBuffer>> },
+    Gpu { gpu: Arc<Gpu>, segments: Mutex<GpuSegments> },
     Host(Mutex<HostMemory>),
 }
 
@@ -63,7 +63,8 @@ impl State {
                         arena.segments.iter().enumerate().map(segment).collect::<BTreeMap<_, _>>()
                     })
                     .await?;
-                Memory::Gpu { gpu: Arc::clone(gpu), segments: Mutex::new(segments) }
+                let segments = Mutex::new(InTurn::new(Arc::clone(gpu), segments));
+                Memory::Gpu { gpu: Arc::clone(gpu), segments }
             }
         };
         let state = Self(Arc::new(Inside {
@@ -259,7 +260,7 @@ impl State {
                 let buffer = self.segment(&Self::kind(state, entry)).ok_or_else(|| {
                     Error::new(ErrorKind::Driver, format!("the segment of parameter `{}` does not exist", entry.name))
                 })?;
-                gpu.queue.write_buffer(&buffer, entry.offset, value.data().bytes());
+                gpu.upload_at(&buffer, entry.offset, value.data().bytes());
                 gpu.check()
             }
         }

@@ -1,10 +1,16 @@
 use super::Found;
+use super::turns::{InTurn, Turn, Turns};
 use crate::base::{Error, ErrorKind, Result};
+use crate::plan::BufferKind;
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 /// Device memory, under a name that the state may use.
 pub(in crate::dispatch) type GpuBuffer = wgpu::Buffer;
+
+/// Segments of a state by what they hold, under a name that the state may use.
+pub(in crate::dispatch) type GpuSegments = InTurn<BTreeMap<BufferKind, GpuBuffer>>;
 
 /// An open device with its queue, and what has gone wrong on it.
 #[derive(Debug)]
@@ -13,6 +19,7 @@ pub(in crate::dispatch) struct Gpu {
     pub queue: wgpu::Queue,
     pub found: Found,
     troubles: Arc<Troubles>,
+    turns: Turns,
 }
 
 /// Errors that wgpu reports outside of any call.
@@ -61,7 +68,14 @@ impl Gpu {
             locked(&sink.lost).get_or_insert(format!("{reason:?}: {message}"));
         });
         log::info!("opened {}", found.describe());
-        Ok(Self { device, queue, found, troubles })
+        let turns = Turns::new(found.backend());
+        Ok(Self { device, queue, found, troubles, turns })
+    }
+
+    /// Waits until this thread may use the device. Take it for as long as work belongs together; a thread that has
+    /// it may take it again.
+    pub fn turn(&self) -> Turn<'_> {
+        self.turns.take()
     }
 
     /// Whether the device is gone.
@@ -94,6 +108,7 @@ impl Gpu {
 
     /// Blocks until one submission is done, or all are.
     pub fn wait_for(&self, submission_index: Option<wgpu::SubmissionIndex>) -> Result<()> {
+        let _turn = self.turn();
         let wait = wgpu::PollType::Wait { submission_index, timeout: Some(Duration::from_secs(600)) };
         let polled = self.device.poll(wait);
         self.check()?;
@@ -105,12 +120,14 @@ impl Gpu {
 
     /// Runs `make` and turns what wgpu reports of it into an error that begins with `what`.
     pub async fn scoped<R>(&self, what: &str, make: impl FnOnce() -> R) -> Result<R> {
+        let turn = self.turn();
         let memory = self.device.push_error_scope(wgpu::ErrorFilter::OutOfMemory);
         let validation = self.device.push_error_scope(wgpu::ErrorFilter::Validation);
         let internal = self.device.push_error_scope(wgpu::ErrorFilter::Internal);
         let made = make();
         // All three are popped here, in order, before anything can suspend.
         let outcomes = (internal.pop(), validation.pop(), memory.pop());
+        drop(turn);
         let outcome = outcomes.0.await.or(outcomes.1.await).or(outcomes.2.await);
         self.check()?;
         match outcome {
@@ -127,6 +144,7 @@ impl Gpu {
 
     /// A storage buffer, zero at first.
     pub fn storage(&self, label: &str, bytes: u64) -> wgpu::Buffer {
+        let _turn = self.turn();
         self.device.create_buffer(&wgpu::BufferDescriptor {
             label: Some(label),
             size: bytes,

@@ -3,11 +3,14 @@
 mod adapter;
 mod device;
 mod pace;
+mod pipelines;
 mod program;
 mod transfer;
+mod turns;
 
 pub(super) use adapter::{Choice, Found, find};
-pub(super) use device::{Gpu, GpuBuffer};
+pub(super) use device::{Gpu, GpuBuffer, GpuSegments};
 use pace::Pace;
 pub(super) use program::GpuProgram;
 pub(super) use transfer::GpuRead;
+pub(super) use turns::InTurn;

@@ -1,8 +1,8 @@
-use super::{Gpu, GpuRead, Pace};
+use super::{Gpu, GpuRead, InTurn, Pace, pipelines};
 use crate::base::{Error, ErrorKind, HostData, Result};
-use crate::plan::{Binding, BufferKind, KernelText, Plan, StepScalars};
+use crate::plan::{Binding, BufferKind, Plan, StepScalars};
 use crate::record::TensorId;
-use std::collections::{HashMap, VecDeque};
+use std::collections::VecDeque;
 use std::sync::Arc;
 
 /// The uniform ring holds this many steps, so that steps in flight do not share an entry.
@@ -17,19 +17,27 @@ const MOST_OPEN: usize = 4;
 pub(in crate::dispatch) struct GpuProgram {
     gpu: Arc<Gpu>,
     plan: Arc<Plan>,
-    buffers: Vec<wgpu::Buffer>,
-    pipelines: Vec<wgpu::ComputePipeline>,
-    bind_groups: Vec<wgpu::BindGroup>,
-    steps: wgpu::Buffer,
-    step_group: wgpu::BindGroup,
+    objects: InTurn<Objects>,
+    /// The entry of the ring that the next step takes.
     entry: u64,
     pace: Pace,
-    /// For every kept tensor of one element: its values after the steps of the last run of many.
-    history: Vec<(usize, wgpu::Buffer)>,
-    /// How many steps of that run are over.
+    /// How many steps of the last run of many are over.
     recorded: usize,
     /// Submissions that may still be under way, oldest first.
     open: VecDeque<wgpu::SubmissionIndex>,
+}
+
+/// What a program has on its device.
+#[derive(Debug)]
+struct Objects {
+    buffers: Vec<wgpu::Buffer>,
+    pipelines: Vec<wgpu::ComputePipeline>,
+    bind_groups: Vec<wgpu::BindGroup>,
+    /// The ring of the steps' scalars.
+    steps: wgpu::Buffer,
+    step_group: wgpu::BindGroup,
+    /// For every kept tensor of one element: its values after the steps of the last run of many.
+    history: Vec<(usize, wgpu::Buffer)>,
 }
 
 impl GpuProgram {
@@ -55,6 +63,7 @@ impl GpuProgram {
                 gpu.upload(place, bytes);
             }
         }
+        let turn = gpu.turn();
         let steps = gpu.device.create_buffer(&wgpu::BufferDescriptor {
             label: Some("steps"),
             size: RING * RING_STRIDE,
@@ -63,7 +72,7 @@ impl GpuProgram {
         });
         let step_layout = gpu.device.create_bind_group_layout(&wgpu::BindGroupLayoutDescriptor {
             label: Some("step"),
-            entries: &[layout_entry(0, wgpu::BufferBindingType::Uniform, true)],
+            entries: &[pipelines::layout_entry(0, wgpu::BufferBindingType::Uniform, true)],
         });
         let uniform =
             wgpu::BufferBinding { buffer: &steps, offset: 0, size: wgpu::BufferSize::new(StepScalars::BYTES as u64) };
@@ -72,70 +81,41 @@ impl GpuProgram {
             layout: &step_layout,
             entries: &[wgpu::BindGroupEntry { binding: 0, resource: wgpu::BindingResource::Buffer(uniform) }],
         });
-        let (pipelines, layouts) = Self::compile(&gpu, &plan, &step_layout)?;
+        drop(turn);
+        let (pipelines, layouts) = pipelines::compile(&gpu, &plan, &step_layout)?;
         let bind_groups = gpu
             .scoped("binding buffers", || {
                 let group = |dispatch: &crate::plan::Dispatch| {
-                    bind(&gpu, &layouts[dispatch.kernel], &dispatch.bindings, &buffers)
+                    pipelines::bind(&gpu, &layouts[dispatch.kernel], &dispatch.bindings, &buffers)
                 };
                 plan.dispatches.iter().map(group).collect::<Vec<_>>()
             })
             .await?;
-        let pace = Pace::default();
-        let history = Vec::new();
+        let objects = Objects { buffers, pipelines, bind_groups, steps, step_group, history: Vec::new() };
         Ok(Self {
+            objects: InTurn::new(Arc::clone(&gpu), objects),
             gpu,
             plan,
-            buffers,
-            pipelines,
-            bind_groups,
-            steps,
-            step_group,
             entry: 0,
-            pace,
-            history,
+            pace: Pace::default(),
             recorded: 0,
             open: VecDeque::new(),
         })
     }
 
-    fn compile(
-        gpu: &Gpu,
-        plan: &Plan,
-        step_layout: &wgpu::BindGroupLayout,
-    ) -> Result<(Vec<wgpu::ComputePipeline>, Vec<wgpu::BindGroupLayout>)> {
-        let mut layouts: HashMap<(Vec<bool>, bool), (wgpu::BindGroupLayout, wgpu::PipelineLayout)> = HashMap::new();
-        for kernel in &plan.kernels {
-            let key = (kernel.writes.clone(), kernel.uses_step);
-            layouts.entry(key).or_insert_with(|| layout(gpu, kernel, step_layout));
-        }
-        let of = |kernel: &KernelText| &layouts[&(kernel.writes.clone(), kernel.uses_step)];
-        let one = |kernel: &KernelText| {
-            let what = format!("compiling kernel `{}`", kernel.name);
-            pollster::block_on(gpu.scoped(&what, || pipeline(gpu, kernel, &of(kernel).1)))
-        };
-        // Drivers compile on the thread that asks. GL has one context, which threads would only wait for.
-        let parallel = gpu.found.backend() != "gl" && cfg!(not(target_arch = "wasm32"));
-        let pipelines = if parallel {
-            use rayon::prelude::*;
-            plan.kernels.par_iter().map(one).collect::<Result<Vec<_>>>()?
-        } else {
-            plan.kernels.iter().map(one).collect::<Result<Vec<_>>>()?
-        };
-        let group_layouts = plan.kernels.iter().map(|kernel| of(kernel).0.clone()).collect();
-        Ok((pipelines, group_layouts))
-    }
-
     /// Uploads what is fed.
     pub fn feed(&self, feeds: &[(usize, &HostData)]) {
+        let _turn = self.gpu.turn();
         for (buffer, data) in feeds {
-            self.gpu.queue.write_buffer(&self.buffers[*buffer], 0, data.bytes());
+            self.gpu.queue.write_buffer(&self.objects.buffers[*buffer], 0, data.bytes());
         }
     }
 
     /// Runs one step: all dispatches as one compute pass.
     pub fn run(&mut self, scalars: &StepScalars) -> Result<()> {
-        self.history.clear();
+        let gpu = Arc::clone(&self.gpu);
+        let _turn = gpu.turn();
+        self.objects.history.clear();
         let mut encoder =
             self.gpu.device.create_command_encoder(&wgpu::CommandEncoderDescriptor { label: Some("step") });
         let first = self.write_scalars(std::slice::from_ref(scalars));
@@ -164,8 +144,10 @@ impl GpuProgram {
     /// Runs many steps, as many per submission as take about a tenth of a second: drivers end work that takes
     /// seconds. The values of kept tensors of one element are collected after every step.
     pub fn run_many(&mut self, all: &[StepScalars]) -> Result<()> {
+        let gpu = Arc::clone(&self.gpu);
         let mut done = 0;
         while done < all.len() {
+            let _turn = gpu.turn();
             let count = self.pace.steps().min(all.len() - done);
             let part = &all[done..done + count];
             let mut encoder =
@@ -174,10 +156,10 @@ impl GpuProgram {
             for place in 0..count {
                 self.encode(&mut encoder, first + place as u64);
                 let number = self.recorded + place;
-                for (readable, history) in &self.history {
+                for (readable, history) in &self.objects.history {
                     let binding = &self.plan.readable[*readable].1.binding;
                     let to = number as u64 * binding.bytes;
-                    let from = &self.buffers[binding.buffer];
+                    let from = &self.objects.buffers[binding.buffer];
                     encoder.copy_buffer_to_buffer(from, binding.offset, history, to, binding.bytes);
                 }
             }
@@ -196,6 +178,20 @@ impl GpuProgram {
             let message = format!("{} has no timestamps", self.gpu.found.describe());
             return Err(Error::new(ErrorKind::Device, message));
         }
+        let bytes = 2 * 8 * self.plan.dispatches.len() as u64;
+        let resolved = InTurn::new(Arc::clone(&self.gpu), self.encode_timed(scalars)?);
+        let bytes = self.gpu.begin_read(&resolved, 0, bytes)?.finish().await?;
+        let ticks: Vec<u64> = bytemuck::pod_collect_to_vec(&bytes);
+        let first = ticks.first().copied().unwrap_or(0);
+        let period = f64::from(self.gpu.queue.get_timestamp_period()) * 1e-9;
+        let seconds = |tick: u64| tick.saturating_sub(first) as f64 * period;
+        Ok(ticks.chunks(2).map(|pair| (seconds(pair[0]), seconds(pair[1]))).collect())
+    }
+
+    /// Submits one step with a pass for every dispatch. Returns where the ticks at which each began and ended will be.
+    fn encode_timed(&mut self, scalars: &StepScalars) -> Result<wgpu::Buffer> {
+        let gpu = Arc::clone(&self.gpu);
+        let _turn = gpu.turn();
         let count = 2 * self.plan.dispatches.len() as u32;
         let queries = self.gpu.device.create_query_set(&wgpu::QuerySetDescriptor {
             label: Some("times"),
@@ -211,7 +207,7 @@ impl GpuProgram {
         let mut encoder =
             self.gpu.device.create_command_encoder(&wgpu::CommandEncoderDescriptor { label: Some("timed step") });
         let entry = self.write_scalars(std::slice::from_ref(scalars));
-        for (number, (dispatch, group)) in self.plan.dispatches.iter().zip(&self.bind_groups).enumerate() {
+        for (number, (dispatch, group)) in self.plan.dispatches.iter().zip(&self.objects.bind_groups).enumerate() {
             let mut pass = encoder.begin_compute_pass(&wgpu::ComputePassDescriptor {
                 label: None,
                 timestamp_writes: Some(wgpu::ComputePassTimestampWrites {
@@ -220,10 +216,10 @@ impl GpuProgram {
                     end_of_pass_write_index: Some(2 * number as u32 + 1),
                 }),
             });
-            pass.set_pipeline(&self.pipelines[dispatch.kernel]);
+            pass.set_pipeline(&self.objects.pipelines[dispatch.kernel]);
             pass.set_bind_group(0, group, &[]);
             if self.plan.kernels[dispatch.kernel].uses_step {
-                pass.set_bind_group(1, &self.step_group, &[(entry * RING_STRIDE) as u32]);
+                pass.set_bind_group(1, &self.objects.step_group, &[(entry * RING_STRIDE) as u32]);
             }
             let [x, y, z] = dispatch.workgroups;
             pass.dispatch_workgroups(x, y, z);
@@ -231,12 +227,7 @@ impl GpuProgram {
         encoder.resolve_query_set(&queries, 0..count, &resolved, 0);
         self.gpu.queue.submit([encoder.finish()]);
         self.gpu.check()?;
-        let bytes = self.gpu.begin_read(&resolved, 0, u64::from(count) * 8)?.finish().await?;
-        let ticks: Vec<u64> = bytemuck::pod_collect_to_vec(&bytes);
-        let first = ticks.first().copied().unwrap_or(0);
-        let period = f64::from(self.gpu.queue.get_timestamp_period()) * 1e-9;
-        let seconds = |tick: u64| tick.saturating_sub(first) as f64 * period;
-        Ok(ticks.chunks(2).map(|pair| (seconds(pair[0]), seconds(pair[1]))).collect())
+        Ok(resolved)
     }
 
     /// Writes the scalars of steps next to one another into the ring, and returns the first entry.
@@ -248,7 +239,7 @@ impl GpuProgram {
         for (scalars, entry) in all.iter().zip(bytes.chunks_mut(RING_STRIDE as usize)) {
             entry[..StepScalars::BYTES].copy_from_slice(&scalars.bytes());
         }
-        self.gpu.queue.write_buffer(&self.steps, self.entry * RING_STRIDE, &bytes);
+        self.gpu.queue.write_buffer(&self.objects.steps, self.entry * RING_STRIDE, &bytes);
         let first = self.entry;
         self.entry += all.len() as u64;
         first
@@ -259,14 +250,14 @@ impl GpuProgram {
         let mut pass = encoder.begin_compute_pass(&wgpu::ComputePassDescriptor::default());
         let mut current = None;
         let mut has_scalars = false;
-        for (dispatch, group) in self.plan.dispatches.iter().zip(&self.bind_groups) {
+        for (dispatch, group) in self.plan.dispatches.iter().zip(&self.objects.bind_groups) {
             if current != Some(dispatch.kernel) {
-                pass.set_pipeline(&self.pipelines[dispatch.kernel]);
+                pass.set_pipeline(&self.objects.pipelines[dispatch.kernel]);
                 current = Some(dispatch.kernel);
             }
             pass.set_bind_group(0, group, &[]);
             if self.plan.kernels[dispatch.kernel].uses_step && !has_scalars {
-                pass.set_bind_group(1, &self.step_group, &[(entry * RING_STRIDE) as u32]);
+                pass.set_bind_group(1, &self.objects.step_group, &[(entry * RING_STRIDE) as u32]);
                 has_scalars = true;
             }
             let [x, y, z] = dispatch.workgroups;
@@ -276,8 +267,10 @@ impl GpuProgram {
 
     /// Prepares for so many steps, which are run in one part or several.
     pub fn begin_many(&mut self, steps: usize) {
+        let gpu = Arc::clone(&self.gpu);
+        let _turn = gpu.turn();
         self.recorded = 0;
-        self.history = self
+        self.objects.history = self
             .plan
             .readable
             .iter()
@@ -290,85 +283,15 @@ impl GpuProgram {
     /// Starts to read the values that a tensor had after every step of the last run of many.
     pub fn begin_history(&self, tensor: TensorId) -> Result<Option<(GpuRead, u64)>> {
         let of = |(readable, _): &&(usize, wgpu::Buffer)| self.plan.readable[*readable].0 == tensor;
-        let Some((_, history)) = self.history.iter().find(of) else { return Ok(None) };
+        let Some((_, history)) = self.objects.history.iter().find(of) else { return Ok(None) };
         Ok(Some((self.gpu.begin_read(history, 0, history.size())?, history.size())))
     }
 
     pub fn begin_read(&self, binding: &Binding) -> Result<GpuRead> {
-        self.gpu.begin_read(&self.buffers[binding.buffer], binding.offset, binding.bytes)
+        self.gpu.begin_read(&self.objects.buffers[binding.buffer], binding.offset, binding.bytes)
     }
 
     pub fn wait(&self) -> Result<()> {
         self.gpu.wait()
     }
-}
-
-fn layout_entry(binding: u32, ty: wgpu::BufferBindingType, has_dynamic_offset: bool) -> wgpu::BindGroupLayoutEntry {
-    wgpu::BindGroupLayoutEntry {
-        binding,
-        visibility: wgpu::ShaderStages::COMPUTE,
-        ty: wgpu::BindingType::Buffer { ty, has_dynamic_offset, min_binding_size: None },
-        count: None,
-    }
-}
-
-fn layout(
-    gpu: &Gpu,
-    kernel: &KernelText,
-    step_layout: &wgpu::BindGroupLayout,
-) -> (wgpu::BindGroupLayout, wgpu::PipelineLayout) {
-    let storage = |writes: bool| wgpu::BufferBindingType::Storage { read_only: !writes };
-    let entries: Vec<_> = kernel
-        .writes
-        .iter()
-        .enumerate()
-        .map(|(binding, &writes)| layout_entry(binding as u32, storage(writes), false))
-        .collect();
-    let group =
-        gpu.device.create_bind_group_layout(&wgpu::BindGroupLayoutDescriptor { label: None, entries: &entries });
-    let mut groups = vec![Some(&group)];
-    if kernel.uses_step {
-        groups.push(Some(step_layout));
-    }
-    let pipeline = gpu.device.create_pipeline_layout(&wgpu::PipelineLayoutDescriptor {
-        label: None,
-        bind_group_layouts: &groups,
-        immediate_size: 0,
-    });
-    (group, pipeline)
-}
-
-fn pipeline(gpu: &Gpu, kernel: &KernelText, layout: &wgpu::PipelineLayout) -> wgpu::ComputePipeline {
-    let module = gpu.device.create_shader_module(wgpu::ShaderModuleDescriptor {
-        label: Some(&kernel.name),
-        source: wgpu::ShaderSource::Wgsl(kernel.wgsl.as_str().into()),
-    });
-    gpu.device.create_compute_pipeline(&wgpu::ComputePipelineDescriptor {
-        label: Some(&kernel.name),
-        layout: Some(layout),
-        module: &module,
-        entry_point: Some("main"),
-        // Every kernel writes workgroup memory before it reads it.
-        compilation_options: wgpu::PipelineCompilationOptions {
-            zero_initialize_workgroup_memory: false,
-            ..Default::default()
-        },
-        cache: None,
-    })
-}
-
-fn bind(gpu: &Gpu, layout: &wgpu::BindGroupLayout, bindings: &[Binding], buffers: &[wgpu::Buffer]) -> wgpu::BindGroup {
-    let entries: Vec<_> = bindings
-        .iter()
-        .enumerate()
-        .map(|(number, binding)| wgpu::BindGroupEntry {
-            binding: number as u32,
-            resource: wgpu::BindingResource::Buffer(wgpu::BufferBinding {
-                buffer: &buffers[binding.buffer],
-                offset: binding.offset,
-                size: wgpu::BufferSize::new(binding.bytes),
-            }),
-        })
-        .collect();
-    gpu.device.create_bind_group(&wgpu::BindGroupDescriptor { label: None, layout, entries: &entries })
 }

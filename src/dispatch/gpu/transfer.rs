@@ -1,4 +1,4 @@
-use super::Gpu;
+use super::{Gpu, InTurn};
 use crate::base::{Error, ErrorKind, Result};
 use futures_intrusive::channel::shared::{OneshotReceiver, oneshot_channel};
 use std::future::Future;
@@ -9,7 +9,7 @@ use std::task::Poll;
 /// A copy from the device that is under way.
 pub(in crate::dispatch) struct GpuRead {
     gpu: Arc<Gpu>,
-    staging: wgpu::Buffer,
+    staging: InTurn<wgpu::Buffer>,
     mapped: OneshotReceiver<Result<(), wgpu::BufferAsyncError>>,
 }
 
@@ -19,8 +19,14 @@ const UPLOAD: usize = 16 << 20;
 impl Gpu {
     /// Copies bytes to a buffer.
     pub fn upload(&self, buffer: &wgpu::Buffer, bytes: &[u8]) {
+        self.upload_at(buffer, 0, bytes);
+    }
+
+    /// Copies bytes to a part of a buffer.
+    pub fn upload_at(&self, buffer: &wgpu::Buffer, offset: u64, bytes: &[u8]) {
+        let _turn = self.turn();
         for (number, part) in bytes.chunks(UPLOAD).enumerate() {
-            self.queue.write_buffer(buffer, (number * UPLOAD) as u64, part);
+            self.queue.write_buffer(buffer, offset + (number * UPLOAD) as u64, part);
             if part.len() == UPLOAD {
                 self.queue.submit([]);
             }
@@ -29,6 +35,7 @@ impl Gpu {
 
     /// Starts to copy a range of a buffer to the host. What was submitted before is seen.
     pub fn begin_read(self: &Arc<Self>, buffer: &wgpu::Buffer, offset: u64, bytes: u64) -> Result<GpuRead> {
+        let _turn = self.turn();
         let staging = self.device.create_buffer(&wgpu::BufferDescriptor {
             label: Some("read"),
             size: bytes,
@@ -44,7 +51,7 @@ impl Gpu {
             let _ = sender.send(outcome);
         });
         self.check()?;
-        Ok(GpuRead { gpu: Arc::clone(self), staging, mapped })
+        Ok(GpuRead { gpu: Arc::clone(self), staging: InTurn::new(Arc::clone(self), staging), mapped })
     }
 }
 
@@ -54,7 +61,9 @@ impl GpuRead {
         let mut receive = pin!(self.mapped.receive());
         let outcome = std::future::poll_fn(|context| {
             // Native devices only make progress when polled; an error shows in `check` below.
+            let turn = self.gpu.turn();
             let _ = self.gpu.device.poll(wgpu::PollType::Poll);
+            drop(turn);
             match receive.as_mut().poll(context) {
                 Poll::Ready(outcome) => Poll::Ready(outcome),
                 // A lost device may never answer.
@@ -77,6 +86,7 @@ impl GpuRead {
             Some(Err(error)) => return Err(failed(error.to_string())),
             None => return Err(failed("the driver gave no answer".into())),
         }
+        let _turn = self.gpu.turn();
         let view = self.staging.get_mapped_range(..).map_err(|error| failed(error.to_string()))?;
         Ok(view.to_vec())
     }

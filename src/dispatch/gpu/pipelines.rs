@@ -1,0 +1,114 @@
+//! Kernels as pipelines, and buffers bound to them.
+
+use super::Gpu;
+use crate::base::Result;
+use crate::plan::{Binding, KernelText, Plan};
+use std::collections::HashMap;
+
+/// Compiles all kernels of a plan. Returns the pipelines, and the layouts of what is bound to them.
+pub(super) fn compile(
+    gpu: &Gpu,
+    plan: &Plan,
+    step_layout: &wgpu::BindGroupLayout,
+) -> Result<(Vec<wgpu::ComputePipeline>, Vec<wgpu::BindGroupLayout>)> {
+    let _turn = gpu.turn();
+    let mut layouts: HashMap<(Vec<bool>, bool), (wgpu::BindGroupLayout, wgpu::PipelineLayout)> = HashMap::new();
+    for kernel in &plan.kernels {
+        let key = (kernel.writes.clone(), kernel.uses_step);
+        layouts.entry(key).or_insert_with(|| layout(gpu, kernel, step_layout));
+    }
+    let of = |kernel: &KernelText| &layouts[&(kernel.writes.clone(), kernel.uses_step)];
+    let one = |kernel: &KernelText| {
+        let what = format!("compiling kernel `{}`", kernel.name);
+        pollster::block_on(gpu.scoped(&what, || pipeline(gpu, kernel, &of(kernel).1)))
+    };
+    // Drivers compile on the thread that asks. GL has one context, which threads would only wait for.
+    let parallel = gpu.found.backend() != "gl" && cfg!(not(target_arch = "wasm32"));
+    let pipelines = if parallel {
+        use rayon::prelude::*;
+        plan.kernels.par_iter().map(one).collect::<Result<Vec<_>>>()?
+    } else {
+        plan.kernels.iter().map(one).collect::<Result<Vec<_>>>()?
+    };
+    let group_layouts = plan.kernels.iter().map(|kernel| of(kernel).0.clone()).collect();
+    Ok((pipelines, group_layouts))
+}
+
+pub(super) fn layout_entry(
+    binding: u32,
+    ty: wgpu::BufferBindingType,
+    has_dynamic_offset: bool,
+) -> wgpu::BindGroupLayoutEntry {
+    wgpu::BindGroupLayoutEntry {
+        binding,
+        visibility: wgpu::ShaderStages::COMPUTE,
+        ty: wgpu::BindingType::Buffer { ty, has_dynamic_offset, min_binding_size: None },
+        count: None,
+    }
+}
+
+fn layout(
+    gpu: &Gpu,
+    kernel: &KernelText,
+    step_layout: &wgpu::BindGroupLayout,
+) -> (wgpu::BindGroupLayout, wgpu::PipelineLayout) {
+    let storage = |writes: bool| wgpu::BufferBindingType::Storage { read_only: !writes };
+    let entries: Vec<_> = kernel
+        .writes
+        .iter()
+        .enumerate()
+        .map(|(binding, &writes)| layout_entry(binding as u32, storage(writes), false))
+        .collect();
+    let group =
+        gpu.device.create_bind_group_layout(&wgpu::BindGroupLayoutDescriptor { label: None, entries: &entries });
+    let mut groups = vec![Some(&group)];
+    if kernel.uses_step {
+        groups.push(Some(step_layout));
+    }
+    let pipeline = gpu.device.create_pipeline_layout(&wgpu::PipelineLayoutDescriptor {
+        label: None,
+        bind_group_layouts: &groups,
+        immediate_size: 0,
+    });
+    (group, pipeline)
+}
+
+fn pipeline(gpu: &Gpu, kernel: &KernelText, layout: &wgpu::PipelineLayout) -> wgpu::ComputePipeline {
+    let module = gpu.device.create_shader_module(wgpu::ShaderModuleDescriptor {
+        label: Some(&kernel.name),
+        source: wgpu::ShaderSource::Wgsl(kernel.wgsl.as_str().into()),
+    });
+    gpu.device.create_compute_pipeline(&wgpu::ComputePipelineDescriptor {
+        label: Some(&kernel.name),
+        layout: Some(layout),
+        module: &module,
+        entry_point: Some("main"),
+        // Every kernel writes workgroup memory before it reads it.
+        compilation_options: wgpu::PipelineCompilationOptions {
+            zero_initialize_workgroup_memory: false,
+            ..Default::default()
+        },
+        cache: None,
+    })
+}
+
+pub(super) fn bind(
+    gpu: &Gpu,
+    layout: &wgpu::BindGroupLayout,
+    bindings: &[Binding],
+    buffers: &[wgpu::Buffer],
+) -> wgpu::BindGroup {
+    let entries: Vec<_> = bindings
+        .iter()
+        .enumerate()
+        .map(|(number, binding)| wgpu::BindGroupEntry {
+            binding: number as u32,
+            resource: wgpu::BindingResource::Buffer(wgpu::BufferBinding {
+                buffer: &buffers[binding.buffer],
+                offset: binding.offset,
+                size: wgpu::BufferSize::new(binding.bytes),
+            }),
+        })
+        .collect();
+    gpu.device.create_bind_group(&wgpu::BindGroupDescriptor { label: None, layout, entries: &entries })
+}
