@@ -54,7 +54,7 @@ fn dispatches_never_read_and_write_one_buffer() {
             let kernel = &plan.kernels[dispatch.kernel];
             let of = |writes: bool| {
                 let chosen =
-                    dispatch.bindings.iter().zip(&kernel.writes).filter(move |(_, written)| **written == writes);
+                    dispatch.bindings.iter().zip(&kernel.usages).filter(move |(_, usage)| usage.writes() == writes);
                 chosen.map(|(binding, _)| binding).collect::<Vec<&Binding>>()
             };
             for written in of(true) {
@@ -71,9 +71,9 @@ fn values_are_read_before_their_slot_is_used_again() {
     let plan = plan(&Profile::webgpu_default());
     let mut written: Vec<Option<usize>> = vec![None; plan.buffers.len()];
     for (number, dispatch) in plan.dispatches.iter().enumerate() {
-        for (binding, writes) in dispatch.bindings.iter().zip(&plan.kernels[dispatch.kernel].writes) {
+        for (binding, writes) in dispatch.bindings.iter().zip(&plan.kernels[dispatch.kernel].usages) {
             let temporary = matches!(plan.buffers[binding.buffer].kind, BufferKind::Slot(_) | BufferKind::Kept(_));
-            if *writes {
+            if writes.writes() {
                 written[binding.buffer] = Some(number);
             } else if temporary {
                 assert!(written[binding.buffer].is_some(), "dispatch {number} reads what nothing wrote");

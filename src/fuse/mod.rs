@@ -8,7 +8,10 @@ mod recompute;
 mod resolve;
 mod simplify;
 
-pub use emit::{Chooser, Context, Emitted, Form, Forms, Gather, Kernels, Place, Tile, emit, gather, update};
+pub use emit::{
+    Chooser, Context, Emitted, Form, Forms, Gather, IMAGE_WIDTH, Kernels, Place, Tile, Updated, Usage, emit, gather,
+    update,
+};
 pub use group::{Body, Group, Grouped, Refusal, RideAlong, group};
 pub use program::{Load, Operand, Program, Programs, Step, Store};
 pub use recompute::recompute;

@@ -1,5 +1,6 @@
 use super::Profile;
 use crate::base::{DType, Shape};
+use crate::fuse::{IMAGE_WIDTH, Usage};
 use crate::record::{NodeId, TensorId};
 use serde::{Deserialize, Serialize};
 
@@ -12,6 +13,9 @@ pub struct Plan {
     pub kernels: Vec<KernelText>,
     /// The memory.
     pub buffers: Vec<Buffer>,
+    /// The images that buffers are copied to before dispatches which read them so. Every dispatch has them to itself.
+    #[serde(default)]
+    pub images: Vec<Image>,
     /// What runs, first to last.
     pub dispatches: Vec<Dispatch>,
     /// Where tensors lie that can be read after a step, in ascending order.
@@ -40,8 +44,8 @@ pub struct KernelText {
     pub name: String,
     /// The whole text.
     pub wgsl: String,
-    /// For every binding of group 0: whether it is written.
-    pub writes: Vec<bool>,
+    /// How it uses every binding of group 0.
+    pub usages: Vec<Usage>,
     /// Whether it reads the step's uniform block.
     pub uses_step: bool,
 }
@@ -53,6 +57,28 @@ pub struct Buffer {
     pub kind: BufferKind,
     /// Its size.
     pub bytes: u64,
+}
+
+/// An image that dispatches read in the place of a buffer: rows of 1,024 texels of four elements, one after another.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Image {
+    /// The type of its elements.
+    pub dtype: DType,
+    /// How many rows it has.
+    pub rows: u32,
+}
+
+impl Image {
+    /// Bytes of a texel.
+    pub const TEXEL: u64 = 4 * DType::BYTES as u64;
+    /// Texels of a row.
+    pub const WIDTH: u32 = IMAGE_WIDTH as u32;
+
+    /// Its size.
+    #[must_use]
+    pub fn bytes(&self) -> u64 {
+        u64::from(self.rows) * u64::from(Self::WIDTH) * Self::TEXEL
+    }
 }
 
 /// What a buffer is for.
@@ -112,6 +138,9 @@ pub struct Dispatch {
     pub label: String,
     /// The buffers, in the order of the kernel's bindings.
     pub bindings: Vec<Binding>,
+    /// The numbers of the images that its bindings are copied to, for those that are read so.
+    #[serde(default)]
+    pub images: Vec<Option<usize>>,
     /// Workgroups in x, y and z.
     pub workgroups: [u32; 3],
     /// Floating-point operations, a function counted as one.
@@ -162,10 +191,16 @@ impl Plan {
         self.buffers.iter().filter(|buffer| wanted(&buffer.kind)).map(|buffer| buffer.bytes).sum()
     }
 
-    /// The bytes of all buffers.
+    /// The bytes of all images.
+    #[must_use]
+    pub fn image_bytes(&self) -> u64 {
+        self.images.iter().map(Image::bytes).sum()
+    }
+
+    /// The bytes of all buffers and images.
     #[must_use]
     pub fn total_bytes(&self) -> u64 {
-        self.bytes(|_| true)
+        self.bytes(|_| true) + self.image_bytes()
     }
 
     /// Bytes that a dispatch reads and writes, each binding counted once.

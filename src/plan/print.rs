@@ -1,4 +1,5 @@
 use super::{BufferKind, Dispatch, Phase, Plan};
+use crate::fuse::Usage;
 use std::fmt;
 
 impl fmt::Display for Plan {
@@ -49,10 +50,11 @@ impl Plan {
 
     fn operands(&self, dispatch: &Dispatch, written: bool) -> String {
         let kernel = &self.kernels[dispatch.kernel];
-        let list = dispatch.bindings.iter().zip(&kernel.writes).filter(|(_, writes)| **writes == written).map(
-            |(binding, _)| {
+        let list = dispatch.bindings.iter().zip(&kernel.usages).filter(|(_, usage)| usage.writes() == written).map(
+            |(binding, usage)| {
                 let name = self.buffers[binding.buffer].kind.to_string();
-                if binding.offset == 0 { name } else { format!("{name}+{}", binding.offset) }
+                let name = if binding.offset == 0 { name } else { format!("{name}+{}", binding.offset) };
+                if matches!(usage, Usage::Image(_)) { format!("image of {name}") } else { name }
             },
         );
         list.collect::<Vec<_>>().join(", ")
@@ -60,7 +62,7 @@ impl Plan {
 
     fn memory(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let is_slot = |kind: &BufferKind| matches!(kind, BufferKind::Slot(_));
-        let rows: [(&str, u64); 8] = [
+        let rows: [(&str, u64); 9] = [
             ("datasets", self.bytes(|kind| matches!(kind, BufferKind::Dataset { .. } | BufferKind::Order))),
             ("inputs", self.bytes(|kind| matches!(kind, BufferKind::Input(_)))),
             ("constants", self.bytes(|kind| matches!(kind, BufferKind::Constant(_)))),
@@ -68,6 +70,7 @@ impl Plan {
             ("gradients", self.bytes(|kind| matches!(kind, BufferKind::Gradients(_)))),
             ("optimizer states", self.bytes(|kind| matches!(kind, BufferKind::OptimizerState { .. }))),
             ("kept tensors", self.bytes(|kind| matches!(kind, BufferKind::Kept(_)))),
+            ("images of buffers", self.image_bytes()),
             ("intermediate tensors", self.bytes(is_slot)),
         ];
         writeln!(

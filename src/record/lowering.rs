@@ -196,6 +196,8 @@ pub struct Text {
     functions: Vec<(String, String)>,
     /// Element types of bindings, by the name of the variable.
     elements: Vec<(&'static str, String)>,
+    /// Whole declarations of bindings, by the name of the variable.
+    declared: Vec<(&'static str, String)>,
     declarations: String,
 }
 
@@ -209,6 +211,7 @@ impl Text {
             constants: Vec::new(),
             functions: Vec::new(),
             elements: Vec::new(),
+            declared: Vec::new(),
             declarations: String::new(),
         }
     }
@@ -231,6 +234,13 @@ impl Text {
     #[must_use]
     pub fn element(mut self, name: &'static str, element: impl Into<String>) -> Self {
         self.elements.push((name, element.into()));
+        self
+    }
+
+    /// With another declaration of a variable that is bound to an array.
+    #[must_use]
+    pub fn declared(mut self, name: &'static str, declaration: impl Into<String>) -> Self {
+        self.declared.push((name, declaration.into()));
         self
     }
 
@@ -282,12 +292,15 @@ impl Text {
             let constant = self.constants.iter().position(|(name, _)| line.starts_with(&format!("const {name}:")));
             let function = self.functions.iter().position(|(name, _)| line.starts_with(&format!("fn {name}(")));
             if line.starts_with("@group(0)") {
-                let element = self.elements.iter().find(|(name, _)| line.contains(&format!("> {name}: array<")));
-                lines.push(match element {
-                    Some((_, element)) => {
+                let is_of = |name: &str| line.contains(&format!("> {name}: array<"));
+                let declared = self.declared.iter().find(|(name, _)| is_of(name));
+                let element = self.elements.iter().find(|(name, _)| is_of(name));
+                lines.push(match (declared, element) {
+                    (Some((_, declared)), _) => declared.trim_end().to_owned(),
+                    (None, Some((_, element))) => {
                         format!("{}array<{element}>;", line.split("array<").next().unwrap_or_default())
                     }
-                    None => line.to_owned(),
+                    (None, None) => line.to_owned(),
                 });
                 last_binding = Some(lines.len());
                 continue;

@@ -1,7 +1,7 @@
 //! The buffers of a plan on the host, and those of one dispatch.
 
 use crate::base::DType;
-use crate::fuse::Place;
+use crate::fuse::{Place, Usage};
 use crate::plan::Binding;
 use std::ops::Range;
 
@@ -24,10 +24,10 @@ pub struct Operands<'b> {
 
 impl<'b> Operands<'b> {
     /// Takes out the written ones.
-    pub fn take(buffers: &mut [Words], bindings: &'b [Binding], written: &[bool]) -> Self {
+    pub fn take(buffers: &mut [Words], bindings: &'b [Binding], usages: &[Usage]) -> Self {
         let of = |wanted: bool| {
-            let both = bindings.iter().zip(written);
-            both.filter(|(_, written)| **written == wanted).map(|(binding, _)| binding).collect::<Vec<_>>()
+            let both = bindings.iter().zip(usages);
+            both.filter(|(_, usage)| usage.writes() == wanted).map(|(binding, _)| binding).collect::<Vec<_>>()
         };
         let (reads, writes) = (of(false), of(true));
         let mut taken: Vec<(usize, Words)> = Vec::new();

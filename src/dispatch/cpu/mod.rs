@@ -118,9 +118,9 @@ impl CpuProgram {
         let plan = Arc::clone(&self.plan);
         let (mut natives, mut gathers) = (self.natives.iter(), self.gathers.iter());
         for dispatch in &plan.dispatches {
-            let writes = &plan.kernels[dispatch.kernel].writes;
+            let usages = &plan.kernels[dispatch.kernel].usages;
             let start = self.times.as_ref().map(|(since, _)| since.elapsed().as_secs_f64());
-            let mut operands = Operands::take(&mut self.buffers, &dispatch.bindings, writes);
+            let mut operands = Operands::take(&mut self.buffers, &dispatch.bindings, usages);
             if dispatch.phase == Phase::Update {
                 if let Some(update) = &self.update {
                     let (reads, writes) = operands.split(&self.buffers);

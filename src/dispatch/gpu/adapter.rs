@@ -49,10 +49,9 @@ impl Found {
         self.info.device_type == wgpu::DeviceType::Cpu
     }
 
-    /// Whether eight invocations, never more or less, can read each other's values, and shaders have integers of 64
-    /// bits.
+    /// Whether eight invocations, never more or less, can read each other's values.
     pub fn has_eight_lanes(&self) -> bool {
-        self.adapter.features().contains(wgpu::Features::SUBGROUP | wgpu::Features::SHADER_INT64)
+        self.adapter.features().contains(wgpu::Features::SUBGROUP)
             && (self.info.subgroup_min_size, self.info.subgroup_max_size) == (8, 8)
     }
 

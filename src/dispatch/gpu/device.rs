@@ -1,7 +1,7 @@
 use super::Found;
 use super::turns::{InTurn, Turn, Turns};
 use crate::base::{Error, ErrorKind, Result};
-use crate::plan::BufferKind;
+use crate::plan::{BufferKind, Image};
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -48,8 +48,7 @@ impl Gpu {
     pub async fn open(found: Found) -> Result<Self> {
         let descriptor = wgpu::DeviceDescriptor {
             label: Some("retrograd"),
-            required_features: found.adapter.features()
-                & (wgpu::Features::SUBGROUP | wgpu::Features::SHADER_INT64 | wgpu::Features::TIMESTAMP_QUERY),
+            required_features: found.adapter.features() & (wgpu::Features::SUBGROUP | wgpu::Features::TIMESTAMP_QUERY),
             required_limits: found.adapter.limits(),
             experimental_features: wgpu::ExperimentalFeatures::disabled(),
             memory_hints: wgpu::MemoryHints::Performance,
@@ -142,12 +141,12 @@ impl Gpu {
         }
     }
 
-    /// A storage buffer, zero at first.
+    /// A storage buffer, zero at first. It ends with a whole texel, should it be copied to an image.
     pub fn storage(&self, label: &str, bytes: u64) -> wgpu::Buffer {
         let _turn = self.turn();
         self.device.create_buffer(&wgpu::BufferDescriptor {
             label: Some(label),
-            size: bytes,
+            size: bytes.next_multiple_of(Image::TEXEL),
             usage: wgpu::BufferUsages::STORAGE | wgpu::BufferUsages::COPY_DST | wgpu::BufferUsages::COPY_SRC,
             mapped_at_creation: false,
         })

@@ -2,6 +2,7 @@
 
 mod adapter;
 mod device;
+mod images;
 mod pace;
 mod pipelines;
 mod program;

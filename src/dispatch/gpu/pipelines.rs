@@ -1,8 +1,9 @@
 //! Kernels as pipelines, and buffers bound to them.
 
-use super::Gpu;
+use super::{Gpu, images};
 use crate::base::Result;
-use crate::plan::{Binding, KernelText, Plan};
+use crate::fuse::Usage;
+use crate::plan::{Dispatch, KernelText, Plan};
 use std::collections::HashMap;
 
 /// Compiles all kernels of a plan. Returns the pipelines, and the layouts of what is bound to them.
@@ -12,12 +13,12 @@ pub(super) fn compile(
     step_layout: &wgpu::BindGroupLayout,
 ) -> Result<(Vec<wgpu::ComputePipeline>, Vec<wgpu::BindGroupLayout>)> {
     let _turn = gpu.turn();
-    let mut layouts: HashMap<(Vec<bool>, bool), (wgpu::BindGroupLayout, wgpu::PipelineLayout)> = HashMap::new();
+    let mut layouts: HashMap<(Vec<Usage>, bool), (wgpu::BindGroupLayout, wgpu::PipelineLayout)> = HashMap::new();
     for kernel in &plan.kernels {
-        let key = (kernel.writes.clone(), kernel.uses_step);
+        let key = (kernel.usages.clone(), kernel.uses_step);
         layouts.entry(key).or_insert_with(|| layout(gpu, kernel, step_layout));
     }
-    let of = |kernel: &KernelText| &layouts[&(kernel.writes.clone(), kernel.uses_step)];
+    let of = |kernel: &KernelText| &layouts[&(kernel.usages.clone(), kernel.uses_step)];
     let one = |kernel: &KernelText| {
         let what = format!("compiling kernel `{}`", kernel.name);
         pollster::block_on(gpu.scoped(&what, || pipeline(gpu, kernel, &of(kernel).1)))
@@ -52,13 +53,15 @@ fn layout(
     kernel: &KernelText,
     step_layout: &wgpu::BindGroupLayout,
 ) -> (wgpu::BindGroupLayout, wgpu::PipelineLayout) {
-    let storage = |writes: bool| wgpu::BufferBindingType::Storage { read_only: !writes };
-    let entries: Vec<_> = kernel
-        .writes
-        .iter()
-        .enumerate()
-        .map(|(binding, &writes)| layout_entry(binding as u32, storage(writes), false))
-        .collect();
+    let entry = |(binding, usage): (usize, &Usage)| {
+        let ty = wgpu::BufferBindingType::Storage { read_only: !usage.writes() };
+        let buffer = layout_entry(binding as u32, ty, false);
+        match usage {
+            Usage::Image(dtype) => wgpu::BindGroupLayoutEntry { ty: images::layout(*dtype), ..buffer },
+            Usage::Read | Usage::Write => buffer,
+        }
+    };
+    let entries: Vec<_> = kernel.usages.iter().enumerate().map(entry).collect();
     let group =
         gpu.device.create_bind_group_layout(&wgpu::BindGroupLayoutDescriptor { label: None, entries: &entries });
     let mut groups = vec![Some(&group)];
@@ -95,20 +98,21 @@ fn pipeline(gpu: &Gpu, kernel: &KernelText, layout: &wgpu::PipelineLayout) -> wg
 pub(super) fn bind(
     gpu: &Gpu,
     layout: &wgpu::BindGroupLayout,
-    bindings: &[Binding],
+    dispatch: &Dispatch,
     buffers: &[wgpu::Buffer],
+    views: &[wgpu::TextureView],
 ) -> wgpu::BindGroup {
-    let entries: Vec<_> = bindings
-        .iter()
-        .enumerate()
-        .map(|(number, binding)| wgpu::BindGroupEntry {
-            binding: number as u32,
-            resource: wgpu::BindingResource::Buffer(wgpu::BufferBinding {
+    let entry = |(number, binding): (usize, &crate::plan::Binding)| wgpu::BindGroupEntry {
+        binding: number as u32,
+        resource: match dispatch.images.get(number) {
+            Some(Some(image)) => wgpu::BindingResource::TextureView(&views[*image]),
+            _ => wgpu::BindingResource::Buffer(wgpu::BufferBinding {
                 buffer: &buffers[binding.buffer],
                 offset: binding.offset,
                 size: wgpu::BufferSize::new(binding.bytes),
             }),
-        })
-        .collect();
+        },
+    };
+    let entries: Vec<_> = dispatch.bindings.iter().enumerate().map(entry).collect();
     gpu.device.create_bind_group(&wgpu::BindGroupDescriptor { label: None, layout, entries: &entries })
 }

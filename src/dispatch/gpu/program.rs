@@ -1,6 +1,6 @@
-use super::{Gpu, GpuRead, InTurn, Pace, pipelines};
+use super::{Gpu, GpuRead, InTurn, Pace, images, pipelines};
 use crate::base::{Error, ErrorKind, HostData, Result};
-use crate::plan::{Binding, BufferKind, Plan, StepScalars};
+use crate::plan::{Binding, BufferKind, Image, Plan, StepScalars};
 use crate::record::TensorId;
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -31,6 +31,7 @@ pub(in crate::dispatch) struct GpuProgram {
 #[derive(Debug)]
 struct Objects {
     buffers: Vec<wgpu::Buffer>,
+    images: Vec<wgpu::Texture>,
     pipelines: Vec<wgpu::ComputePipeline>,
     bind_groups: Vec<wgpu::BindGroup>,
     /// The ring of the steps' scalars.
@@ -50,12 +51,16 @@ impl GpuProgram {
         shared: impl Fn(&BufferKind) -> Option<wgpu::Buffer>,
         contents: impl for<'d> Fn(&'d crate::plan::Buffer) -> Option<&'c [u8]>,
     ) -> Result<Self> {
-        let buffers = gpu
+        let (buffers, images) = gpu
             .scoped(&format!("allocating the {} bytes of the step", plan.total_bytes()), || {
                 let allocate = |buffer: &crate::plan::Buffer| {
                     shared(&buffer.kind).unwrap_or_else(|| gpu.storage(&buffer.kind.to_string(), buffer.bytes))
                 };
-                plan.buffers.iter().map(allocate).collect::<Vec<_>>()
+                let image = |image: &Image| images::allocate(&gpu, image);
+                (
+                    plan.buffers.iter().map(allocate).collect::<Vec<_>>(),
+                    plan.images.iter().map(image).collect::<Vec<_>>(),
+                )
             })
             .await?;
         for (buffer, place) in plan.buffers.iter().zip(&buffers) {
@@ -83,15 +88,19 @@ impl GpuProgram {
         });
         drop(turn);
         let (pipelines, layouts) = pipelines::compile(&gpu, &plan, &step_layout)?;
+        let turn = gpu.turn();
+        let views: Vec<_> =
+            images.iter().map(|image| image.create_view(&wgpu::TextureViewDescriptor::default())).collect();
+        drop(turn);
         let bind_groups = gpu
             .scoped("binding buffers", || {
                 let group = |dispatch: &crate::plan::Dispatch| {
-                    pipelines::bind(&gpu, &layouts[dispatch.kernel], &dispatch.bindings, &buffers)
+                    pipelines::bind(&gpu, &layouts[dispatch.kernel], dispatch, &buffers, &views)
                 };
                 plan.dispatches.iter().map(group).collect::<Vec<_>>()
             })
             .await?;
-        let objects = Objects { buffers, pipelines, bind_groups, steps, step_group, history: Vec::new() };
+        let objects = Objects { buffers, images, pipelines, bind_groups, steps, step_group, history: Vec::new() };
         Ok(Self {
             objects: InTurn::new(Arc::clone(&gpu), objects),
             gpu,
@@ -208,14 +217,24 @@ impl GpuProgram {
             self.gpu.device.create_command_encoder(&wgpu::CommandEncoderDescriptor { label: Some("timed step") });
         let entry = self.write_scalars(std::slice::from_ref(scalars));
         for (number, (dispatch, group)) in self.plan.dispatches.iter().zip(&self.objects.bind_groups).enumerate() {
-            let mut pass = encoder.begin_compute_pass(&wgpu::ComputePassDescriptor {
+            let (begin, end) = (Some(2 * number as u32), Some(2 * number as u32 + 1));
+            let writes = |beginning_of_pass_write_index, end_of_pass_write_index| wgpu::ComputePassDescriptor {
                 label: None,
                 timestamp_writes: Some(wgpu::ComputePassTimestampWrites {
                     query_set: &queries,
-                    beginning_of_pass_write_index: Some(2 * number as u32),
-                    end_of_pass_write_index: Some(2 * number as u32 + 1),
+                    beginning_of_pass_write_index,
+                    end_of_pass_write_index,
                 }),
-            });
+            };
+            // Copies to images count as a part of the dispatch: they lie between an empty pass and its own.
+            let own_begin = if dispatch.images.is_empty() {
+                begin
+            } else {
+                drop(encoder.begin_compute_pass(&writes(begin, None)));
+                images::copy(&mut encoder, dispatch, &self.objects.buffers, &self.objects.images);
+                None
+            };
+            let mut pass = encoder.begin_compute_pass(&writes(own_begin, end));
             pass.set_pipeline(&self.objects.pipelines[dispatch.kernel]);
             pass.set_bind_group(0, group, &[]);
             if self.plan.kernels[dispatch.kernel].uses_step {
@@ -247,21 +266,28 @@ impl GpuProgram {
 
     /// Writes down the dispatches of a step whose scalars stand at an entry of the ring.
     fn encode(&self, encoder: &mut wgpu::CommandEncoder, entry: u64) {
-        let mut pass = encoder.begin_compute_pass(&wgpu::ComputePassDescriptor::default());
-        let mut current = None;
-        let mut has_scalars = false;
-        for (dispatch, group) in self.plan.dispatches.iter().zip(&self.objects.bind_groups) {
-            if current != Some(dispatch.kernel) {
-                pass.set_pipeline(&self.objects.pipelines[dispatch.kernel]);
-                current = Some(dispatch.kernel);
+        let mut rest = self.plan.dispatches.iter().zip(&self.objects.bind_groups).peekable();
+        // A pass for all dispatches up to one that reads images: they are copied between passes.
+        while let Some((dispatch, _)) = rest.peek() {
+            images::copy(encoder, dispatch, &self.objects.buffers, &self.objects.images);
+            let mut pass = encoder.begin_compute_pass(&wgpu::ComputePassDescriptor::default());
+            let mut current = None;
+            let mut has_scalars = false;
+            let mut is_first = true;
+            while let Some((dispatch, group)) = rest.next_if(|(next, _)| is_first || next.images.is_empty()) {
+                is_first = false;
+                if current != Some(dispatch.kernel) {
+                    pass.set_pipeline(&self.objects.pipelines[dispatch.kernel]);
+                    current = Some(dispatch.kernel);
+                }
+                pass.set_bind_group(0, group, &[]);
+                if self.plan.kernels[dispatch.kernel].uses_step && !has_scalars {
+                    pass.set_bind_group(1, &self.objects.step_group, &[(entry * RING_STRIDE) as u32]);
+                    has_scalars = true;
+                }
+                let [x, y, z] = dispatch.workgroups;
+                pass.dispatch_workgroups(x, y, z);
             }
-            pass.set_bind_group(0, group, &[]);
-            if self.plan.kernels[dispatch.kernel].uses_step && !has_scalars {
-                pass.set_bind_group(1, &self.objects.step_group, &[(entry * RING_STRIDE) as u32]);
-                has_scalars = true;
-            }
-            let [x, y, z] = dispatch.workgroups;
-            pass.dispatch_workgroups(x, y, z);
         }
     }
 
@@ -283,8 +309,9 @@ impl GpuProgram {
     /// Starts to read the values that a tensor had after every step of the last run of many.
     pub fn begin_history(&self, tensor: TensorId) -> Result<Option<(GpuRead, u64)>> {
         let of = |(readable, _): &&(usize, wgpu::Buffer)| self.plan.readable[*readable].0 == tensor;
-        let Some((_, history)) = self.objects.history.iter().find(of) else { return Ok(None) };
-        Ok(Some((self.gpu.begin_read(history, 0, history.size())?, history.size())))
+        let Some((readable, history)) = self.objects.history.iter().find(of) else { return Ok(None) };
+        let bytes = self.recorded as u64 * self.plan.readable[*readable].1.binding.bytes;
+        Ok(Some((self.gpu.begin_read(history, 0, bytes)?, bytes)))
     }
 
     pub fn begin_read(&self, binding: &Binding) -> Result<GpuRead> {

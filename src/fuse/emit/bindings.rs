@@ -1,7 +1,9 @@
-//! The storage bindings of a kernel in the making.
+//! The bindings of a kernel in the making.
 
+use super::image;
 use crate::base::DType;
-use crate::record::{NodeId, TensorId};
+use crate::record::{KernelClass, NodeId, TensorId};
+use serde::{Deserialize, Serialize};
 use std::fmt::Write as _;
 
 /// Memory that a kernel is bound to.
@@ -15,7 +17,26 @@ pub enum Place {
     Scratch(usize),
 }
 
-/// One storage binding.
+/// How a kernel uses what is bound.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub enum Usage {
+    /// It reads a buffer.
+    Read,
+    /// It reads and writes a buffer.
+    Write,
+    /// It reads a copy of the buffer as an image, four elements to a texel.
+    Image(DType),
+}
+
+impl Usage {
+    /// Whether the buffer is written.
+    #[must_use]
+    pub fn writes(self) -> bool {
+        self == Self::Write
+    }
+}
+
+/// One binding.
 #[derive(Clone, Debug)]
 pub struct Bound {
     /// What it is bound to.
@@ -24,71 +45,161 @@ pub struct Bound {
     pub name: String,
     /// The type of an element.
     pub dtype: DType,
-    /// How many elements one declared element holds: 1, 4 (`vec4` of them), or 8 (`vec4<u64>`, pairs of words).
+    /// How many elements one declared element holds: 1, or 4 (a `vec4`, or a texel).
     pub width: usize,
-    /// Whether the kernel writes it.
-    pub written: bool,
+    /// How it is used.
+    pub usage: Usage,
     /// Whether the text that declares it is generated here, so that programs may read by it, too.
     pub shared: bool,
 }
 
-/// All storage bindings of a kernel, in the order of their numbers.
+impl Bound {
+    fn reader(&self) -> Reader {
+        Reader { name: self.name.clone(), width: self.width, is_image: matches!(self.usage, Usage::Image(_)) }
+    }
+
+    fn declaration(&self, number: usize) -> String {
+        let name = &self.name;
+        let access = match self.usage {
+            Usage::Image(dtype) => return image::declaration(number, name, dtype),
+            Usage::Write => "read_write",
+            Usage::Read => "read",
+        };
+        let element = if self.width == 4 { format!("vec4<{}>", self.dtype) } else { self.dtype.to_string() };
+        format!("@group(0) @binding({number}) var<storage, {access}> {name}: array<{element}>;\n")
+    }
+}
+
+/// How the elements of a binding are read.
+#[derive(Clone, Debug)]
+pub struct Reader {
+    name: String,
+    width: usize,
+    is_image: bool,
+}
+
+impl Reader {
+    /// The expression of one element.
+    pub fn one(&self, index: &str) -> String {
+        match (self.is_image, self.width) {
+            (true, _) => format!("{}_one({index})", self.name),
+            (false, 1) => format!("{}[{index}]", self.name),
+            (false, width) => format!("{}[({index}) / {width}u][({index}) % {width}u]", self.name),
+        }
+    }
+
+    /// The expression of four neighbours, from an element on whose index is a multiple of four.
+    pub fn four(&self, index: &str) -> String {
+        if self.is_image {
+            format!("{}_four(({index}) / 4u)", self.name)
+        } else {
+            format!("{}[({index}) / 4u]", self.name)
+        }
+    }
+}
+
+/// All bindings of a kernel, in the order of their numbers.
 #[derive(Clone, Debug, Default)]
-pub struct Bindings(pub Vec<Bound>);
+pub struct Bindings {
+    list: Vec<Bound>,
+    /// Whether what is loaded often may be read as an image.
+    images: bool,
+}
 
 impl Bindings {
-    /// The binding of a place that is read, which is made where it is new.
-    pub fn read(&mut self, place: Place, dtype: DType, width: usize) -> String {
-        if let Some(bound) = self.shared(place) {
-            return bound.name.clone();
+    /// No bindings yet, for a class of devices.
+    pub fn new(class: KernelClass) -> Self {
+        Self { list: Vec::new(), images: image::suits(class) }
+    }
+
+    /// How many there are.
+    pub fn len(&self) -> usize {
+        self.list.len()
+    }
+
+    /// How a tensor of `elements` of which `loads` are loaded is read.
+    fn usage(&self, dtype: DType, elements: usize, loads: usize) -> Usage {
+        let images = self.list.iter().filter(|bound| matches!(bound.usage, Usage::Image(_))).count();
+        if self.images && images < image::MOST && elements <= image::LARGEST && loads >= image::FEWEST_LOADS {
+            Usage::Image(dtype)
+        } else {
+            Usage::Read
         }
-        let name = format!("in{}", self.0.len());
-        self.0.push(Bound { place, name: name.clone(), dtype, width, written: false, shared: true });
-        name
+    }
+
+    fn add(&mut self, place: Place, name: &str, dtype: DType, width: usize, usage: Usage, shared: bool) -> Reader {
+        let width = if matches!(usage, Usage::Image(_)) { 4 } else { width };
+        let bound = Bound { place, name: name.to_owned(), dtype, width, usage, shared };
+        let reader = bound.reader();
+        self.list.push(bound);
+        reader
+    }
+
+    /// How a program reads a place of `elements`, `loads` of them; bound where it is new.
+    pub fn read(&mut self, place: Place, dtype: DType, width: usize, elements: usize, loads: usize) -> Reader {
+        if let Some(bound) = self.shared(place) {
+            return bound.reader();
+        }
+        let usage = self.usage(dtype, elements, loads);
+        self.add(place, &format!("in{}", self.list.len()), dtype, width, usage, true)
+    }
+
+    /// An operand that the kernel reads under a name of its own; programs bind it once more. It holds `elements`, of
+    /// which `loads` are loaded.
+    pub fn operand(&mut self, place: Place, name: &str, width: usize, elements: usize, loads: usize) -> Reader {
+        let usage = self.usage(DType::F32, elements, loads);
+        self.add(place, name, DType::F32, width, usage, false)
+    }
+
+    /// What a kernel reads under a name of its own; programs read by it, too.
+    pub fn source(&mut self, place: Place, name: &str, elements: usize, loads: usize) -> Reader {
+        let usage = self.usage(DType::F32, elements, loads);
+        self.add(place, name, DType::F32, 1, usage, true)
     }
 
     /// A new binding that is written.
     pub fn write(&mut self, place: Place, dtype: DType, width: usize) -> String {
-        let name = format!("out{}", self.0.len());
+        let name = format!("out{}", self.list.len());
         self.named(place, &name, dtype, width, true);
         name
     }
 
     /// A new binding under a given name.
     pub fn named(&mut self, place: Place, name: &str, dtype: DType, width: usize, written: bool) {
-        self.0.push(Bound { place, name: name.to_owned(), dtype, width, written, shared: true });
+        let usage = if written { Usage::Write } else { Usage::Read };
+        self.add(place, name, dtype, width, usage, true);
     }
 
     /// A new binding that only the kernel's own text knows: what a program reads of the place is bound once more.
     pub fn own(&mut self, place: Place, name: &str, dtype: DType, width: usize, written: bool) {
-        self.0.push(Bound { place, name: name.to_owned(), dtype, width, written, shared: false });
+        let usage = if written { Usage::Write } else { Usage::Read };
+        self.add(place, name, dtype, width, usage, false);
     }
 
     /// The binding by which programs read a place, if there is one.
     pub fn shared(&self, place: Place) -> Option<&Bound> {
-        self.0.iter().find(|bound| bound.place == place && !bound.written && bound.shared)
+        self.list.iter().find(|bound| bound.place == place && !bound.usage.writes() && bound.shared)
+    }
+
+    /// The declaration of one binding.
+    #[must_use]
+    pub fn declaration(&self, number: usize) -> String {
+        self.list[number].declaration(number)
     }
 
     /// The declarations of the bindings from a number on.
     #[must_use]
     pub fn declarations(&self, from: usize) -> String {
         let mut text = String::new();
-        for (number, bound) in self.0.iter().enumerate().skip(from) {
-            let access = if bound.written { "read_write" } else { "read" };
-            let element = match bound.width {
-                8 => "vec4<u64>".to_owned(),
-                4 => format!("vec4<{}>", bound.dtype),
-                _ => bound.dtype.to_string(),
-            };
-            let _ =
-                writeln!(text, "@group(0) @binding({number}) var<storage, {access}> {}: array<{element}>;", bound.name);
+        for (number, bound) in self.list.iter().enumerate().skip(from) {
+            let _ = write!(text, "{}", bound.declaration(number));
         }
         text
     }
 
-    /// What every binding is bound to, and whether it is written.
+    /// What every binding is bound to, and how it is used.
     #[must_use]
-    pub fn places(&self) -> Vec<(Place, bool)> {
-        self.0.iter().map(|bound| (bound.place, bound.written)).collect()
+    pub fn places(&self) -> Vec<(Place, Usage)> {
+        self.list.iter().map(|bound| (bound.place, bound.usage)).collect()
     }
 }

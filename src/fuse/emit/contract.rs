@@ -135,7 +135,10 @@ pub fn emit(context: &Context<'_>, group: &Group, root: NodeId) -> Result<Kernel
     let kernel: Emitted = match (context.class, form.tile()) {
         (KernelClass::Gpu, Some(tile)) => tiles::emit(context, &product, tile, name.clone()),
         (KernelClass::Gpu, None) => vector::emit(context, &product, name.clone())?,
-        _ => lanes::emit(context, &product, form.rows(), name.clone()),
+        (_, _) => {
+            let block = form.block(columns).ok_or_else(|| format!("`{}` is no form of this class", form.name()))?;
+            lanes::emit(context, &product, block, name.clone())
+        }
     };
     kernels.kernels.push(kernel);
     if splits > 1 {

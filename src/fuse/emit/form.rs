@@ -1,5 +1,6 @@
 //! Which kernel computes a matrix product: by default, by measurement, or because it was asked for.
 
+use super::lanes::Block;
 use super::tiles::Tile;
 use crate::record::KernelClass;
 use serde::{Deserialize, Serialize};
@@ -28,15 +29,21 @@ pub enum Form {
     /// A matrix with up to four vectors.
     #[serde(rename = "vector")]
     Vector,
-    /// Eight rows of C in registers, for software adapters.
-    #[serde(rename = "rows8")]
-    Rows8,
+    /// Eight rows and 64 columns of C in the registers of eight lanes, for software adapters.
+    #[serde(rename = "shared8")]
+    Shared8,
     /// The same with sixteen rows.
-    #[serde(rename = "rows16")]
-    Rows16,
-    /// The same with thirty-two rows.
-    #[serde(rename = "rows32")]
-    Rows32,
+    #[serde(rename = "shared16")]
+    Shared16,
+    /// Thirty-two rows and as many columns.
+    #[serde(rename = "shared32")]
+    Shared32,
+    /// Eight rows and eight columns for every lane.
+    #[serde(rename = "own8")]
+    Own8,
+    /// Sixteen rows and eight columns for every lane.
+    #[serde(rename = "own16")]
+    Own16,
 }
 
 impl Form {
@@ -45,7 +52,8 @@ impl Form {
     pub const fn of_class(class: KernelClass) -> &'static [Self] {
         match class {
             KernelClass::Gpu => &[Self::Tile128x128, Self::Tile128x64, Self::Tile64x64, Self::Tile32x32, Self::Vector],
-            KernelClass::Subgroup | KernelClass::Cpu => &[Self::Rows8, Self::Rows16, Self::Rows32],
+            KernelClass::Subgroup => &[Self::Shared8, Self::Shared16, Self::Shared32, Self::Own8, Self::Own16],
+            KernelClass::Cpu => &[Self::Own8, Self::Own16],
             KernelClass::Host => &[],
         }
     }
@@ -59,9 +67,11 @@ impl Form {
             Self::Tile64x64 => "64x64",
             Self::Tile32x32 => "32x32",
             Self::Vector => "vector",
-            Self::Rows8 => "rows8",
-            Self::Rows16 => "rows16",
-            Self::Rows32 => "rows32",
+            Self::Shared8 => "shared8",
+            Self::Shared16 => "shared16",
+            Self::Shared32 => "shared32",
+            Self::Own8 => "own8",
+            Self::Own16 => "own16",
         }
     }
 
@@ -73,21 +83,23 @@ impl Form {
             Self::Tile128x64 => (128, 64, 8, 8, 8),
             Self::Tile64x64 => (64, 64, 16, 4, 4),
             Self::Tile32x32 => (32, 32, 16, 4, 4),
-            Self::Vector | Self::Rows8 | Self::Rows16 | Self::Rows32 => return None,
+            _ => return None,
         };
         Some(Tile { rows, columns, step, thread_rows, thread_columns })
     }
-}
 
-impl Form {
-    /// Rows that an invocation holds, or eight invocations share, on a software adapter.
+    /// What one invocation computes, where that stays in registers, of a C of so many columns.
     #[must_use]
-    pub const fn rows(self) -> usize {
-        match self {
-            Self::Rows8 => 8,
-            Self::Rows32 => 32,
-            _ => 16,
-        }
+    pub const fn block(self, columns: usize) -> Option<Block> {
+        let (rows, most_vectors, shares) = match self {
+            Self::Shared8 => (8, 2, true),
+            Self::Shared16 => (16, 2, true),
+            Self::Shared32 => (32, 1, true),
+            Self::Own8 => (8, 2, false),
+            Self::Own16 => (16, 2, false),
+            _ => return None,
+        };
+        Some(Block::new(rows, most_vectors, shares, columns))
     }
 }
 
@@ -162,11 +174,16 @@ impl Chooser<'_> {
         }
     }
 
-    /// The form where nothing was measured: the largest tile that gives a GPU enough workgroups and wastes little
+    /// The form where nothing was measured: for software adapters that of the least estimated time, else the largest tile that gives a GPU enough workgroups and wastes little
     /// on what lies past the edges.
     fn portable(&self, sizes: Sizes) -> Form {
         if self.class != KernelClass::Gpu {
-            return Form::Rows16;
+            let cycles = |form: &Form| {
+                let block = form.block(sizes.columns)?;
+                Some(block.cycles(sizes.tiles(block.rows, block.columns()), sizes.inner))
+            };
+            let forms = Form::of_class(self.class).iter().copied();
+            return forms.min_by_key(|form| cycles(form).unwrap_or(usize::MAX)).unwrap_or(Form::Own16);
         }
         if self.runs(Form::Vector, sizes) {
             return Form::Vector;

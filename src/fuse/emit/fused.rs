@@ -1,6 +1,6 @@
 //! A program as WGSL functions.
 
-use super::bindings::{Bindings, Place};
+use super::bindings::{Bindings, Place, Reader};
 use crate::base::{DType, Layout, Shape};
 use crate::fuse::program::{Load, Operand, Program};
 use crate::fuse::resolve::Access;
@@ -26,7 +26,7 @@ pub struct Fused<'a> {
     suffix: String,
     fours: Vec<Fours>,
     width: usize,
-    names: Vec<Vec<String>>,
+    readers: Vec<Vec<Reader>>,
     stores: Vec<String>,
     /// Values whose sums are wanted: the results after the stores.
     totals: Vec<Operand>,
@@ -86,16 +86,18 @@ impl<'a> Fused<'a> {
                 *mode = Fours::Single;
             }
         }
-        let mut names = Vec::new();
+        let mut readers = Vec::new();
         for (load, mode) in program.loads.iter().zip(&modes) {
             let bind = |access: &&Access| {
                 bindings.read(
                     Place::Tensor(access.tensor),
                     access.dtype,
                     if *mode == Fours::Vector { width } else { 1 },
+                    whole(access),
+                    program.elements,
                 )
             };
-            names.push(load.accesses().iter().map(bind).collect());
+            readers.push(load.accesses().iter().map(bind).collect());
         }
         let mut stores = Vec::new();
         for (number, store) in program.stores.iter().enumerate() {
@@ -104,7 +106,7 @@ impl<'a> Fused<'a> {
                 _ => bindings.write(Place::Tensor(store.tensor), store.dtype, width),
             });
         }
-        Self { program, suffix: suffix.to_owned(), fours: modes, width, names, stores, totals: totals.to_vec() }
+        Self { program, suffix: suffix.to_owned(), fours: modes, width, readers, stores, totals: totals.to_vec() }
     }
 
     /// The libraries that the steps call.
@@ -173,8 +175,8 @@ impl<'a> Fused<'a> {
             && access.layout.is_dense()
         {
             return match self.fours[number] {
-                Fours::Vector => format!("{}[{index} / {}u]", self.names[number][0], self.width),
-                _ => format!("{}[{index}]", self.names[number][0]),
+                Fours::Vector => self.readers[number][0].four(index),
+                _ => self.readers[number][0].one(index),
             };
         }
         format!("load{number}{}({index})", self.suffix)
@@ -183,7 +185,7 @@ impl<'a> Fused<'a> {
     /// A function for a load whose elements do not simply follow one another.
     fn load_function(&self, number: usize) -> String {
         let load = &self.program.loads[number];
-        let names = &self.names[number];
+        let readers = &self.readers[number];
         let (body, dtype) = match load {
             Load::Plain(access) if access.layout.is_dense() => return String::new(),
             Load::Plain(access) => {
@@ -192,11 +194,10 @@ impl<'a> Fused<'a> {
                 let index = merged.index_expression(&coordinates);
                 let used = used_lines(&lines, &index);
                 match self.fours[number] {
-                    Fours::Vector => (
-                        format!("{used}    return {}[({index}) / {}u];\n", names[0], self.width),
-                        if self.width == 8 { "vec4<u64>".to_owned() } else { format!("vec4<{}>", access.dtype) },
-                    ),
-                    _ => (format!("{used}    return {}[{index}];\n", names[0]), access.dtype.to_string()),
+                    Fours::Vector => {
+                        (format!("{used}    return {};\n", readers[0].four(&index)), format!("vec4<{}>", access.dtype))
+                    }
+                    _ => (format!("{used}    return {};\n", readers[0].one(&index)), access.dtype.to_string()),
                 }
             }
             Load::Joined { shape, axis, parts } => {
@@ -209,13 +210,13 @@ impl<'a> Fused<'a> {
                     own[*axis] = format!("({} - {start}u)", coordinates[*axis]);
                     let index = part.layout.index_expression(&own);
                     if place + 1 == parts.len() {
-                        let _ = writeln!(text, "    return {}[{index}];", names[place]);
+                        let _ = writeln!(text, "    return {};", readers[place].one(&index));
                     } else {
                         let condition = format!("{} < {end}u", coordinates[*axis]);
                         let _ = writeln!(
                             text,
-                            "    if ({condition}) {{\n        return {}[{index}];\n    }}",
-                            names[place]
+                            "    if ({condition}) {{\n        return {};\n    }}",
+                            readers[place].one(&index)
                         );
                     }
                     start = end;
@@ -226,9 +227,8 @@ impl<'a> Fused<'a> {
                 let (lines, coordinates) = Layout::coordinates(shape, "index", "c");
                 let (condition, own) = inside(shape, &access.layout.shape, before, steps, &coordinates);
                 let text = format!(
-                    "    if ({condition}) {{\n        return {}[{}];\n    }}\n    return {}(0);\n",
-                    names[0],
-                    access.layout.index_expression(&own),
+                    "    if ({condition}) {{\n        return {};\n    }}\n    return {}(0);\n",
+                    readers[0].one(&access.layout.index_expression(&own)),
                     access.dtype
                 );
                 (used_lines(&lines, &text) + &text, access.dtype.to_string())
@@ -277,15 +277,10 @@ impl<'a> Fused<'a> {
         for offset in 0..width {
             let mut arguments = vec![at(offset)];
             arguments.extend(value.map(|value| format!("{value}.{}", COMPONENTS[offset])));
-            arguments.extend(self.fours.iter().enumerate().map(|(number, mode)| match (mode, width) {
-                (Fours::Same, _) => format!("l{number}"),
-                (Fours::Single, _) => format!("l{number}_{offset}"),
-                (Fours::Vector, 8) => {
-                    let pair = format!("l{number}.{}", COMPONENTS[offset / 2]);
-                    let word = if offset % 2 == 0 { format!("u32({pair})") } else { format!("u32({pair} >> 32u)") };
-                    format!("bitcast<{}>({word})", self.program.loads[number].dtype())
-                }
-                (Fours::Vector, _) => format!("l{number}.{}", COMPONENTS[offset]),
+            arguments.extend(self.fours.iter().enumerate().map(|(number, mode)| match mode {
+                Fours::Same => format!("l{number}"),
+                Fours::Single => format!("l{number}_{offset}"),
+                Fours::Vector => format!("l{number}.{}", COMPONENTS[offset]),
             }));
             let _ = writeln!(text, "{indent}let f{offset} = fused{}({});", self.suffix, arguments.join(", "));
         }
@@ -294,21 +289,13 @@ impl<'a> Fused<'a> {
             if results.len() == 1 { format!("f{offset}") } else { format!("f{offset}.r{number}") }
         };
         for (number, name) in self.stores.iter().enumerate() {
-            let (element, parts): (String, Vec<String>) = if width == 8 {
-                let word = |offset: usize| format!("u64(bitcast<u32>({}))", result(offset, number));
-                let pair = |pair: usize| format!("{} | ({} << 32u)", word(2 * pair), word(2 * pair + 1));
-                ("u64".into(), (0..4).map(pair).collect())
-            } else {
-                (results[number].1.to_string(), (0..4).map(|offset| result(offset, number)).collect())
-            };
-            let _ = writeln!(text, "{indent}{name}[index / {width}u] = vec4<{element}>({});", parts.join(", "));
+            let element = results[number].1;
+            let parts: Vec<String> = (0..4).map(|offset| result(offset, number)).collect();
+            let _ = writeln!(text, "{indent}{name}[index / 4u] = vec4<{element}>({});", parts.join(", "));
         }
         let total = |number: usize| {
             let part = |offset: usize| result(offset, self.stores.len() + number);
-            let four = |first: usize| {
-                format!("(({} + {}) + ({} + {}))", part(first), part(first + 1), part(first + 2), part(first + 3))
-            };
-            if width == 8 { format!("({} + {})", four(0), four(4)) } else { four(0) }
+            format!("(({} + {}) + ({} + {}))", part(0), part(1), part(2), part(3))
         };
         (text, (0..self.totals.len()).map(total).collect())
     }

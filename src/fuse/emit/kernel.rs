@@ -32,7 +32,7 @@ pub fn emit(context: &Context<'_>, group: &Group, root: NodeId, kernel: &Kernel)
                 Place::Tensor(tensor.unwrap_or(TensorId { node: root, output: number as u32 }))
             }
         };
-        let mut bindings = Bindings::default();
+        let mut bindings = Bindings::new(context.class);
         for (number, operand) in stage.reads.iter().chain(&stage.writes).enumerate() {
             let written = number >= stage.reads.len();
             bindings.own(place(operand), &format!("own{number}"), DType::F32, 1, written);
@@ -51,7 +51,7 @@ fn hooked(
     hooks: &[(&'static str, DType, &Program)],
     mut bindings: Bindings,
 ) -> Result<Emitted, String> {
-    let own = bindings.0.len();
+    let own = bindings.len();
     let mut text = stage.text.clone();
     let mut uses_step = stage.uses_step;
     let mut needed = Vec::new();

@@ -5,6 +5,7 @@ mod contract;
 mod form;
 mod fused;
 mod gather;
+mod image;
 mod kernel;
 mod lanes;
 mod operand;
@@ -14,12 +15,13 @@ mod tiles;
 mod update;
 mod vector;
 
-pub use bindings::Place;
+pub use bindings::{Place, Usage};
 pub use form::{Chooser, Form, Forms};
 use fused::Fours;
 pub use gather::{Gather, gather};
+pub use image::WIDTH as IMAGE_WIDTH;
 pub use tiles::Tile;
-pub use update::update;
+pub use update::{Updated, update};
 
 use super::group::{Group, Grouped};
 use super::program::{Program, Programs};
@@ -33,8 +35,8 @@ pub struct Emitted {
     pub name: String,
     /// The shader.
     pub wgsl: String,
-    /// What every binding is bound to, and whether it is written.
-    pub bindings: Vec<(Place, bool)>,
+    /// What every binding is bound to, and how it is used.
+    pub bindings: Vec<(Place, Usage)>,
     /// Whether it reads the step's uniform block.
     pub uses_step: bool,
     /// Workgroups in x, y and z.

@@ -24,18 +24,13 @@ pub fn emit(context: &Context<'_>, group: &Group) -> Kernels {
     let program = context.bodies(group).remove(0);
     let totals: Vec<Operand> =
         group.totals.iter().map(|&sum| program.value_of(context.resolved.input(sum, 0).tensor)).collect();
-    let width = match context.class {
-        // Loads are slow there, and cost the same for eight elements as for four.
-        KernelClass::Subgroup if program.elements.is_multiple_of(8) => 8,
-        _ if program.elements.is_multiple_of(4) => 4,
-        _ => 1,
-    };
+    let width = if program.elements.is_multiple_of(4) { 4 } else { 1 };
     let units = program.elements / width;
     let run = run(context.class);
     let invocations = units.div_ceil(run);
     let workgroups = grid(invocations.div_ceil(GROUP));
 
-    let mut bindings = Bindings::default();
+    let mut bindings = Bindings::new(context.class);
     let whole = |access: &_| context.whole(access);
     let fused = Fused::new(&program, "", width, None, &totals, &whole, &mut bindings);
     let partial_names: Vec<String> =

@@ -142,8 +142,13 @@ fn one(
         let floats = program.loads.iter().flat_map(|load| load.accesses());
         floats.into_iter().find(|access| access.dtype == DType::F32).map(|access| Place::Tensor(access.tensor))
     });
-    let mut bindings = Bindings::default();
-    bindings.named(first.unwrap_or(source.place), "x", DType::F32, 1, false);
+    let mut bindings = Bindings::new(context.class);
+    let place = first.unwrap_or(source.place);
+    let elements = match place {
+        Place::Tensor(tensor) => context.resolved.recording.tensor_type(tensor).shape.elements(),
+        Place::Partial(_) | Place::Scratch(_) => source.layout.shape.elements(),
+    };
+    let x = bindings.source(place, "x", elements, run.reduced * run.outputs);
     bindings.named(target, "y", DType::F32, 1, true);
     let mut text = Text::new(include_str!("../../../shaders/reduce.wgsl"), &[])
         .unsigned("OUTPUTS", run.outputs)
@@ -151,10 +156,15 @@ fn one(
         .unsigned("CHUNK", run.chunk)
         .unsigned("CHUNKS", run.chunks)
         .unsigned("GRID_WIDTH", workgroups[0] as usize)
+        .declared("x", bindings.declaration(0))
         .function("source_index", run.source_index.clone())
         .function("combine", format!("fn combine(a: f32, b: f32) -> f32 {{\n    return {combine};\n}}"));
     let whole = |access: &_| context.whole(access);
     let mut uses_step = false;
+    if source.prologue.is_none() {
+        text =
+            text.function("element", format!("fn element(index: u32) -> f32 {{\n    return {};\n}}", x.one("index")));
+    }
     if let Some(program) = source.prologue {
         // The value that is reduced is what `element` returns: nothing is stored.
         let bare = Program { stores: Vec::new(), ..program.clone() };

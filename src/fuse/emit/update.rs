@@ -1,61 +1,71 @@
 //! The update of parameters: an optimizer's function of one element, on a whole run of an arena.
 
+use super::{Usage, image};
+use crate::base::DType;
 use crate::record::{KernelClass, Text, grid};
 use std::fmt::Write as _;
 
 const GROUP: usize = 64;
 const COMPONENTS: [&str; 4] = ["x", "y", "z", "w"];
 
-/// The shader that changes `length` elements, a multiple of 8, and its workgroups. `variables` are the bindings:
-/// the gradient, the weight and the optimizer's states, which the text's function `change` takes in this order; it
-/// returns all but the first.
+/// A kernel that changes parameters.
+pub struct Updated {
+    /// The shader.
+    pub wgsl: String,
+    /// Which variable every binding is for, by number, and how it is used.
+    pub bindings: Vec<(usize, Usage)>,
+    /// Workgroups in x, y and z.
+    pub workgroups: [u32; 3],
+}
+
+/// The kernel that changes `length` elements, a multiple of 4. `variables` are the bindings: the gradient, the weight
+/// and the optimizer's states, which the text's function `change` takes in this order; it returns all but the first.
 ///
 /// # Errors
 /// When the text lacks what is to be replaced, a defect of the optimizer.
-pub fn update(
-    text: &Text,
-    variables: &[&'static str],
-    length: usize,
-    class: KernelClass,
-) -> Result<(String, [u32; 3]), String> {
-    let (width, run) = match class {
-        KernelClass::Gpu => (4, 1),
-        KernelClass::Subgroup => (8, 4),
-        KernelClass::Cpu | KernelClass::Host => (4, 8),
-    };
-    let units = length / width;
+pub fn update(text: &Text, variables: &[&'static str], length: usize, class: KernelClass) -> Result<Updated, String> {
+    let run = if class == KernelClass::Gpu { 1 } else { 8 };
+    let units = length / 4;
     let workgroups = grid(units.div_ceil(run * GROUP));
+    let mut bindings: Vec<(usize, Usage)> =
+        (0..variables.len()).map(|number| (number, if number == 0 { Usage::Read } else { Usage::Write })).collect();
+    let mut text = text.clone().unsigned("LENGTH", length).unsigned("GRID_WIDTH", workgroups[0] as usize);
+    for &variable in variables {
+        text = text.element(variable, "vec4<f32>");
+    }
+    let images = image::suits(class) && length >= image::FEWEST_LOADS && length <= image::LARGEST;
+    if images {
+        // The gradient is only read; what is written as well is bound once more.
+        let gradient = variables[0];
+        text = text.declared(gradient, image::declaration(0, gradient, DType::F32));
+        bindings[0].1 = Usage::Image(DType::F32);
+        for (number, variable) in variables.iter().enumerate().skip(1) {
+            let name = format!("{variable}_image");
+            text = text.declare(&image::declaration(bindings.len(), &name, DType::F32));
+            bindings.push((number, Usage::Image(DType::F32)));
+        }
+    }
     let mut main = format!(
         "fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) lane: u32) {{\n    \
          let first = ((group.y * GRID_WIDTH + group.x) * {GROUP}u + lane) * {run}u;\n    \
          for (var i = first; i < min(first + {run}u, {units}u); i++) {{\n"
     );
-    for variable in variables {
-        let _ = writeln!(main, "        let old_{variable} = {variable}[i];");
-    }
-    for offset in 0..width {
-        let element = |variable: &&str| match (width, offset % 2) {
-            (8, 0) => format!("bitcast<f32>(u32(old_{variable}.{}))", COMPONENTS[offset / 2]),
-            (8, _) => format!("bitcast<f32>(u32(old_{variable}.{} >> 32u))", COMPONENTS[offset / 2]),
-            _ => format!("old_{variable}.{}", COMPONENTS[offset]),
+    for (number, variable) in variables.iter().enumerate() {
+        let old = match (images, number) {
+            (true, 0) => format!("{variable}_four(i)"),
+            (true, _) => format!("{variable}_image_four(i)"),
+            (false, _) => format!("{variable}[i]"),
         };
-        let arguments: Vec<String> = variables.iter().map(element).collect();
-        let _ = writeln!(main, "        let new{offset} = change({});", arguments.join(", "));
+        let _ = writeln!(main, "        let old_{variable} = {old};");
+    }
+    for (number, component) in COMPONENTS.into_iter().enumerate() {
+        let arguments: Vec<String> = variables.iter().map(|variable| format!("old_{variable}.{component}")).collect();
+        let _ = writeln!(main, "        let new{number} = change({});", arguments.join(", "));
     }
     for variable in &variables[1..] {
-        let word = |offset: usize| format!("u64(bitcast<u32>(new{offset}.{variable}))");
-        let part = |place: usize| match width {
-            8 => format!("{} | ({} << 32u)", word(2 * place), word(2 * place + 1)),
-            _ => format!("new{place}.{variable}"),
-        };
-        let parts: Vec<String> = (0..4).map(part).collect();
-        let element = if width == 8 { "u64" } else { "f32" };
-        let _ = writeln!(main, "        {variable}[i] = vec4<{element}>({});", parts.join(", "));
+        let parts: Vec<String> = (0..4).map(|number| format!("new{number}.{variable}")).collect();
+        let _ = writeln!(main, "        {variable}[i] = vec4<f32>({});", parts.join(", "));
     }
     main += "    }\n}";
-    let mut text = text.clone().unsigned("LENGTH", length).unsigned("GRID_WIDTH", workgroups[0] as usize);
-    for &variable in variables {
-        text = text.element(variable, if width == 8 { "vec4<u64>" } else { "vec4<f32>" });
-    }
-    Ok((text.function("main", main).assemble()?, workgroups))
+    Ok(Updated { wgsl: text.function("main", main).assemble()?, bindings, workgroups })
 }

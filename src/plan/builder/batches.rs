@@ -2,7 +2,7 @@
 
 use super::{Builder, Draft, Memory};
 use crate::base::{DType, Error, ErrorKind, Result};
-use crate::fuse::{self, Gather, Place};
+use crate::fuse::{self, Gather, Place, Usage};
 use crate::plan::{BufferKind, Dispatch, KernelText, Phase};
 use crate::record::{NodeId, TensorId};
 
@@ -41,13 +41,18 @@ impl Builder<'_> {
                 let data = self.buffer(BufferKind::Dataset { input, part }, bytes);
                 let (wgsl, workgroups) = fuse::gather(gather)
                     .map_err(|reason| Error::new(ErrorKind::Driver, format!("gather_rows: {reason}")))?;
-                let text =
-                    KernelText { name: "gather_rows".into(), wgsl, writes: vec![false, false, true], uses_step: true };
+                let text = KernelText {
+                    name: "gather_rows".into(),
+                    wgsl,
+                    usages: vec![Usage::Read, Usage::Read, Usage::Write],
+                    uses_step: true,
+                };
                 let dispatch = Dispatch {
                     phase: Phase::Batch,
                     kernel: self.kernel_number(text),
                     label: format!("{} {}", node.label(), node.outputs[0]),
                     bindings: Vec::new(),
+                    images: Vec::new(),
                     workgroups,
                     operations: 0,
                     node: Some(input),

@@ -2,7 +2,7 @@
 
 use super::{Builder, Draft, Memory};
 use crate::base::{DType, Error, ErrorKind, Result};
-use crate::fuse::{self, Context, Emitted, Group, Place};
+use crate::fuse::{self, Context, Emitted, Group, Place, Usage};
 use crate::plan::{Dispatch, HOST_BLOCK, KernelText, Native, Phase};
 use crate::record::{KernelClass, Lowering, NodeId, TensorId};
 
@@ -56,8 +56,8 @@ impl Builder<'_> {
                 Place::Partial(_) => self.places[place],
             });
         }
-        let writes = kernel.bindings.iter().map(|(_, written)| *written).collect();
-        let text = KernelText { name: kernel.name, wgsl: kernel.wgsl, writes, uses_step: kernel.uses_step };
+        let usages = kernel.bindings.iter().map(|(_, usage)| *usage).collect();
+        let text = KernelText { name: kernel.name, wgsl: kernel.wgsl, usages, uses_step: kernel.uses_step };
         let number = self.kernel_number(text);
         let dispatch = self.described(group, lead, number, kernel.workgroups);
         self.push(Draft { dispatch, operands })
@@ -83,7 +83,11 @@ impl Builder<'_> {
         let text = KernelText {
             name: context.name(group, group.root.map_or("", |root| self.resolved.recording.nodes[root.index()].name())),
             wgsl: native.describe(),
-            writes: native.bindings.iter().map(|(_, written)| *written).collect(),
+            usages: native
+                .bindings
+                .iter()
+                .map(|(_, written)| if *written { Usage::Write } else { Usage::Read })
+                .collect(),
             uses_step: native.uses_step(),
         };
         let number = self.kernel_number(text);
@@ -127,6 +131,7 @@ impl Builder<'_> {
             kernel,
             label: format!("{} {}", node.label(), outputs.join(", ")),
             bindings: Vec::new(),
+            images: Vec::new(),
             workgroups,
             operations: self.operations(group),
             node: Some(lead),
@@ -139,7 +144,7 @@ impl Builder<'_> {
 
     pub(super) fn kernel_number(&mut self, text: KernelText) -> usize {
         // What is bound matters as well: a text of the host does not declare it.
-        let key = format!("{:?}{}", text.writes, text.wgsl);
+        let key = format!("{:?}{}", text.usages, text.wgsl);
         if let Some(&number) = self.kernel_numbers.get(&key) {
             return number;
         }

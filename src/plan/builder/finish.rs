@@ -1,10 +1,10 @@
 //! Slots for what is left, and the plan.
 
 use super::{Builder, Memory, Planned};
-use crate::base::Result;
-use crate::fuse::{Grouped, Place, Resolved};
+use crate::base::{DType, Result};
+use crate::fuse::{Grouped, Place, Resolved, Usage};
 use crate::plan::slots::{Lifetime, assign};
-use crate::plan::{Apart, Binding, Buffer, BufferKind, Dispatch, Plan, Stored};
+use crate::plan::{Apart, Binding, Buffer, BufferKind, Dispatch, Image, Plan, Stored};
 use crate::record::TensorId;
 use std::collections::{BTreeMap, HashMap};
 
@@ -12,9 +12,9 @@ impl Builder<'_> {
     pub(super) fn finish(mut self) -> Result<Planned> {
         let mut uses: Vec<BTreeMap<usize, bool>> = vec![BTreeMap::new(); self.intermediates.len()];
         for (time, draft) in self.drafts.iter().enumerate() {
-            for (operand, writes) in draft.operands.iter().zip(&self.kernels[draft.dispatch.kernel].writes) {
+            for (operand, usage) in draft.operands.iter().zip(&self.kernels[draft.dispatch.kernel].usages) {
                 if let Memory::Virtual(number) = operand {
-                    *uses[*number].entry(time).or_default() |= *writes;
+                    *uses[*number].entry(time).or_default() |= usage.writes();
                 }
             }
         }
@@ -57,12 +57,14 @@ impl Builder<'_> {
             (tensor, Stored { binding, shape: tensor_type.shape.clone(), dtype: tensor_type.dtype })
         };
         let readable: Vec<(TensorId, Stored)> = self.resolved.kept.iter().map(stored).collect();
+        let mut images = Vec::new();
         let dispatches: Vec<Dispatch> = self
             .drafts
             .iter()
-            .map(|draft| Dispatch {
-                bindings: draft.operands.iter().map(|&memory| bind(memory)).collect(),
-                ..draft.dispatch.clone()
+            .map(|draft| {
+                let bindings: Vec<Binding> = draft.operands.iter().map(|&memory| bind(memory)).collect();
+                let usages = &self.kernels[draft.dispatch.kernel].usages;
+                Dispatch { images: place_images(&bindings, usages, &mut images), bindings, ..draft.dispatch.clone() }
             })
             .collect();
         for buffer in &self.buffers {
@@ -72,6 +74,7 @@ impl Builder<'_> {
             profile: self.request.profile.clone(),
             kernels: self.kernels,
             buffers: self.buffers,
+            images,
             dispatches,
             readable,
             live_bytes: slots.live,
@@ -79,6 +82,32 @@ impl Builder<'_> {
         };
         Ok(Planned { plan, natives: self.natives, gathers: self.gathers })
     }
+}
+
+/// The images of a dispatch: of every element type the largest first, which grow to hold what is copied to them.
+fn place_images(bindings: &[Binding], usages: &[Usage], images: &mut Vec<Image>) -> Vec<Option<usize>> {
+    let mut wanted: Vec<(usize, DType, u32)> = Vec::new();
+    for (number, (binding, usage)) in bindings.iter().zip(usages).enumerate() {
+        if let Usage::Image(dtype) = *usage {
+            let row = u64::from(Image::WIDTH) * Image::TEXEL;
+            wanted.push((number, dtype, binding.bytes.div_ceil(row) as u32));
+        }
+    }
+    if wanted.is_empty() {
+        return Vec::new();
+    }
+    wanted.sort_by_key(|&(number, _, rows)| (std::cmp::Reverse(rows), number));
+    let mut placed = vec![None; bindings.len()];
+    for (number, dtype, rows) in wanted {
+        let is_free = |place: &usize| images[*place].dtype == dtype && !placed.contains(&Some(*place));
+        let place = (0..images.len()).find(is_free).unwrap_or_else(|| {
+            images.push(Image { dtype, rows });
+            images.len() - 1
+        });
+        images[place].rows = images[place].rows.max(rows);
+        placed[number] = Some(place);
+    }
+    placed
 }
 
 /// Why neighbours run as kernels of their own, in words.

@@ -13,19 +13,20 @@ impl Builder<'_> {
         request.gradients.iter().for_each(|&(parameter, _)| trained[parameter] = true);
         for (segment, offset, bytes) in request.arena.runs(&trained) {
             let length = (bytes / DType::BYTES as u64) as usize;
-            let (wgsl, workgroups) = fuse::update(&update.text, &update.variables, length, request.profile.class)
+            let updated = fuse::update(&update.text, &update.variables, length, request.profile.class)
                 .map_err(|reason| Error::new(ErrorKind::Driver, format!("{}: {reason}", update.name)))?;
             let mut kinds = vec![BufferKind::Gradients(segment), BufferKind::Parameters(segment)];
             kinds.extend(
                 update.states.iter().map(|state| BufferKind::OptimizerState { state: (*state).to_owned(), segment }),
             );
             let mut operands = Vec::new();
-            for kind in kinds {
-                let buffer = self.buffer(kind, request.arena.segments[segment]);
+            for &(variable, _) in &updated.bindings {
+                let buffer = self.buffer(kinds[variable].clone(), request.arena.segments[segment]);
                 operands.push(Memory::Fixed { buffer, offset, bytes });
             }
-            let writes = (0..operands.len()).map(|place| place > 0).collect();
-            let kernel = self.kernel_number(KernelText { name: update.name.to_owned(), wgsl, writes, uses_step: true });
+            let usages = updated.bindings.iter().map(|(_, usage)| *usage).collect();
+            let (name, wgsl, workgroups) = (update.name.to_owned(), updated.wgsl, updated.workgroups);
+            let kernel = self.kernel_number(KernelText { name, wgsl, usages, uses_step: true });
             let names = request.arena.entries.iter().zip(&trained).filter(|(entry, trained)| {
                 **trained && entry.segment == segment && (offset..offset + bytes).contains(&entry.offset)
             });
@@ -34,6 +35,7 @@ impl Builder<'_> {
                 kernel,
                 label: names.map(|(entry, _)| entry.name.as_str()).collect::<Vec<_>>().join(", "),
                 bindings: Vec::new(),
+                images: Vec::new(),
                 workgroups,
                 operations: length as u64 * 4 * (update.states.len() as u64 + 1),
                 node: None,

@@ -1,22 +1,25 @@
 //! The matrix product for adapters whose shaders run on a CPU: everything in registers, no barriers.
 //!
 //! Loads are what costs there, so an invocation holds many results. Where eight invocations are one SIMD
-//! register (class `Subgroup`), they share eight, sixteen or thirty-two rows: each loads some rows of A, and hands every element to the
-//! other seven by `subgroupBroadcast`; of B and C each has columns of its own. Elsewhere (class `Cpu`) every
-//! invocation has a tile of its own. Four steps of the inner axis are unrolled, so that operands which lie
-//! densely along one of their axes are loaded as vectors.
+//! register (class `Subgroup`), they share eight, sixteen or thirty-two rows: each loads some rows of A, and hands every
+//! element to the other seven by `subgroupBroadcast`; of B and C each has columns of its own. Elsewhere (class `Cpu`)
+//! every invocation has a tile of its own. Four steps of the inner axis are unrolled, so that operands which lie
+//! densely along one of their axes are loaded as vectors; large ones are read as [images](super::image).
 
+mod block;
 mod loads;
-mod octets;
 mod products;
+mod sums;
 
-use super::bindings::{Bindings, Place};
+use super::bindings::{Bindings, Place, Reader};
 use super::contract::Product;
 use super::fused::Fused;
 use super::operand::{Along, along};
 use super::{Context, Emitted};
 use crate::base::DType;
-use crate::record::{KernelClass, Pointwise, Text, grid, libraries};
+use crate::fuse::resolve::Access;
+use crate::record::{Pointwise, Text, grid, libraries};
+pub use block::Block;
 use std::fmt::Write as _;
 
 /// Invocations of a workgroup: the lanes of a SIMD register.
@@ -25,17 +28,6 @@ const LANES: usize = 8;
 /// iterations after which software adapters stop.
 const LONGEST_RUN: usize = 131_072;
 const COMPONENTS: [&str; 4] = ["x", "y", "z", "w"];
-/// Functions that take pairs of floats apart.
-const PAIRS: &str = "\
-fn low(pair: u64) -> f32 {
-    return bitcast<f32>(u32(pair & 0xfffffffflu));
-}
-
-fn high(pair: u64) -> f32 {
-    return bitcast<f32>(u32(pair >> 32u));
-}
-
-";
 
 /// How much of the inner axis one invocation adds up.
 pub fn inner_run(inner: usize) -> usize {
@@ -44,69 +36,51 @@ pub fn inner_run(inner: usize) -> usize {
 
 struct Writer<'a> {
     product: &'a Product<'a>,
-    /// Whether lanes share rows of A.
-    shares: bool,
-    /// Whether operands are loaded in eights.
-    octets: bool,
+    block: Block,
     /// Whether results are stored before the program goes on with them.
     twice: bool,
-    /// Rows of a tile: 8, 16 or 32.
-    high: usize,
-    /// Vectors of four columns that one invocation has.
-    vectors: usize,
     a: Along,
     b: Along,
     a_strides: [isize; 2],
     b_strides: [isize; 2],
+    a_reader: Reader,
+    b_reader: Reader,
     text: String,
 }
 
 impl<'a> Writer<'a> {
     /// Decides how the operands of a product are loaded. Returns also the statements that find its matrices.
-    fn new(context: &Context<'_>, product: &'a Product<'a>, high: usize) -> (Self, String) {
-        let shares = context.class == KernelClass::Subgroup;
-        let vectors = if product.columns >= 2 * 4 * LANES { 2 } else { 1 };
+    fn new(context: &Context<'_>, product: &'a Product<'a>, block: Block, bindings: &mut Bindings) -> (Self, String) {
         let (a_base, a_strides) = Product::base(product.a, "a_base");
         let (b_base, b_strides) = Product::base(product.b, "b_base");
-        let modes = |length: usize| {
-            let a = along(context, product.a, a_strides, true, length);
-            (a, along(context, product.b, b_strides, false, length))
+        let a = along(context, product.a, a_strides, true, 4);
+        let b = along(context, product.b, b_strides, false, 4);
+        let terms = product.batch * product.rows * product.columns * product.inner;
+        // Their elements may be declared in fours, and those that programs load are not.
+        let mut operand = |access: &Access, name: &str, along: Along, reuse: usize| {
+            let width = if along == Along::Neither { 1 } else { 4 };
+            bindings.operand(Place::Tensor(access.tensor), name, width, context.whole(access), terms / reuse)
         };
-        // Eight elements at once, as four words of 64 bits, where both operands lie so: half as many loads.
-        let octets = shares && vectors == 2 && {
-            let (a, b) = modes(8);
-            a != Along::Neither && b != Along::Neither
-        };
-        let (a, b) = modes(if octets { 8 } else { 4 });
+        let a_reader = operand(product.a, "a", a, block.columns());
+        let b_reader = operand(product.b, "b", b, block.rows);
         let twice = product.columns.is_multiple_of(4)
             && product.program.stores.first().is_none_or(|store| store.dtype == DType::F32)
             && product.program.steps.iter().any(|step| is_long(&step.pointwise));
         let text = String::new();
-        (Self { product, shares, octets, twice, high, vectors, a, b, a_strides, b_strides, text }, a_base + &b_base)
-    }
-
-    /// How many elements a declared element of an operand's binding holds.
-    fn declared(&self, along: Along) -> usize {
-        match along {
-            Along::Neither => 1,
-            _ if self.octets => 8,
-            _ => 4,
-        }
+        let writer = Self { product, block, twice, a, b, a_strides, b_strides, a_reader, b_reader, text };
+        (writer, a_base + &b_base)
     }
 }
 
-pub fn emit(context: &Context<'_>, product: &Product<'_>, high: usize, name: String) -> Emitted {
-    let (mut writer, bases) = Writer::new(context, product, high);
-    let (shares, vectors) = (writer.shares, writer.vectors);
-    let (wide, splits) = (4 * vectors * if shares { LANES } else { 1 }, product.splits());
+pub fn emit(context: &Context<'_>, product: &Product<'_>, block: Block, name: String) -> Emitted {
+    let mut bindings = Bindings::new(context.class);
+    let (mut writer, bases) = Writer::new(context, product, block, &mut bindings);
+    let Block { rows: high, vectors, shares } = block;
+    let (wide, splits) = (block.columns(), product.splits());
     let (down, across) = (product.rows.div_ceil(high), product.columns.div_ceil(wide));
     let tiles = down * across * product.batch * splits;
     let workgroups = grid(if shares { tiles } else { tiles.div_ceil(LANES) });
 
-    let mut bindings = Bindings::default();
-    // Their elements may be declared in eights, and those that programs load are not.
-    bindings.own(Place::Tensor(product.a.tensor), "a", DType::F32, writer.declared(writer.a), false);
-    bindings.own(Place::Tensor(product.b.tensor), "b", DType::F32, writer.declared(writer.b), false);
     let width = if product.columns.is_multiple_of(4) { 4 } else { 1 };
     let program = product.program;
     let stored = program.stores.first().map_or(DType::F32, |store| store.dtype);
@@ -119,9 +93,6 @@ pub fn emit(context: &Context<'_>, product: &Product<'_>, high: usize, name: Str
 
     writer.text = bindings.declarations(0);
     writer.text.push('\n');
-    if writer.octets {
-        writer.text += PAIRS;
-    }
     writer.text += &fused.functions(Some(DType::F32));
     writer.store(&fused, width);
     let lane = if shares { "@builtin(subgroup_invocation_id)" } else { "@builtin(local_invocation_index)" };
