@@ -30,54 +30,82 @@ impl Writer<'_> {
         (self.block.rows / 4, 4 * LANES / self.block.rows)
     }
 
-    /// Statements that load what [`a_value`](Self::a_value) names, for `steps` steps from `k` on.
-    pub(super) fn load_a(&mut self, steps: usize) {
-        let [row_stride, inner_stride] = self.a_strides;
-        let most = self.product.rows - 1;
-        let clamped = |row: &str| format!("min({row}, {most}u)");
-        let at = |row: &str, k: &str| address("a_base", &[(row, row_stride), (k, inner_stride)]);
-        let step = |k: usize| if k == 0 { "k".to_owned() } else { format!("(k + {k}u)") };
-        let rows = if self.block.shares { self.block.rows / LANES } else { self.block.rows };
-        let own = |row: usize| {
-            if self.block.shares {
-                clamped(&format!("row + {}u + lane", row * LANES))
-            } else {
-                clamped(&format!("row + {row}u"))
-            }
+    /// Statements that find where the rows and columns of the block begin, which the loop over the inner axis does not
+    /// change. What lies past an edge is replaced by what lies at it, and not stored.
+    pub(super) fn places(&mut self) {
+        let (shares, rows) = (self.block.shares, self.product.rows);
+        let (row_stride, column_stride) = (self.a_strides[0], self.b_strides[1]);
+        let mut place = |name: String, base: &str, at: String, stride: isize| {
+            let index = address(base, &[(at.as_str(), stride)]);
+            let _ = writeln!(self.text, "    let {name} = {index};");
         };
         match self.a {
-            Along::Inner => {
-                for row in 0..rows {
-                    let four = self.a_reader.four(&at(&own(row), "k"));
-                    let _ = writeln!(self.text, "        let a{row} = {four};");
-                }
-            }
-            Along::Outer if self.block.shares => {
-                // The last four rows stand in for those past the edge, whose results are not stored.
-                let (quads, held) = self.quads();
-                let quad = format!("min(row + lane % {quads}u * 4u, {}u)", self.product.rows - 4);
-                for load in 0..steps.div_ceil(held) {
-                    // A single step is loaded by the first lanes, and again by the others.
-                    let k =
-                        if steps == 1 { "k".to_owned() } else { format!("(k + {}u + lane / {quads}u)", load * held) };
-                    let four = self.a_reader.four(&at(&quad, &k));
-                    let _ = writeln!(self.text, "        let a{load} = {four};");
-                }
+            Along::Outer if shares => {
+                let quad = format!("min(row + lane % {}u * 4u, {}u)", self.block.rows / 4, rows - 4);
+                place("a_at".into(), "a_base", quad, row_stride);
             }
             Along::Outer => {
                 for quad in 0..self.block.rows / 4 {
-                    let row = format!("min(row + {}u, {}u)", quad * 4, self.product.rows - 4);
+                    let at = format!("min(row + {}u, {}u)", quad * 4, rows - 4);
+                    place(format!("a_at{quad}"), "a_base", at, row_stride);
+                }
+            }
+            Along::Inner | Along::Neither => {
+                for row in 0..if shares { self.block.rows / LANES } else { self.block.rows } {
+                    let own = if shares { format!("{}u + lane", row * LANES) } else { format!("{row}u") };
+                    let at = format!("min(row + {own}, {}u)", rows - 1);
+                    place(format!("a_at{row}"), "a_base", at, row_stride);
+                }
+            }
+        }
+        let columns = self.product.columns;
+        for vector in 0..self.block.vectors {
+            if self.b == Along::Outer {
+                let at = format!("min(column + {}u, {}u)", vector * 4, columns - 4);
+                place(format!("b_at{vector}"), "b_base", at, column_stride);
+                continue;
+            }
+            for own in 0..4 {
+                let at = format!("min(column + {}u, {}u)", vector * 4 + own, columns - 1);
+                place(format!("b_at{vector}_{own}"), "b_base", at, column_stride);
+            }
+        }
+    }
+
+    /// Statements that load what [`a_value`](Self::a_value) names, for `steps` steps from `k` on.
+    pub(super) fn load_a(&mut self, steps: usize) {
+        let inner_stride = self.a_strides[1];
+        let at = |base: &str, k: &str| address(base, &[(k, inner_stride)]);
+        let mut load = |name: String, value: String| {
+            let _ = writeln!(self.text, "        let {name} = {value};");
+        };
+        let (rows, shares) = (self.block.rows, self.block.shares);
+        match self.a {
+            Along::Inner => {
+                for row in 0..if shares { rows / LANES } else { rows } {
+                    load(format!("a{row}"), self.a_reader.four(&at(&format!("a_at{row}"), "k")));
+                }
+            }
+            Along::Outer if shares => {
+                let (quads, held) = (rows / 4, 4 * LANES / rows);
+                for number in 0..steps.div_ceil(held) {
+                    // A single step is loaded by the first lanes, and again by the others.
+                    let k =
+                        if steps == 1 { "k".to_owned() } else { format!("(k + {}u + lane / {quads}u)", number * held) };
+                    load(format!("a{number}"), self.a_reader.four(&at("a_at", &k)));
+                }
+            }
+            Along::Outer => {
+                for quad in 0..rows / 4 {
                     for k in 0..steps {
-                        let four = self.a_reader.four(&at(&row, &step(k)));
-                        let _ = writeln!(self.text, "        let a{quad}_{k} = {four};");
+                        load(format!("a{quad}_{k}"), self.a_reader.four(&at(&format!("a_at{quad}"), &step(k))));
                     }
                 }
             }
             Along::Neither => {
-                for row in 0..rows {
+                for row in 0..if shares { rows / LANES } else { rows } {
                     for k in 0..steps {
-                        let one = self.a_reader.one(&at(&own(row), &step(k)));
-                        let _ = writeln!(self.text, "        let a{row}_{k} = {one};");
+                        load(format!("a{row}_{k}"), self.a_reader.one(&at(&format!("a_at{row}"), &step(k))));
                     }
                 }
             }
@@ -86,44 +114,41 @@ impl Writer<'_> {
 
     /// Statements that load `b{k}_{vector}`, four columns each, for `steps` steps from `k` on.
     pub(super) fn load_b(&mut self, steps: usize) {
-        let [inner_stride, column_stride] = self.b_strides;
-        let columns = self.product.columns;
-        let at = |k: &str, column: &str| address("b_base", &[(k, inner_stride), (column, column_stride)]);
-        let step = |k: usize| if k == 0 { "k".to_owned() } else { format!("(k + {k}u)") };
+        let inner_stride = self.b_strides[0];
+        let at = |base: &str, k: &str| address(base, &[(k, inner_stride)]);
+        let mut load = |name: String, value: String| {
+            let _ = writeln!(self.text, "        let {name} = {value};");
+        };
         for vector in 0..self.block.vectors {
             match self.b {
                 Along::Outer => {
-                    let column = format!("min(column + {}u, {}u)", vector * 4, columns - 4);
                     for k in 0..steps {
-                        let four = self.b_reader.four(&at(&step(k), &column));
-                        let _ = writeln!(self.text, "        let b{k}_{vector} = {four};");
+                        load(format!("b{k}_{vector}"), self.b_reader.four(&at(&format!("b_at{vector}"), &step(k))));
                     }
                 }
                 Along::Inner => {
                     for own in 0..4 {
-                        let column = format!("min(column + {}u, {}u)", vector * 4 + own, columns - 1);
-                        let four = self.b_reader.four(&at("k", &column));
-                        let _ = writeln!(self.text, "        let t{vector}_{own} = {four};");
+                        let four = self.b_reader.four(&at(&format!("b_at{vector}_{own}"), "k"));
+                        load(format!("t{vector}_{own}"), four);
                     }
                     for (k, component) in COMPONENTS.into_iter().enumerate() {
-                        let _ = writeln!(
-                            self.text,
-                            "        let b{k}_{vector} = vec4<f32>(t{vector}_0.{component}, t{vector}_1.{component}, t{vector}_2.{component}, t{vector}_3.{component});"
-                        );
+                        let parts: Vec<String> = (0..4).map(|own| format!("t{vector}_{own}.{component}")).collect();
+                        load(format!("b{k}_{vector}"), format!("vec4<f32>({})", parts.join(", ")));
                     }
                 }
                 Along::Neither => {
                     for k in 0..steps {
-                        let parts: Vec<String> = (0..4)
-                            .map(|own| {
-                                let column = format!("min(column + {}u, {}u)", vector * 4 + own, columns - 1);
-                                self.b_reader.one(&at(&step(k), &column))
-                            })
-                            .collect();
-                        let _ = writeln!(self.text, "        let b{k}_{vector} = vec4<f32>({});", parts.join(", "));
+                        let part = |own: usize| self.b_reader.one(&at(&format!("b_at{vector}_{own}"), &step(k)));
+                        let parts: Vec<String> = (0..4).map(part).collect();
+                        load(format!("b{k}_{vector}"), format!("vec4<f32>({})", parts.join(", ")));
                     }
                 }
             }
         }
     }
+}
+
+/// The step of the inner axis that is so many after `k`.
+fn step(after: usize) -> String {
+    if after == 0 { "k".to_owned() } else { format!("(k + {after}u)") }
 }

@@ -12,6 +12,7 @@ impl Writer<'_> {
                 let _ = writeln!(self.text, "    var c{row}_{vector} = vec4<f32>();");
             }
         }
+        self.places();
         self.begin_sums();
         let whole = self.product.inner / 4 * 4;
         if whole > 0 {
