@@ -40,6 +40,9 @@ struct Arguments {
     /// Runs every op as a kernel of its own.
     #[arg(long)]
     without_fusion: bool,
+    /// Measures first which kernels compute the matrix products fastest, and keeps the choices in this file.
+    #[arg(long)]
+    tune: Option<std::path::PathBuf>,
     /// Prints the plan of every workload, and why neighbouring ops are kernels of their own.
     #[arg(long)]
     explain: bool,
@@ -105,7 +108,8 @@ fn workload(name: &str, network: Option<&Network>, arguments: &Arguments) -> Res
         None => Device::best()?,
     };
     let mut result = serde_json::Value::Null;
-    let options = models::Options { network, without_fusion: arguments.without_fusion };
+    let options =
+        models::Options { network, without_fusion: arguments.without_fusion, tune: arguments.tune.as_deref() };
     models::compile(name, &device, &options, &mut |mut step: Step, loss: Tensor<'_>| {
         if arguments.explain {
             println!("{}\n{}", step.plan(), step.plan().explain());

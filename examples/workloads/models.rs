@@ -6,6 +6,7 @@ use retrograd::optim::{Adam, AdamW};
 use retrograd::{
     Device, Graph, HostData, HostTensor, Inference, Init, Params, Result, Shape, Step, Tensor, Training, nn,
 };
+use std::path::Path;
 
 /// What is done with a compiled workload: data and weights lie on the device, nothing is fed, and the tensor is
 /// the loss, or the number that stands for it.
@@ -26,15 +27,32 @@ pub struct Network {
 pub struct Options<'a> {
     pub network: Option<&'a Network>,
     pub without_fusion: bool,
+    /// Where kernels chosen by measurement are kept, if they are to be.
+    pub tune: Option<&'a Path>,
 }
 
 impl Options<'_> {
-    fn training<'g>(&self, training: Training<'g>) -> Training<'g> {
-        if self.without_fusion { training.without_fusion() } else { training }
+    fn training(&self, training: Training<'_>, device: &Device, params: &Params) -> Result<Step> {
+        let training = if self.without_fusion { training.without_fusion() } else { training };
+        match self.tune {
+            Some(path) => {
+                let device = training.tune(device, params, path)?;
+                training.compile(&device, params)
+            }
+            None => training.compile(device, params),
+        }
     }
 
-    fn inference<'g>(&self, inference: Inference<'g>) -> Inference<'g> {
-        if self.without_fusion { inference.without_fusion() } else { inference }
+    fn inference(&self, inference: Inference<'_>, device: &Device) -> Result<Step> {
+        let params = Params::seeded(0);
+        let inference = if self.without_fusion { inference.without_fusion() } else { inference };
+        match self.tune {
+            Some(path) => {
+                let device = inference.tune(device, &params, path)?;
+                inference.compile(&device, &params)
+            }
+            None => inference.compile(device, &params),
+        }
     }
 }
 
@@ -89,7 +107,7 @@ fn classifier(
     let y = g.constant(HostTensor::new([batch], HostData::I32(classes))?);
     let mut params = Params::seeded(0);
     let loss = network(&mut params, x, sizes, Activation::Relu).cross_entropy(y);
-    with(options.training(g.train(loss, Adam::new(1e-3))).compile(device, &params)?, loss)
+    with(options.training(g.train(loss, Adam::new(1e-3)), device, &params)?, loss)
 }
 
 fn regression(device: &Device, options: &Options<'_>, with: Use<'_>) -> Result<()> {
@@ -100,7 +118,7 @@ fn regression(device: &Device, options: &Options<'_>, with: Use<'_>) -> Result<(
     let y = g.constant(host([BATCH, WIDTH], symmetric(2, BATCH * WIDTH, 1.0))?);
     let mut params = Params::seeded(0);
     let loss = network(&mut params, x, &[WIDTH; 4], Activation::Gelu).mse_loss(y);
-    with(options.training(g.train(loss, AdamW::new(1e-4).weight_decay(0.01))).compile(device, &params)?, loss)
+    with(options.training(g.train(loss, AdamW::new(1e-4).weight_decay(0.01)), device, &params)?, loss)
 }
 
 fn chain(device: &Device, options: &Options<'_>, with: Use<'_>) -> Result<()> {
@@ -111,7 +129,7 @@ fn chain(device: &Device, options: &Options<'_>, with: Use<'_>) -> Result<()> {
     let loss = ((x * a + b).gelu() * c).sum(..);
     let mut outputs = vec![loss];
     outputs.extend(g.gradients(loss, &[x, a, b, c]));
-    with(options.inference(g.infer(&outputs)).compile(device, &Params::seeded(0))?, loss)
+    with(options.inference(g.infer(&outputs), device)?, loss)
 }
 
 fn product(device: &Device, name: &str, options: &Options<'_>, with: Use<'_>) -> Result<()> {
@@ -129,5 +147,5 @@ fn product(device: &Device, name: &str, options: &Options<'_>, with: Use<'_>) ->
         _ => a.matmul(b),
     };
     let corner = c.slice(0, 0..1).slice(1, 0..1);
-    with(options.inference(g.infer(&[c, corner])).compile(device, &Params::seeded(0))?, corner)
+    with(options.inference(g.infer(&[c, corner]), device)?, corner)
 }

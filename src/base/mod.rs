@@ -14,7 +14,7 @@ pub use dtype::DType;
 pub use error::{Error, ErrorKind, Fault, Result};
 pub use host::{Element, HostData, HostTensor};
 pub use layout::{Layout, View};
-pub use random::{Generator, threefry, unit_interval};
+pub use random::{Generator, fingerprint, threefry, unit_interval};
 pub use real::Real;
 pub use shape::{Axes, Shape, TensorType};
 pub use value::Value;

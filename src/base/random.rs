@@ -38,6 +38,12 @@ pub struct Generator {
     counter: u64,
 }
 
+/// A number of a text by FNV-1a, 64 bits: fixed for ever, unlike that of the standard library's hasher.
+#[must_use]
+pub fn fingerprint(text: &str) -> u64 {
+    text.bytes().fold(0xCBF2_9CE4_8422_2325, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x100_0000_01B3))
+}
+
 impl Generator {
     /// The stream that belongs to this seed.
     #[must_use]
@@ -49,10 +55,7 @@ impl Generator {
     /// not change each other's values.
     #[must_use]
     pub fn named(seed: u64, name: &str) -> Self {
-        // FNV-1a, 64 bits: fixed for ever, unlike the standard library's hasher.
-        let hash = name
-            .bytes()
-            .fold(0xCBF2_9CE4_8422_2325u64, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x100_0000_01B3));
+        let hash = fingerprint(name);
         let key = threefry([seed as u32, (seed >> 32) as u32], [hash as u32, (hash >> 32) as u32]);
         Self { key, counter: 0 }
     }

@@ -125,7 +125,7 @@ impl Device {
                     name: found.info.name.clone(),
                     backend: found.backend(),
                     description: found.describe(),
-                    driver: format!("{} {}", found.info.driver, found.info.driver_info).trim().to_owned(),
+                    driver: found.driver(),
                     is_software: found.is_software(),
                     profile,
                     features: found.adapter.features().iter_names().map(|(name, _)| name.to_owned()).collect(),
@@ -166,6 +166,15 @@ impl Device {
         match &self.inner {
             Inner::Cpu => host().description,
             Inner::Gpu(gpu) => gpu.found.describe(),
+        }
+    }
+
+    /// The driver's name and version; empty for the host.
+    #[must_use]
+    pub fn driver(&self) -> String {
+        match &self.inner {
+            Inner::Cpu => String::new(),
+            Inner::Gpu(gpu) => gpu.found.driver(),
         }
     }
 

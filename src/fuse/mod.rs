@@ -9,8 +9,8 @@ mod resolve;
 mod simplify;
 
 pub use emit::{
-    Chooser, Context, Emitted, Form, Forms, Gather, IMAGE_WIDTH, Kernels, Place, Tile, Updated, Usage, emit, gather,
-    update,
+    Chooser, Chosen, Context, Emitted, Form, Forms, Gather, IMAGE_WIDTH, Kernels, Place, Sizes, Tile, Updated, Usage,
+    emit, gather, update,
 };
 pub use group::{Body, Group, Grouped, Refusal, RideAlong, group};
 pub use program::{Load, Operand, Program, Programs, Step, Store};

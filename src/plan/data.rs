@@ -1,6 +1,6 @@
 use super::Profile;
 use crate::base::{DType, Shape};
-use crate::fuse::{IMAGE_WIDTH, Usage};
+use crate::fuse::{Chosen, IMAGE_WIDTH, Usage};
 use crate::record::{NodeId, TensorId};
 use serde::{Deserialize, Serialize};
 
@@ -152,6 +152,9 @@ pub struct Dispatch {
     pub nodes: Vec<NodeId>,
     /// For a backward dispatch: the forward node whose gradient it helps to compute.
     pub origin: Option<NodeId>,
+    /// For a matrix product: the form of its kernel, and what that was chosen by.
+    #[serde(default)]
+    pub chosen: Option<Chosen>,
     /// The source line that recorded it.
     pub location: String,
     /// The scopes that it was recorded in.

@@ -2,6 +2,8 @@ use super::Step;
 use super::dataset::Dataset;
 use super::draft::{Draft, Options, parameter_leaves, strangers};
 use super::optim::Optimizer;
+#[cfg(not(target_arch = "wasm32"))]
+use super::tune::tune;
 use crate::base::{DType, Error, Fault, Result};
 use crate::differentiate::backward;
 use crate::dispatch::{Device, State};
@@ -137,6 +139,34 @@ impl Training<'_> {
         Ok(draft.fitted(profile, &arena, Some(&update))?.1.plan)
     }
 
+    /// Measures which kernels compute the matrix products of this step fastest on a device, and returns the device
+    /// with these choices: compile on it. Nothing is measured while steps run, and without this call a portable
+    /// choice is made.
+    ///
+    /// The choices are kept in the file `cache`, by adapter, driver, kernels and sizes up to a power of two, and
+    /// taken from there the next time. What the file holds for other adapters stays; entries that are damaged, or
+    /// of other kernels, are ignored with a warning and measured anew. On the host there is nothing to choose.
+    ///
+    /// ```no_run
+    /// # use retrograd::{nn, optim::Adam, Device, Graph, Params};
+    /// # fn main() -> retrograd::Result<()> {
+    /// # let (device, mut params, g) = (Device::best()?, Params::seeded(1), Graph::new());
+    /// # let layer = nn::Linear::new(&mut params, "layer", 3, 2);
+    /// # let loss = layer.forward(g.input("x", [4, 3])).square().mean(..);
+    /// let training = g.train(loss, Adam::new(1e-3));
+    /// let device = training.tune(&device, &params, "tuning.json")?;
+    /// let step = training.compile(&device, &params)?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// All mistakes of the recording at once; a device that is lost; a file that cannot be written.
+    #[cfg(not(target_arch = "wasm32"))]
+    pub fn tune(&self, device: &Device, params: &Params, cache: impl AsRef<std::path::Path>) -> Result<Device> {
+        tune(device, &self.plan(params, &device.profile())?, cache.as_ref())
+    }
+
     /// Differentiates, plans, and makes everything ready on a device, with the parameters at their
     /// initial values.
     ///
@@ -270,6 +300,26 @@ impl Inference<'_> {
     pub fn without_fusion(mut self) -> Self {
         self.options.unfused = true;
         self
+    }
+
+    /// The plan for given limits, without any device.
+    ///
+    /// # Errors
+    /// All mistakes of the recording at once; a tensor that exceeds the limits.
+    pub fn plan(&self, params: &Params, profile: &Profile) -> Result<Plan> {
+        let arena = Arena::new(params.iter().map(|(name, value, _)| (name, value.shape())), profile)?;
+        let (outputs, options) = (self.outputs.clone(), self.options.clone());
+        let draft = Draft::new(self.graph, params.store(), outputs, Vec::new(), params.faults(), options)?;
+        Ok(draft.fitted(profile, &arena, None)?.1.plan)
+    }
+
+    /// As [`Training::tune`], for the products of this step.
+    ///
+    /// # Errors
+    /// As there.
+    #[cfg(not(target_arch = "wasm32"))]
+    pub fn tune(&self, device: &Device, params: &Params, cache: impl AsRef<std::path::Path>) -> Result<Device> {
+        tune(device, &self.plan(params, &device.profile())?, cache.as_ref())
     }
 
     /// Plans, and makes everything ready on a device, with the parameters at their initial values.

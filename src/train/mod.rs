@@ -5,6 +5,8 @@ mod compile;
 mod dataset;
 mod draft;
 mod step;
+#[cfg(not(target_arch = "wasm32"))]
+mod tune;
 
 pub mod optim;
 

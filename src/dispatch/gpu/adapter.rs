@@ -34,6 +34,11 @@ impl Found {
         format!("{} ({}, {kind})", self.info.name, self.backend())
     }
 
+    /// The driver's name and version.
+    pub fn driver(&self) -> String {
+        format!("{} {}", self.info.driver, self.info.driver_info).trim().to_owned()
+    }
+
     pub fn backend(&self) -> &'static str {
         match self.info.backend {
             wgpu::Backend::Vulkan => "vulkan",

@@ -1,7 +1,7 @@
 //! Matrix products: C[batch, row, column] = sum over k of A[batch, row, k] B[batch, k, column].
 
 use super::bindings::Place;
-use super::form::{Form, Sizes};
+use super::form::{Chosen, Form, Sizes};
 use super::operand::{Along, along};
 use super::reduce::Source;
 use super::{Context, Emitted, Kernels, lanes, reduce, tiles, vector};
@@ -74,7 +74,7 @@ pub fn address(base: &str, terms: &[(&str, isize)]) -> String {
 }
 
 /// The form for a product of operands that lie so.
-fn form(context: &Context<'_>, sizes: Sizes, a: &Access, b: &Access) -> Form {
+fn choose(context: &Context<'_>, sizes: Sizes, a: &Access, b: &Access) -> Chosen {
     let lie = |access: &Access, inner_is_last: bool| {
         let strides = &access.layout.strides;
         let strides = [strides[strides.len() - 2], strides[strides.len() - 1]];
@@ -85,7 +85,8 @@ fn form(context: &Context<'_>, sizes: Sizes, a: &Access, b: &Access) -> Form {
         }
     };
     let lie = format!("{}{}", lie(a, true), lie(b, false));
-    context.chooser.choose(sizes, &sizes.class(context.class, &lie))
+    let class = sizes.class(context.class, &lie);
+    Chosen { form: context.chooser.choose(sizes, &class), class, lie, sizes }
 }
 
 pub fn emit(context: &Context<'_>, group: &Group, root: NodeId) -> Result<Kernels, String> {
@@ -96,7 +97,8 @@ pub fn emit(context: &Context<'_>, group: &Group, root: NodeId) -> Result<Kernel
     let batch: usize = shape[..rank - 2].iter().product();
     let program = context.bodies(group).remove(0);
     let sizes = Sizes { batch, rows, columns, inner };
-    let form = form(context, sizes, a, b);
+    let chosen = choose(context, sizes, a, b);
+    let form = chosen.form;
     let gpu = context.class == KernelClass::Gpu;
     let run = match (context.class, form.tile()) {
         (KernelClass::Gpu, Some(tile)) => tiles::inner_run(inner, sizes.tiles(tile.rows, tile.columns)),
@@ -104,7 +106,7 @@ pub fn emit(context: &Context<'_>, group: &Group, root: NodeId) -> Result<Kernel
         _ => lanes::inner_run(inner),
     };
     let splits = inner.div_ceil(run);
-    let mut kernels = Kernels::default();
+    let mut kernels = Kernels { chosen: Some(chosen), ..Kernels::default() };
     let scratch = TensorId::INVALID;
     // Partial products are stored as they are; what is done with the results is done after they are added up.
     let partial = Program {

@@ -103,8 +103,21 @@ impl Form {
     }
 }
 
+/// What was chosen for a product.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Chosen {
+    /// The form.
+    pub form: Form,
+    /// Which products it would be measured with: see [`Sizes::class`].
+    pub class: String,
+    /// Along which axis A, and B, are dense: `i` the inner, `o` the other, `n` neither, or not by fours.
+    pub lie: String,
+    /// The sizes.
+    pub sizes: Sizes,
+}
+
 /// The sizes of a matrix product.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Sizes {
     /// How many products.
     pub batch: usize,

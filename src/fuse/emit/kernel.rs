@@ -39,7 +39,7 @@ pub fn emit(context: &Context<'_>, group: &Group, root: NodeId, kernel: &Kernel)
         }
         kernels.push(hooked(context, group, stage, &hooks, bindings)?);
     }
-    Ok(Kernels { kernels, scratch: kernel.scratch.clone(), partials: Vec::new() })
+    Ok(Kernels { kernels, scratch: kernel.scratch.clone(), partials: Vec::new(), chosen: None })
 }
 
 /// A stage with the programs of its outputs in the place of its store functions. The names of the stage's own

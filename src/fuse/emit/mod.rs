@@ -16,7 +16,7 @@ mod update;
 mod vector;
 
 pub use bindings::{Place, Usage};
-pub use form::{Chooser, Form, Forms};
+pub use form::{Chooser, Chosen, Form, Forms, Sizes};
 use fused::Fours;
 pub use gather::{Gather, gather};
 pub use image::WIDTH as IMAGE_WIDTH;
@@ -52,6 +52,8 @@ pub struct Kernels {
     pub scratch: Vec<usize>,
     /// Elements of the partial sums that they store, in the order of the group's totals.
     pub partials: Vec<usize>,
+    /// For a matrix product: what was chosen for it.
+    pub chosen: Option<Chosen>,
 }
 
 /// What emitting needs to know.

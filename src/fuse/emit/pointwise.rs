@@ -85,5 +85,10 @@ pub fn emit(context: &Context<'_>, group: &Group) -> Kernels {
         uses_step: program.uses_step(),
         workgroups,
     };
-    Kernels { kernels: vec![kernel], scratch: Vec::new(), partials: vec![invocations; group.totals.len()] }
+    Kernels {
+        kernels: vec![kernel],
+        scratch: Vec::new(),
+        partials: vec![invocations; group.totals.len()],
+        chosen: None,
+    }
 }

@@ -53,6 +53,7 @@ impl Builder<'_> {
                     label: format!("{} {}", node.label(), node.outputs[0]),
                     bindings: Vec::new(),
                     images: Vec::new(),
+                    chosen: None,
                     workgroups,
                     operations: 0,
                     node: Some(input),

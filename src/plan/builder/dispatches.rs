@@ -2,7 +2,7 @@
 
 use super::{Builder, Draft, Memory};
 use crate::base::{DType, Error, ErrorKind, Result};
-use crate::fuse::{self, Context, Emitted, Group, Place, Usage};
+use crate::fuse::{self, Chosen, Context, Emitted, Group, Place, Usage};
 use crate::plan::{Dispatch, HOST_BLOCK, KernelText, Native, Phase};
 use crate::record::{KernelClass, Lowering, NodeId, TensorId};
 
@@ -35,8 +35,9 @@ impl Builder<'_> {
             let what = || format!("{} at {} (partial results)", node.label(), node.place.location);
             scratch.push(self.intermediate((elements * DType::BYTES) as u64, false, what)?);
         }
+        let mut chosen = kernels.chosen;
         for kernel in kernels.kernels {
-            self.emitted(group, lead, kernel, &scratch)?;
+            self.emitted(group, lead, kernel, &scratch, chosen.take())?;
         }
         Ok(())
     }
@@ -47,7 +48,14 @@ impl Builder<'_> {
         group.root.or_else(last).expect("a group has a node")
     }
 
-    fn emitted(&mut self, group: &Group, lead: NodeId, kernel: Emitted, scratch: &[Memory]) -> Result<()> {
+    fn emitted(
+        &mut self,
+        group: &Group,
+        lead: NodeId,
+        kernel: Emitted,
+        scratch: &[Memory],
+        chosen: Option<Chosen>,
+    ) -> Result<()> {
         let mut operands = Vec::new();
         for (place, _) in &kernel.bindings {
             operands.push(match *place {
@@ -59,7 +67,7 @@ impl Builder<'_> {
         let usages = kernel.bindings.iter().map(|(_, usage)| *usage).collect();
         let text = KernelText { name: kernel.name, wgsl: kernel.wgsl, usages, uses_step: kernel.uses_step };
         let number = self.kernel_number(text);
-        let dispatch = self.described(group, lead, number, kernel.workgroups);
+        let dispatch = Dispatch { chosen, ..self.described(group, lead, number, kernel.workgroups) };
         self.push(Draft { dispatch, operands })
     }
 
@@ -132,6 +140,7 @@ impl Builder<'_> {
             label: format!("{} {}", node.label(), outputs.join(", ")),
             bindings: Vec::new(),
             images: Vec::new(),
+            chosen: None,
             workgroups,
             operations: self.operations(group),
             node: Some(lead),
@@ -155,7 +164,10 @@ impl Builder<'_> {
 
     pub(super) fn push(&mut self, draft: Draft) -> Result<()> {
         let profile = self.request.profile;
-        let (dispatch, bound) = (&draft.dispatch, draft.operands.len());
+        let dispatch = &draft.dispatch;
+        let is_image = |usage: &&Usage| matches!(usage, Usage::Image(_));
+        let images = self.kernels[dispatch.kernel].usages.iter().filter(is_image).count();
+        let bound = draft.operands.len() - images;
         let [x, y, z] = dispatch.workgroups;
         let what = || format!("{} at {}", dispatch.label, dispatch.location);
         if bound > profile.storage_buffers {

@@ -36,6 +36,7 @@ impl Builder<'_> {
                 label: names.map(|(entry, _)| entry.name.as_str()).collect::<Vec<_>>().join(", "),
                 bindings: Vec::new(),
                 images: Vec::new(),
+                chosen: None,
                 workgroups,
                 operations: length as u64 * 4 * (update.states.len() as u64 + 1),
                 node: None,
