@@ -12,7 +12,7 @@ mod process;
 use clap::Parser;
 use models::Network;
 use process::Process;
-use retrograd::{Device, Result, Step, Tensor};
+use retrograd::{Ceilings, Device, Result, Step, Tensor};
 use serde_json::json;
 use std::time::{Duration, Instant};
 
@@ -46,8 +46,8 @@ struct Arguments {
     /// Prints the plan of every workload, and why neighbouring ops are kernels of their own.
     #[arg(long)]
     explain: bool,
-    /// Prints how long every dispatch takes, with its share, bytes and operations per second, and writes a trace
-    /// that Perfetto shows to this folder, one file per workload.
+    /// Prints how long every dispatch takes, with its bytes and operations per second and its share of what the device
+    /// manages at best, and writes a trace that Perfetto shows to this folder, one file per workload.
     #[arg(long)]
     profile: Option<std::path::PathBuf>,
     /// Prints one JSON object.
@@ -148,10 +148,10 @@ fn workload(name: &str, network: Option<&Network>, arguments: &Arguments) -> Res
         }
         let cpu = Process::cpu_seconds() - cpu;
         if let Some(folder) = &arguments.profile {
-            let times = step.profile([])?;
+            let times = step.profile([])?.against(Ceilings::measure(&device)?);
             eprintln!("{name}: {times}");
             let path = folder.join(format!("{name}.json"));
-            if let Err(error) = std::fs::write(&path, times.trace()) {
+            if let Err(error) = std::fs::create_dir_all(folder).and_then(|()| std::fs::write(&path, times.trace())) {
                 eprintln!("{} could not be written: {error}", path.display());
             }
         }

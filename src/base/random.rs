@@ -38,10 +38,11 @@ pub struct Generator {
     counter: u64,
 }
 
-/// A number of a text by FNV-1a, 64 bits: fixed for ever, unlike that of the standard library's hasher.
+/// A number of a text, or of any bytes, by FNV-1a, 64 bits: fixed for ever, unlike that of the standard library's hasher.
 #[must_use]
-pub fn fingerprint(text: &str) -> u64 {
-    text.bytes().fold(0xCBF2_9CE4_8422_2325, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x100_0000_01B3))
+pub fn fingerprint(bytes: impl AsRef<[u8]>) -> u64 {
+    let add = |hash: u64, byte: &u8| (hash ^ u64::from(*byte)).wrapping_mul(0x100_0000_01B3);
+    bytes.as_ref().iter().fold(0xCBF2_9CE4_8422_2325, add)
 }
 
 impl Generator {

@@ -14,4 +14,4 @@ pub use order::RowOrder;
 pub use pending::PendingRead;
 pub use program::{Program, ProgramRequest};
 pub use state::State;
-pub use times::{DispatchTime, StepTimes};
+pub use times::{Ceilings, DispatchTime, StepTimes};

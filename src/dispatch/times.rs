@@ -2,11 +2,33 @@ use crate::plan::{Phase, Plan};
 use serde::Serialize;
 use std::fmt;
 
+/// What a device manages at best, measured.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+pub struct Ceilings {
+    /// Bytes read and written in a second.
+    pub bytes_per_second: f64,
+    /// Floating-point operations in a second.
+    pub operations_per_second: f64,
+}
+
+impl Ceilings {
+    /// The least seconds that work can take, and whether it is memory that bounds it: the roofline model of Williams,
+    /// Waterman and Patterson (2009).
+    #[must_use]
+    pub fn least_seconds(&self, bytes: u64, operations: u64) -> (f64, bool) {
+        let memory = bytes as f64 / self.bytes_per_second;
+        let arithmetic = operations as f64 / self.operations_per_second;
+        (memory.max(arithmetic), memory >= arithmetic)
+    }
+}
+
 /// How long every dispatch of a step took.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct StepTimes {
     /// The device, in words.
     pub device: String,
+    /// What the device manages at best, where that was measured.
+    pub ceilings: Option<Ceilings>,
     /// The dispatches, in order.
     pub dispatches: Vec<DispatchTime>,
 }
@@ -28,6 +50,8 @@ pub struct DispatchTime {
     pub bytes: u64,
     /// Floating-point operations.
     pub operations: u64,
+    /// The share of the ceiling that it reached: the least time that its bytes and operations can take, by its own.
+    pub share_of_ceiling: Option<f64>,
 }
 
 impl StepTimes {
@@ -46,9 +70,21 @@ impl StepTimes {
                 seconds: (end - start).max(0.0),
                 bytes: plan.moved_bytes(dispatch),
                 operations: dispatch.operations,
+                share_of_ceiling: None,
             })
             .collect();
-        Self { device, dispatches }
+        Self { device, ceilings: None, dispatches }
+    }
+
+    /// With the share of the ceiling that every dispatch reached.
+    #[must_use]
+    pub fn against(mut self, ceilings: Ceilings) -> Self {
+        for dispatch in &mut self.dispatches {
+            let (least, _) = ceilings.least_seconds(dispatch.bytes, dispatch.operations);
+            dispatch.share_of_ceiling = (dispatch.seconds > 0.0).then(|| least / dispatch.seconds);
+        }
+        self.ceilings = Some(ceilings);
+        self
     }
 
     /// Seconds of all dispatches together.
@@ -100,12 +136,23 @@ impl fmt::Display for StepTimes {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let all = self.seconds();
         writeln!(f, "{:.3} ms on {}", all * 1e3, self.device)?;
-        writeln!(f, "{:>10} {:>6} {:>9} {:>9}  kernel", "us", "share", "GB/s", "GFLOP/s")?;
+        if let Some(Ceilings { bytes_per_second, operations_per_second }) = self.ceilings {
+            let (bytes, operations) = (bytes_per_second / 1e9, operations_per_second / 1e9);
+            writeln!(f, "ceilings as measured: {bytes:.2} GB/s, {operations:.2} GFLOP/s")?;
+        }
+        writeln!(f, "{:>10} {:>6} {:>9} {:>9} {:>13}  kernel", "us", "share", "GB/s", "GFLOP/s", "of ceiling")?;
         for dispatch in &self.dispatches {
             let rate = |amount: u64| if dispatch.seconds > 0.0 { amount as f64 / dispatch.seconds / 1e9 } else { 0.0 };
+            let ceiling = match (self.ceilings, dispatch.share_of_ceiling) {
+                (Some(ceilings), Some(share)) => {
+                    let (_, memory) = ceilings.least_seconds(dispatch.bytes, dispatch.operations);
+                    format!("{:.1}% {}", share * 100.0, if memory { "memory" } else { "arithm" })
+                }
+                _ => String::new(),
+            };
             writeln!(
                 f,
-                "{:>10.1} {:>5.1}% {:>9.2} {:>9.2}  {}: {}",
+                "{:>10.1} {:>5.1}% {:>9.2} {:>9.2} {ceiling:>13}  {}: {}",
                 dispatch.seconds * 1e6,
                 if all > 0.0 { dispatch.seconds / all * 100.0 } else { 0.0 },
                 rate(dispatch.bytes),

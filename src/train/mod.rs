@@ -1,5 +1,6 @@
 //! Training: optimizers, compilation of recordings into steps, checkpoints.
 
+mod ceilings;
 mod checkpoint;
 mod compile;
 mod dataset;

@@ -1,9 +1,11 @@
 use super::Found;
+use super::kept::KeptPipelines;
 use super::turns::{InTurn, Turn, Turns};
 use crate::base::{Error, ErrorKind, Result};
 use crate::plan::{BufferKind, Image};
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::path::Path;
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 /// Device memory, under a name that the state may use.
@@ -20,6 +22,7 @@ pub(in crate::dispatch) struct Gpu {
     pub found: Found,
     troubles: Arc<Troubles>,
     turns: Turns,
+    kept: OnceLock<Option<KeptPipelines>>,
 }
 
 /// Errors that wgpu reports outside of any call.
@@ -48,7 +51,8 @@ impl Gpu {
     pub async fn open(found: Found) -> Result<Self> {
         let descriptor = wgpu::DeviceDescriptor {
             label: Some("retrograd"),
-            required_features: found.adapter.features() & (wgpu::Features::SUBGROUP | wgpu::Features::TIMESTAMP_QUERY),
+            required_features: found.adapter.features()
+                & (wgpu::Features::SUBGROUP | wgpu::Features::TIMESTAMP_QUERY | wgpu::Features::PIPELINE_CACHE),
             required_limits: found.adapter.limits(),
             experimental_features: wgpu::ExperimentalFeatures::disabled(),
             memory_hints: wgpu::MemoryHints::Performance,
@@ -68,13 +72,27 @@ impl Gpu {
         });
         log::info!("opened {}", found.describe());
         let turns = Turns::new(found.backend());
-        Ok(Self { device, queue, found, troubles, turns })
+        Ok(Self { device, queue, found, troubles, turns, kept: OnceLock::new() })
     }
 
     /// Waits until this thread may use the device. Take it for as long as work belongs together; a thread that has
     /// it may take it again.
     pub fn turn(&self) -> Turn<'_> {
         self.turns.take()
+    }
+
+    /// Keeps compiled kernels in a folder, where the driver lets it, and takes them from there. Returns whether it does.
+    pub fn keep_pipelines(&self, folder: &Path) -> Result<bool> {
+        if let Some(kept) = self.kept.get() {
+            return Ok(kept.is_some());
+        }
+        let opened = KeptPipelines::open(&self.device, &self.found.info, folder)?;
+        Ok(self.kept.get_or_init(|| opened).is_some())
+    }
+
+    /// The compiled kernels that are kept, if they are.
+    pub(super) fn kept_pipelines(&self) -> Option<&KeptPipelines> {
+        self.kept.get()?.as_ref()
     }
 
     /// Whether the device is gone.

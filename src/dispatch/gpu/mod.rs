@@ -3,6 +3,7 @@
 mod adapter;
 mod device;
 mod images;
+mod kept;
 mod pace;
 mod pipelines;
 mod program;

@@ -31,6 +31,9 @@ pub(super) fn compile(
     } else {
         plan.kernels.iter().map(one).collect::<Result<Vec<_>>>()?
     };
+    if let Some(kept) = gpu.kept_pipelines() {
+        kept.save();
+    }
     let group_layouts = plan.kernels.iter().map(|kernel| of(kernel).0.clone()).collect();
     Ok((pipelines, group_layouts))
 }
@@ -91,7 +94,7 @@ fn pipeline(gpu: &Gpu, kernel: &KernelText, layout: &wgpu::PipelineLayout) -> wg
             zero_initialize_workgroup_memory: false,
             ..Default::default()
         },
-        cache: None,
+        cache: gpu.kept_pipelines().map(|kept| &kept.cache),
     })
 }
 

@@ -1,0 +1,81 @@
+//! Compiled kernels that outlive the process, on drivers that let them be kept.
+#![allow(unsafe_code, reason = "wgpu cannot know that a file holds what it wrote; the block below says why it does")]
+
+use crate::base::{Error, ErrorKind, Result, fingerprint};
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
+
+/// The beginning of a file, before the fingerprint of the rest.
+const MAGIC: &[u8; 8] = b"rgpipe01";
+const HEAD: usize = 16;
+
+/// The driver's cache of compiled kernels, and the file that it is kept in.
+#[derive(Debug)]
+pub(super) struct KeptPipelines {
+    pub cache: wgpu::PipelineCache,
+    path: PathBuf,
+    /// The fingerprint of what the file holds.
+    saved: Mutex<u64>,
+}
+
+impl KeptPipelines {
+    /// Opens the cache of an adapter in a folder; none, where the driver has no such cache.
+    pub fn open(device: &wgpu::Device, adapter: &wgpu::AdapterInfo, folder: &Path) -> Result<Option<Self>> {
+        let has = device.features().contains(wgpu::Features::PIPELINE_CACHE);
+        let Some(name) = wgpu::util::pipeline_cache_key(adapter).filter(|_| has) else { return Ok(None) };
+        std::fs::create_dir_all(folder).map_err(|error| {
+            let message = format!("the folder {} for compiled kernels could not be made: {error}", folder.display());
+            Error::new(ErrorKind::File, message).caused_by(error)
+        })?;
+        let path = folder.join(name);
+        let data = read(&path);
+        let descriptor =
+            wgpu::PipelineCacheDescriptor { label: Some("kernels"), data: data.as_deref(), fallback: true };
+        // SAFETY: the data must come from `PipelineCache::get_data`. `read` returns only what carries the fingerprint
+        // that `save` computed of such data, so a file that was damaged or cut is not used; wgpu checks that it is of
+        // this adapter and driver. Whoever names the folder vouches that nobody else forges files in it, as the
+        // documentation of `Device::keep_pipelines` says.
+        let cache = unsafe { device.create_pipeline_cache(&descriptor) };
+        let saved = Mutex::new(data.as_ref().map_or(0, fingerprint));
+        Ok(Some(Self { cache, path, saved }))
+    }
+
+    /// Writes what was compiled meanwhile, if anything. A file that cannot be written costs time at the next start
+    /// and nothing else, so it is a warning.
+    pub fn save(&self) {
+        let Some(data) = self.cache.get_data() else { return };
+        let mut saved = self.saved.lock().unwrap_or_else(PoisonError::into_inner);
+        let own = fingerprint(&data);
+        if own == *saved {
+            return;
+        }
+        let mut file = MAGIC.to_vec();
+        file.extend(own.to_le_bytes());
+        file.extend(data);
+        // In one piece: another process sees the old file or the new one.
+        let beside = self.path.with_extension(std::process::id().to_string());
+        match std::fs::write(&beside, file).and_then(|()| std::fs::rename(&beside, &self.path)) {
+            Ok(()) => *saved = own,
+            Err(error) => log::warn!("compiled kernels could not be kept in {}: {error}", self.path.display()),
+        }
+    }
+}
+
+/// What a file holds, if it is whole.
+fn read(path: &Path) -> Option<Vec<u8>> {
+    let file = match std::fs::read(path) {
+        Ok(file) => file,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return None,
+        Err(error) => {
+            log::warn!("compiled kernels could not be read from {}: {error}", path.display());
+            return None;
+        }
+    };
+    let data = file
+        .get(HEAD..)
+        .filter(|data| file.starts_with(MAGIC) && file[MAGIC.len()..HEAD] == fingerprint(data).to_le_bytes());
+    if data.is_none() {
+        log::warn!("{} does not hold what was written there: kernels are compiled anew", path.display());
+    }
+    data.map(<[u8]>::to_vec)
+}
