@@ -9,6 +9,10 @@ const GRID_WIDTH: u32 = 1u;
 @group(0) @binding(0) var<storage, read> x: array<f32>;
 @group(0) @binding(1) var<storage, read_write> y: array<i32>;
 
+fn load_x(index: u32) -> f32 {
+    return x[index];
+}
+
 fn store_y(index: u32, value: i32) {
     y[index] = value;
 }
@@ -31,9 +35,9 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     let lane = slot % LANES;
     let start = min(row, ROWS - 1u) * COLUMNS;
     var best_column = min(lane, COLUMNS - 1u);
-    var best = x[start + best_column];
+    var best = load_x(start + best_column);
     for (var column = lane; column < COLUMNS; column += LANES) {
-        let value = x[start + column];
+        let value = load_x(start + column);
         if (leads(value, column, best, best_column)) {
             best = value;
             best_column = column;

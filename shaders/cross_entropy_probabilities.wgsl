@@ -15,6 +15,14 @@ const GRID_WIDTH: u32 = 1u;
 @group(0) @binding(2) var<storage, read_write> loss: array<f32>;
 @group(0) @binding(3) var<storage, read_write> dx: array<f32>;
 
+fn load_x(index: u32) -> f32 {
+    return x[index];
+}
+
+fn load_q(index: u32) -> f32 {
+    return q[index];
+}
+
 fn store_loss(index: u32, value: f32) {
     loss[index] = value;
 }
@@ -30,23 +38,23 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     // Lanes without a row go along with the last one, as barriers need all; they store nothing.
     let owns_row = row < ROWS;
     let start = min(row, ROWS - 1u) * COLUMNS;
-    var greatest = x[start + min(lane, COLUMNS - 1u)];
+    var greatest = load_x(start + min(lane, COLUMNS - 1u));
     for (var column = lane; column < COLUMNS; column += LANES) {
-        greatest = maximum_f32(greatest, x[start + column]);
+        greatest = maximum_f32(greatest, load_x(start + column));
     }
     greatest = row_maximum(greatest, lane, slot, LANES);
     var total = 0.0f;
     var weight = 0.0f;
     for (var column = lane; column < COLUMNS; column += LANES) {
-        total += exp_f32(x[start + column] - greatest);
-        weight += q[start + column];
+        total += exp_f32(load_x(start + column) - greatest);
+        weight += load_q(start + column);
     }
     total = row_sum(total, lane, slot, LANES);
     weight = row_sum(weight, lane, slot, LANES);
     let shift = log_f32(total);
     var value = 0.0f;
     for (var column = lane; column < COLUMNS; column += LANES) {
-        value += q[start + column] * (shift - (x[start + column] - greatest));
+        value += load_q(start + column) * (shift - (load_x(start + column) - greatest));
     }
     value = row_sum(value, lane, slot, LANES);
     if (owns_row && lane == 0u) {
@@ -54,7 +62,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     }
     for (var column = lane; column < COLUMNS; column += LANES) {
         if (owns_row) {
-            store_dx(start + column, exp_f32(x[start + column] - greatest) / total * weight - q[start + column]);
+            store_dx(start + column, exp_f32(load_x(start + column) - greatest) / total * weight - load_q(start + column));
         }
     }
 }

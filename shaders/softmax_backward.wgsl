@@ -14,6 +14,14 @@ const GRID_WIDTH: u32 = 1u;
 @group(0) @binding(1) var<storage, read> g: array<f32>;
 @group(0) @binding(2) var<storage, read_write> dx: array<f32>;
 
+fn load_y(index: u32) -> f32 {
+    return y[index];
+}
+
+fn load_g(index: u32) -> f32 {
+    return g[index];
+}
+
 fn store_dx(index: u32, value: f32) {
     dx[index] = value;
 }
@@ -27,12 +35,12 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     let start = min(row, ROWS - 1u) * COLUMNS;
     var product = 0.0f;
     for (var column = lane; column < COLUMNS; column += LANES) {
-        product += g[start + column] * y[start + column];
+        product += load_g(start + column) * load_y(start + column);
     }
     product = row_sum(product, lane, slot, LANES);
     for (var column = lane; column < COLUMNS; column += LANES) {
         if (owns_row) {
-            store_dx(start + column, y[start + column] * (g[start + column] - product));
+            store_dx(start + column, load_y(start + column) * (load_g(start + column) - product));
         }
     }
 }

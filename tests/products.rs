@@ -18,6 +18,12 @@ fn with(device: &Device, class: KernelClass, forced: Option<Form>) -> Device {
     let mut profile = device.profile();
     profile.class = class;
     profile.forms.forced = forced;
+    // What the forms of software adapters load is read as images, however little it is; by default, by its size.
+    profile.image_loads = match (class, forced) {
+        (KernelClass::Gpu, _) => usize::MAX,
+        (_, Some(_)) => 0,
+        (_, None) => profile.image_loads,
+    };
     device.with_profile(profile).unwrap()
 }
 

@@ -10,7 +10,7 @@ mod simplify;
 
 pub use emit::{
     Chooser, Chosen, Context, Emitted, Form, Forms, Gather, IMAGE_WIDTH, Kernels, Place, Sizes, Tile, Updated, Usage,
-    emit, gather, update,
+    emit, gather, image_loads, update,
 };
 pub use group::{Body, Group, Grouped, Refusal, RideAlong, group};
 pub use program::{Load, Operand, Program, Programs, Step, Store};

@@ -59,7 +59,7 @@ impl Op for CrossEntropy {
         ];
         let text =
             Text::new(include_str!("../../shaders/cross_entropy.wgsl"), &libraries).float("SMOOTHING", self.smoothing);
-        rows::lower("cross_entropy", text, &cx.inputs[0].shape, cx.class, 2, &["loss", "dx"])
+        rows::lower("cross_entropy", text, &cx.inputs[0].shape, cx.class, &["x", "labels"], &["loss", "dx"])
     }
     fn attributes(&self) -> Attributes {
         Attributes::default().with("smoothing", self.smoothing)

@@ -23,7 +23,7 @@ impl Op for LogSoftmax {
     fn lower(&self, cx: &LowerContext<'_>) -> Lowering {
         let libraries = [&libraries::EXPONENTIAL, &libraries::LOGARITHM, &libraries::COMPARISON, &libraries::ROWS];
         let text = Text::new(include_str!("../../shaders/log_softmax.wgsl"), &libraries);
-        rows::lower("log_softmax", text, &cx.inputs[0].shape, cx.class, 1, &["y"])
+        rows::lower("log_softmax", text, &cx.inputs[0].shape, cx.class, &["x"], &["y"])
     }
     fn composition<'g>(&self, inputs: &[Tensor<'g>]) -> Option<Vec<Tensor<'g>>> {
         let shifted = inputs[0] - inputs[0].amax_keep(-1).detach();
@@ -71,7 +71,7 @@ impl Op for LogSoftmaxBackward {
             include_str!("../../shaders/log_softmax_backward.wgsl"),
             &[&libraries::EXPONENTIAL, &libraries::ROWS],
         );
-        rows::lower("log_softmax_backward", text, &cx.inputs[0].shape, cx.class, 2, &["dx"])
+        rows::lower("log_softmax_backward", text, &cx.inputs[0].shape, cx.class, &["y", "g"], &["dx"])
     }
     fn composition<'g>(&self, inputs: &[Tensor<'g>]) -> Option<Vec<Tensor<'g>>> {
         Some(vec![inputs[1] - inputs[0].exp() * inputs[1].sum_keep(-1)])

@@ -6,14 +6,14 @@ use crate::record::{Dispatched, Kernel, KernelClass, Lowering, Operand, Tensor, 
 /// 64 lanes share a row, and software adapters stop loops after 65,535 iterations.
 const MOST_COLUMNS: usize = 64 * 65_000;
 
-/// A kernel over the rows of `shape`, whose last axis is the columns: reads all inputs, writes all
-/// outputs, densely, each through the function of the text that `stores` names.
+/// A kernel over the rows of `shape`, whose last axis is the columns: reads all inputs and writes all outputs, densely,
+/// under these names, each through a function of the text: `load_<name>` and `store_<name>`.
 pub(super) fn lower(
     name: &'static str,
     text: Text,
     shape: &Shape,
     class: KernelClass,
-    reads: usize,
+    loads: &[&'static str],
     stores: &[&'static str],
 ) -> Lowering {
     let columns = shape.last();
@@ -29,13 +29,14 @@ pub(super) fn lower(
     let dispatched = Dispatched {
         name,
         text,
-        reads: (0..reads).map(Operand::Input).collect(),
+        reads: (0..loads.len()).map(Operand::Input).collect(),
         writes: (0..stores.len()).map(Operand::Output).collect(),
+        loads: loads.iter().copied().enumerate().collect(),
         stores: stores.iter().copied().enumerate().collect(),
         uses_step: false,
         workgroups,
     };
-    Lowering::Kernel(Kernel { stages: vec![dispatched], scratch: Vec::new(), any_layout: vec![false; reads] })
+    Lowering::Kernel(Kernel { stages: vec![dispatched], scratch: Vec::new(), any_layout: vec![false; loads.len()] })
 }
 
 /// The type of a row op's output, which is that of its inputs.

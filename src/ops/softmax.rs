@@ -25,7 +25,7 @@ impl Op for Softmax {
     fn lower(&self, cx: &LowerContext<'_>) -> Lowering {
         let libraries = [&libraries::EXPONENTIAL, &libraries::COMPARISON, &libraries::ROWS];
         let text = Text::new(include_str!("../../shaders/softmax.wgsl"), &libraries);
-        rows::lower("softmax", text, &cx.inputs[0].shape, cx.class, 1, &["y"])
+        rows::lower("softmax", text, &cx.inputs[0].shape, cx.class, &["x"], &["y"])
     }
     fn composition<'g>(&self, inputs: &[Tensor<'g>]) -> Option<Vec<Tensor<'g>>> {
         let x = inputs[0];
@@ -71,7 +71,7 @@ impl Op for SoftmaxBackward {
     }
     fn lower(&self, cx: &LowerContext<'_>) -> Lowering {
         let text = Text::new(include_str!("../../shaders/softmax_backward.wgsl"), &[&libraries::ROWS]);
-        rows::lower("softmax_backward", text, &cx.inputs[0].shape, cx.class, 2, &["dx"])
+        rows::lower("softmax_backward", text, &cx.inputs[0].shape, cx.class, &["y", "g"], &["dx"])
     }
     fn composition<'g>(&self, inputs: &[Tensor<'g>]) -> Option<Vec<Tensor<'g>>> {
         let (y, g) = (inputs[0], inputs[1]);

@@ -25,9 +25,17 @@ pub struct Profile {
     pub eight_lanes: bool,
     /// What kind of kernels suit the device.
     pub class: KernelClass,
+    /// From how many loads of a tensor on a kernel reads a copy of it in an image rather than its buffer. Software
+    /// adapters fetch from images much faster than from buffers.
+    #[serde(default = "never")]
+    pub image_loads: usize,
     /// Which kernels are used for matrix products, where that was forced or measured.
     #[serde(default)]
     pub forms: Forms,
+}
+
+const fn never() -> usize {
+    usize::MAX
 }
 
 impl Profile {
@@ -44,6 +52,7 @@ impl Profile {
             workgroup_bytes: 16 << 10,
             eight_lanes: false,
             class: KernelClass::Gpu,
+            image_loads: never(),
             forms: Forms::default(),
         }
     }

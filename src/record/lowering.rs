@@ -163,6 +163,9 @@ pub struct Dispatched {
     pub reads: Vec<Operand>,
     /// The bindings after those, written.
     pub writes: Vec<Operand>,
+    /// For reads that may take another form, such as an image: the number of the binding, and its variable. The text
+    /// reads it by nothing but its function `fn load_<variable>(index: u32)`.
+    pub loads: Vec<(usize, &'static str)>,
     /// For outputs that pointwise ops may be fused to: the variable of the text that is bound to the output.
     /// The text writes it by nothing but its function `fn store_<variable>(index: u32, value: f32)`.
     pub stores: Vec<(usize, &'static str)>,

@@ -15,7 +15,7 @@ pub fn device(name: &'static str) -> Option<&'static Device> {
     static VULKAN: OnceLock<Option<Device>> = OnceLock::new();
     static GL: OnceLock<Option<Device>> = OnceLock::new();
     let open = || match Device::named(name) {
-        Ok(device) => Some(device),
+        Ok(device) => Some(with_images(device)),
         Err(error) => {
             assert!(
                 std::env::var_os("RETROGRAD_TEST_ALL_ADAPTERS").is_none(),
@@ -34,6 +34,16 @@ pub fn device(name: &'static str) -> Option<&'static Device> {
             Some(CPU.get_or_init(Device::cpu))
         }
     }
+}
+
+/// With `RETROGRAD_TEST_IMAGES` set, kernels read whatever they can as images, however little it is.
+fn with_images(device: Device) -> Device {
+    if std::env::var_os("RETROGRAD_TEST_IMAGES").is_none() {
+        return device;
+    }
+    let mut profile = device.profile();
+    profile.image_loads = 0;
+    device.with_profile(profile).expect("images are no limit")
 }
 
 /// How far a result lies from what it should be.

@@ -1,5 +1,5 @@
 use crate::base::{Error, ErrorKind, Result};
-use crate::fuse::{Form, Forms};
+use crate::fuse::{Form, Forms, image_loads};
 use crate::plan::Profile;
 use crate::record::KernelClass;
 
@@ -121,6 +121,7 @@ impl Found {
             workgroup_bytes: limits.max_compute_workgroup_storage_size,
             eight_lanes: self.has_eight_lanes(),
             class,
+            image_loads: image_loads(class),
             forms: Forms { forced, ..Forms::default() },
         })
     }

@@ -2,7 +2,7 @@
 
 use super::image;
 use crate::base::DType;
-use crate::record::{KernelClass, NodeId, TensorId};
+use crate::record::{NodeId, TensorId};
 use serde::{Deserialize, Serialize};
 use std::fmt::Write as _;
 
@@ -79,6 +79,11 @@ pub struct Reader {
 }
 
 impl Reader {
+    /// Whether it is an image that is read.
+    pub const fn is_image(&self) -> bool {
+        self.is_image
+    }
+
     /// The expression of one element.
     pub fn one(&self, index: &str) -> String {
         match (self.is_image, self.width) {
@@ -99,17 +104,17 @@ impl Reader {
 }
 
 /// All bindings of a kernel, in the order of their numbers.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct Bindings {
     list: Vec<Bound>,
-    /// Whether what is loaded often may be read as an image.
-    images: bool,
+    /// From how many loads on a tensor is read as an image.
+    images: usize,
 }
 
 impl Bindings {
-    /// No bindings yet, for a class of devices.
-    pub fn new(class: KernelClass) -> Self {
-        Self { list: Vec::new(), images: image::suits(class) }
+    /// No bindings yet. What is loaded `images` times or more is read as an image.
+    pub const fn new(images: usize) -> Self {
+        Self { list: Vec::new(), images }
     }
 
     /// How many there are.
@@ -120,7 +125,7 @@ impl Bindings {
     /// How a tensor of `elements` of which `loads` are loaded is read.
     fn usage(&self, dtype: DType, elements: usize, loads: usize) -> Usage {
         let images = self.list.iter().filter(|bound| matches!(bound.usage, Usage::Image(_))).count();
-        if self.images && images < image::MOST && elements <= image::LARGEST && loads >= image::FEWEST_LOADS {
+        if loads >= self.images && images < image::MOST && elements <= image::LARGEST {
             Usage::Image(dtype)
         } else {
             Usage::Read
@@ -144,11 +149,12 @@ impl Bindings {
         self.add(place, &format!("in{}", self.list.len()), dtype, width, usage, true)
     }
 
-    /// An operand that the kernel reads under a name of its own; programs bind it once more. It holds `elements`, of
-    /// which `loads` are loaded.
-    pub fn operand(&mut self, place: Place, name: &str, width: usize, elements: usize, loads: usize) -> Reader {
-        let usage = self.usage(DType::F32, elements, loads);
-        self.add(place, name, DType::F32, width, usage, false)
+    /// An operand that the kernel reads under a name of its own; programs bind it once more. It is `of` a type and so
+    /// many elements, of which `loads` are loaded.
+    pub fn operand(&mut self, place: Place, name: &str, of: (DType, usize), width: usize, loads: usize) -> Reader {
+        let (dtype, elements) = of;
+        let usage = self.usage(dtype, elements, loads);
+        self.add(place, name, dtype, width, usage, false)
     }
 
     /// What a kernel reads under a name of its own; programs read by it, too.

@@ -14,12 +14,13 @@ pub const WIDTH: usize = 1024;
 pub const LARGEST: usize = 8192 * WIDTH * 4;
 /// Most images of one kernel, as every device binds.
 pub const MOST: usize = 16;
-/// With fewer loads, making the copy costs more than it saves.
-pub const FEWEST_LOADS: usize = 4096;
 
-/// Whether images are faster than buffers for this class of devices.
-pub const fn suits(class: KernelClass) -> bool {
-    matches!(class, KernelClass::Cpu | KernelClass::Subgroup)
+/// From how many loads of a tensor on an image is faster for this class of devices, the copy included.
+pub const fn worthwhile(class: KernelClass) -> usize {
+    match class {
+        KernelClass::Cpu | KernelClass::Subgroup => 4096,
+        KernelClass::Gpu | KernelClass::Host => usize::MAX,
+    }
 }
 
 /// The declaration of an image, with functions that load one element, or four neighbours.

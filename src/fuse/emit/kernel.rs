@@ -32,12 +32,26 @@ pub fn emit(context: &Context<'_>, group: &Group, root: NodeId, kernel: &Kernel)
                 Place::Tensor(tensor.unwrap_or(TensorId { node: root, output: number as u32 }))
             }
         };
-        let mut bindings = Bindings::new(context.class);
+        let mut bindings = Bindings::new(context.images);
+        let mut stage = stage.clone();
         for (number, operand) in stage.reads.iter().chain(&stage.writes).enumerate() {
-            let written = number >= stage.reads.len();
-            bindings.own(place(operand), &format!("own{number}"), DType::F32, 1, written);
+            let (place, written) = (place(operand), number >= stage.reads.len());
+            let load = stage.loads.iter().find(|(read, _)| *read == number && !written);
+            let (Some(&(_, variable)), Place::Tensor(tensor)) = (load, place) else {
+                bindings.own(place, &format!("own{number}"), DType::F32, 1, written);
+                continue;
+            };
+            let of = recording.tensor_type(tensor);
+            let (dtype, elements) = (of.dtype, of.shape.elements());
+            let reader = bindings.operand(place, variable, (dtype, elements), 1, elements);
+            if reader.is_image() {
+                let one = reader.one("index");
+                let function = format!("fn load_{variable}(index: u32) -> {dtype} {{\n    return {one};\n}}");
+                stage.text = stage.text.declared(variable, bindings.declaration(number));
+                stage.text = stage.text.function(&format!("load_{variable}"), function);
+            }
         }
-        kernels.push(hooked(context, group, stage, &hooks, bindings)?);
+        kernels.push(hooked(context, group, &stage, &hooks, bindings)?);
     }
     Ok(Kernels { kernels, scratch: kernel.scratch.clone(), partials: Vec::new(), chosen: None })
 }

@@ -19,7 +19,7 @@ pub use bindings::{Place, Usage};
 pub use form::{Chooser, Chosen, Form, Forms, Sizes};
 use fused::Fours;
 pub use gather::{Gather, gather};
-pub use image::WIDTH as IMAGE_WIDTH;
+pub use image::{WIDTH as IMAGE_WIDTH, worthwhile as image_loads};
 pub use tiles::Tile;
 pub use update::{Updated, update};
 
@@ -64,6 +64,8 @@ pub struct Context<'a> {
     pub grouped: &'a Grouped,
     /// Which kernels suit the device.
     pub class: KernelClass,
+    /// From how many loads on a tensor is read as an image.
+    pub images: usize,
     /// Which forms of kernels there are for it.
     pub chooser: Chooser<'a>,
     /// For a sum that another group has begun: how many partial sums there are.

@@ -30,7 +30,7 @@ pub fn emit(context: &Context<'_>, group: &Group) -> Kernels {
     let invocations = units.div_ceil(run);
     let workgroups = grid(invocations.div_ceil(GROUP));
 
-    let mut bindings = Bindings::new(context.class);
+    let mut bindings = Bindings::new(context.images);
     let whole = |access: &_| context.whole(access);
     let fused = Fused::new(&program, "", width, None, &totals, &whole, &mut bindings);
     let partial_names: Vec<String> =

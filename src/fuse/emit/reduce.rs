@@ -142,7 +142,7 @@ fn one(
         let floats = program.loads.iter().flat_map(|load| load.accesses());
         floats.into_iter().find(|access| access.dtype == DType::F32).map(|access| Place::Tensor(access.tensor))
     });
-    let mut bindings = Bindings::new(context.class);
+    let mut bindings = Bindings::new(context.images);
     let place = first.unwrap_or(source.place);
     let elements = match place {
         Place::Tensor(tensor) => context.resolved.recording.tensor_type(tensor).shape.elements(),

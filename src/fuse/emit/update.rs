@@ -20,10 +20,17 @@ pub struct Updated {
 
 /// The kernel that changes `length` elements, a multiple of 4. `variables` are the bindings: the gradient, the weight
 /// and the optimizer's states, which the text's function `change` takes in this order; it returns all but the first.
+/// From a length of `images` on, what is read is read as images.
 ///
 /// # Errors
 /// When the text lacks what is to be replaced, a defect of the optimizer.
-pub fn update(text: &Text, variables: &[&'static str], length: usize, class: KernelClass) -> Result<Updated, String> {
+pub fn update(
+    text: &Text,
+    variables: &[&'static str],
+    length: usize,
+    class: KernelClass,
+    images: usize,
+) -> Result<Updated, String> {
     let run = if class == KernelClass::Gpu { 1 } else { 8 };
     let units = length / 4;
     let workgroups = grid(units.div_ceil(run * GROUP));
@@ -33,7 +40,7 @@ pub fn update(text: &Text, variables: &[&'static str], length: usize, class: Ker
     for &variable in variables {
         text = text.element(variable, "vec4<f32>");
     }
-    let images = image::suits(class) && length >= image::FEWEST_LOADS && length <= image::LARGEST;
+    let images = (images..=image::LARGEST).contains(&length);
     if images {
         // The gradient is only read; what is written as well is bound once more.
         let gradient = variables[0];

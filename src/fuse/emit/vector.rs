@@ -70,7 +70,7 @@ pub fn emit(context: &Context<'_>, product: &Product<'_>, name: String) -> Resul
             "fn lane(local: u32) -> vec2<u32> {\n    return vec2<u32>(local / INNER_LANES, local % INNER_LANES);\n}";
         text = text.function("lane", body.into());
     }
-    let mut bindings = Bindings::default();
+    let mut bindings = Bindings::new(context.images);
     for (access, name) in [(matrix, "matrix"), (vectors, "vectors")] {
         bindings.own(Place::Tensor(access.tensor), name, DType::F32, 1, false);
     }

@@ -14,6 +14,7 @@ impl Builder<'_> {
             resolved: self.resolved,
             grouped: self.grouped,
             class: self.request.profile.class,
+            images: self.request.profile.image_loads,
             chooser: self.request.profile.chooser(),
             partials: &known,
         };

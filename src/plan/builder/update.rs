@@ -13,8 +13,14 @@ impl Builder<'_> {
         request.gradients.iter().for_each(|&(parameter, _)| trained[parameter] = true);
         for (segment, offset, bytes) in request.arena.runs(&trained) {
             let length = (bytes / DType::BYTES as u64) as usize;
-            let updated = fuse::update(&update.text, &update.variables, length, request.profile.class)
-                .map_err(|reason| Error::new(ErrorKind::Driver, format!("{}: {reason}", update.name)))?;
+            let updated = fuse::update(
+                &update.text,
+                &update.variables,
+                length,
+                request.profile.class,
+                request.profile.image_loads,
+            )
+            .map_err(|reason| Error::new(ErrorKind::Driver, format!("{}: {reason}", update.name)))?;
             let mut kinds = vec![BufferKind::Gradients(segment), BufferKind::Parameters(segment)];
             kinds.extend(
                 update.states.iter().map(|state| BufferKind::OptimizerState { state: (*state).to_owned(), segment }),

@@ -59,7 +59,8 @@ impl<'a> Writer<'a> {
         // Their elements may be declared in fours, and those that programs load are not.
         let mut operand = |access: &Access, name: &str, along: Along, reuse: usize| {
             let width = if along == Along::Neither { 1 } else { 4 };
-            bindings.operand(Place::Tensor(access.tensor), name, width, context.whole(access), terms / reuse)
+            let of = (DType::F32, context.whole(access));
+            bindings.operand(Place::Tensor(access.tensor), name, of, width, terms / reuse)
         };
         let a_reader = operand(product.a, "a", a, block.columns());
         let b_reader = operand(product.b, "b", b, block.rows);
@@ -73,7 +74,7 @@ impl<'a> Writer<'a> {
 }
 
 pub fn emit(context: &Context<'_>, product: &Product<'_>, block: Block, name: String) -> Emitted {
-    let mut bindings = Bindings::new(context.class);
+    let mut bindings = Bindings::new(context.images);
     let (mut writer, bases) = Writer::new(context, product, block, &mut bindings);
     let Block { rows: high, vectors, shares } = block;
     let (wide, splits) = (block.columns(), product.splits());

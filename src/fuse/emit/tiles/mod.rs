@@ -82,7 +82,7 @@ pub fn emit(context: &Context<'_>, product: &Product<'_>, tile: Tile, name: Stri
         tile,
     };
 
-    let mut bindings = Bindings::default();
+    let mut bindings = Bindings::new(context.images);
     // Their elements may be declared in fours, and those that programs load are not.
     for (access, operand) in [(product.a, &a), (product.b, &b)] {
         let width = if operand.vectors { 4 } else { 1 };
