@@ -2,10 +2,10 @@
 
 mod common;
 
-use common::device;
+use common::{device, distance, on_device, on_reference};
 use retrograd::optim::Sgd;
 use retrograd::plan::Profile;
-use retrograd::{Device, ErrorKind, Generator, Graph, HostTensor, Params, Tensor, nn};
+use retrograd::{Device, ErrorKind, Generator, Graph, HostData, HostTensor, Params, Tensor, nn};
 
 /// A network of 24 layers that trains on ten inputs of noise; recomputed in segments of this many layers, if any.
 fn deep(segment: Option<usize>, device: &Device) -> (Vec<f32>, Vec<HostTensor>, u64) {
@@ -69,4 +69,36 @@ fn a_memory_budget_is_kept_or_refused_with_the_least_possible() {
     let least: u64 = error.to_string().rsplit(' ').next().unwrap().parse().unwrap();
     assert!(plan(Some(least)).unwrap().total_bytes() <= least);
     assert!(plan(Some(least - 1)).is_err());
+}
+
+#[test]
+fn dispatches_change_places_where_that_needs_less_memory() {
+    // Six wide tensors are recorded before the first of them is used: in this order all live at one time.
+    let graph = Graph::new();
+    let (x, w, v) = (graph.input("x", [64, 32]), graph.input("w", [32, 256]), graph.input("v", [256, 4]));
+    let wide: Vec<Tensor<'_>> = (1..=6).map(|number| (x * f64::from(number)).matmul(w)).collect();
+    let narrow: Vec<Tensor<'_>> = wide.iter().map(|wide| wide.softmax(-1).matmul(v)).collect();
+    let total = narrow.iter().skip(1).fold(narrow[0], |sum, &narrow| sum + narrow);
+
+    let one = 64 * 256 * 4;
+    for profile in [Profile::webgpu_default(), Profile::host()] {
+        let plan = graph.infer(&[total]).plan(&Params::seeded(0), &profile).unwrap();
+        assert!(plan.live_bytes < 3 * one, "{} bytes, where one tensor takes {one}", plan.live_bytes);
+        let wide: Vec<_> = plan.dispatches.iter().filter_map(|dispatch| dispatch.node).collect();
+        assert!(!wide.is_sorted(), "the order is another one");
+    }
+
+    let mut generator = Generator::new(3);
+    let mut random = |shape: [usize; 2]| {
+        let values = (0..shape[0] * shape[1]).map(|_| generator.uniform(-1.0, 1.0) as f32).collect();
+        HostTensor::new(shape, HostData::F32(values)).unwrap()
+    };
+    let feeds = [(x, random([64, 32])), (w, random([32, 256])), (v, random([256, 4]))];
+    let by_node = feeds.iter().map(|(input, data)| (input.id().node, data.clone())).collect();
+    let want = on_reference(&graph, &[total], &by_node, [0; 2]);
+    for name in ["cpu", "vulkan"] {
+        let Some(device) = device(name) else { continue };
+        let got = on_device(device, &graph, &[total], &feeds);
+        assert!(distance(&got[0], &want[0], 1e-5, 1e-5).excess <= 1.0, "{name}");
+    }
 }

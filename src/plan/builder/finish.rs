@@ -1,34 +1,72 @@
 //! Slots for what is left, and the plan.
 
-use super::{Builder, Memory, Planned};
+use super::{Builder, Draft, Memory, Planned, order};
 use crate::base::{DType, Result};
 use crate::fuse::{Grouped, Place, Resolved, Usage};
-use crate::plan::slots::{Lifetime, assign};
-use crate::plan::{Apart, Binding, Buffer, BufferKind, Dispatch, Image, Plan, Stored};
+use crate::plan::slots::{Lifetime, Slots, assign};
+use crate::plan::{Apart, Binding, Buffer, BufferKind, Dispatch, Image, Native, Phase, Plan, Stored};
 use crate::record::TensorId;
 use std::collections::{BTreeMap, HashMap};
 
+/// What another order must save at least: the reversed list is easier to read, and gives way to a gain that counts.
+const LEAST_GAIN: u64 = 64 << 10;
+
 impl Builder<'_> {
-    pub(super) fn finish(mut self) -> Result<Planned> {
-        let mut uses: Vec<BTreeMap<usize, bool>> = vec![BTreeMap::new(); self.intermediates.len()];
-        for (time, draft) in self.drafts.iter().enumerate() {
-            for (operand, usage) in draft.operands.iter().zip(&self.kernels[draft.dispatch.kernel].usages) {
-                if let Memory::Virtual(number) = operand {
-                    *uses[*number].entry(time).or_default() |= usage.writes();
+    /// Puts the dispatches into the order, of those that are tried, in which their slots take least memory. Returns
+    /// which intermediate buffers have slots, and these. Kept tensors get a buffer each; the others share slots by
+    /// lifetime.
+    fn in_best_order(&mut self) -> (Vec<usize>, Slots) {
+        let bytes: Vec<u64> = self.intermediates.iter().map(|intermediate| intermediate.bytes).collect();
+        let kept: Vec<bool> = self.intermediates.iter().map(|intermediate| intermediate.kept).collect();
+        let usages = |draft: &Draft| self.kernels[draft.dispatch.kernel].usages.clone();
+        let most = self.request.profile.binding_bytes.min(self.request.profile.buffer_bytes);
+        let place = |order: &[usize]| {
+            let mut uses: Vec<BTreeMap<usize, bool>> = vec![BTreeMap::new(); bytes.len()];
+            for (time, &number) in order.iter().enumerate() {
+                let draft = &self.drafts[number];
+                for (operand, usage) in draft.operands.iter().zip(usages(draft)) {
+                    if let Memory::Virtual(number) = operand {
+                        *uses[*number].entry(time).or_default() |= usage.writes();
+                    }
                 }
             }
+            let shared: Vec<usize> =
+                (0..uses.len()).filter(|&number| !uses[number].is_empty() && !kept[number]).collect();
+            let lifetimes: Vec<Lifetime> = shared
+                .iter()
+                .map(|&number| Lifetime { bytes: bytes[number], uses: std::mem::take(&mut uses[number]) })
+                .collect();
+            (shared, assign(&lifetimes, most))
+        };
+        let total = |slots: &Slots| slots.bytes.iter().sum::<u64>();
+        let mut orders = order::orders(&self.drafts, &usages, &bytes, &kept).into_iter();
+        let mut best = orders.next().unwrap_or_default();
+        let (mut shared, mut slots) = place(&best);
+        for order in orders {
+            let other = place(&order);
+            if total(&other.1) + LEAST_GAIN <= total(&slots) {
+                (best, shared, slots) = (order, other.0, other.1);
+            }
         }
-        // Kept tensors get a buffer each; the others share slots by lifetime.
-        let shared: Vec<usize> =
-            (0..uses.len()).filter(|&number| !uses[number].is_empty() && !self.intermediates[number].kept).collect();
-        let lifetimes: Vec<Lifetime> = shared
-            .iter()
-            .map(|&number| Lifetime {
-                bytes: self.intermediates[number].bytes,
-                uses: std::mem::take(&mut uses[number]),
-            })
-            .collect();
-        let slots = assign(&lifetimes, self.request.profile.binding_bytes.min(self.request.profile.buffer_bytes));
+        self.reorder(&best);
+        (shared, slots)
+    }
+
+    /// Puts the dispatches into an order, and what belongs to each.
+    fn reorder(&mut self, order: &[usize]) {
+        let of_host = |draft: &Draft| matches!(draft.dispatch.phase, Phase::Forward | Phase::Backward);
+        let host: Vec<usize> = (0..self.drafts.len()).filter(|&number| of_host(&self.drafts[number])).collect();
+        if !self.natives.is_empty() {
+            let place = |number: &usize| host.binary_search(number).ok();
+            let mut natives: Vec<Option<Native>> = self.natives.drain(..).map(Some).collect();
+            self.natives = order.iter().filter_map(place).filter_map(|place| natives[place].take()).collect();
+        }
+        let mut drafts: Vec<Option<Draft>> = self.drafts.drain(..).map(Some).collect();
+        self.drafts = order.iter().filter_map(|&number| drafts[number].take()).collect();
+    }
+
+    pub(super) fn finish(mut self) -> Result<Planned> {
+        let (shared, slots) = self.in_best_order();
         let first_slot = self.buffers.len();
         for (number, &bytes) in slots.bytes.iter().enumerate() {
             self.buffers.push(Buffer { kind: BufferKind::Slot(number), bytes });

@@ -4,6 +4,7 @@
 mod batches;
 mod dispatches;
 mod finish;
+mod order;
 mod update;
 
 pub use batches::Resident;
