@@ -180,6 +180,27 @@ impl Program {
         }
     }
 
+    /// Starts to read the global norm of the gradients of the last step.
+    ///
+    /// # Errors
+    /// When nothing has run yet, the norm is not computed, or the device fails.
+    pub fn begin_gradient_norm(&self) -> Result<PendingRead> {
+        let missing = |message: &str| Error::new(ErrorKind::NotKept, message);
+        let binding = self.plan.gradient_norm.as_ref().ok_or_else(|| {
+            missing("this step does not compute the norm of its gradients: ask for it with `Training::gradient_norm`")
+        })?;
+        if !self.has_run {
+            return Err(missing("nothing has been computed yet: run a step before reading"));
+        }
+        match &self.executor {
+            Executor::Cpu(program) => {
+                let norm = program.gradient_norm().unwrap_or(f32::NAN);
+                Ok(PendingRead::ready(HostTensor::new([1], HostData::F32(vec![norm]))?))
+            }
+            Executor::Gpu(program) => Ok(PendingRead::from_gpu(program.begin_read(binding)?, [1].into(), DType::F32)),
+        }
+    }
+
     /// Starts to read a kept tensor.
     ///
     /// # Errors

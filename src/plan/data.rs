@@ -20,6 +20,9 @@ pub struct Plan {
     pub dispatches: Vec<Dispatch>,
     /// Where tensors lie that can be read after a step, in ascending order.
     pub readable: Vec<(TensorId, Stored)>,
+    /// Where the global norm of the gradients is after a step, if it is computed.
+    #[serde(default)]
+    pub gradient_norm: Option<Binding>,
     /// The greatest sum of bytes of intermediate tensors that are needed at one time.
     pub live_bytes: u64,
     /// Why neighbouring ops run as kernels of their own.
@@ -108,6 +111,10 @@ pub enum BufferKind {
         /// The segment.
         segment: usize,
     },
+    /// Sums of squares of gradients.
+    GradientSquares,
+    /// The global norm of the gradients.
+    GradientNorm,
     /// Intermediate tensors, one after another.
     Slot(usize),
     /// A tensor that stays readable.
@@ -218,6 +225,13 @@ impl Plan {
         let line =
             |apart: &Apart| format!("{}\n  is apart from {}:\n  {}\n", apart.consumer, apart.producer, apart.reason);
         self.apart.iter().map(line).collect()
+    }
+
+    /// Whether a dispatch writes the global norm of the gradients.
+    #[must_use]
+    pub fn writes_norm(&self, dispatch: &Dispatch) -> bool {
+        let last = dispatch.bindings.last();
+        self.gradient_norm.is_some() && self.gradient_norm.as_ref() == last
     }
 
     /// Where a tensor can be read after a step, if it can.

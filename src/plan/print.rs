@@ -62,13 +62,17 @@ impl Plan {
 
     fn memory(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let is_slot = |kind: &BufferKind| matches!(kind, BufferKind::Slot(_));
-        let rows: [(&str, u64); 9] = [
+        let rows: [(&str, u64); 10] = [
             ("datasets", self.bytes(|kind| matches!(kind, BufferKind::Dataset { .. } | BufferKind::Order))),
             ("inputs", self.bytes(|kind| matches!(kind, BufferKind::Input(_)))),
             ("constants", self.bytes(|kind| matches!(kind, BufferKind::Constant(_)))),
             ("parameters", self.bytes(|kind| matches!(kind, BufferKind::Parameters(_)))),
             ("gradients", self.bytes(|kind| matches!(kind, BufferKind::Gradients(_)))),
             ("optimizer states", self.bytes(|kind| matches!(kind, BufferKind::OptimizerState { .. }))),
+            (
+                "gradient norm",
+                self.bytes(|kind| matches!(kind, BufferKind::GradientSquares | BufferKind::GradientNorm)),
+            ),
             ("kept tensors", self.bytes(|kind| matches!(kind, BufferKind::Kept(_)))),
             ("images of buffers", self.image_bytes()),
             ("intermediate tensors", self.bytes(is_slot)),
@@ -102,6 +106,8 @@ impl fmt::Display for BufferKind {
             Self::Parameters(segment) => write!(f, "parameters{segment}"),
             Self::Gradients(segment) => write!(f, "gradients{segment}"),
             Self::OptimizerState { state, segment } => write!(f, "{state}{segment}"),
+            Self::GradientSquares => f.write_str("gradient squares"),
+            Self::GradientNorm => f.write_str("gradient norm"),
             Self::Slot(number) => write!(f, "slot{number}"),
             Self::Kept(number) => write!(f, "kept{number}"),
         }

@@ -95,6 +95,15 @@ impl Training<'_> {
         self
     }
 
+    /// Computes in every step the global norm of the gradients as well, the square root of the sum of the squares of all
+    /// their elements, straight from where they lie one after another: one dispatch, or two where they are many.
+    /// [`Step::read_gradient_norm`] reads it.
+    #[must_use]
+    pub fn gradient_norm(mut self) -> Self {
+        self.options.gradient_norm = true;
+        self
+    }
+
     /// Lets the whole step take at most so many bytes of device memory: parameters, gradients, optimizer states,
     /// inputs and everything between. Where it would take more, forward results are computed again in the backward
     /// list instead of being kept, as little as suffices; see [`Graph::recompute`].

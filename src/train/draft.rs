@@ -28,6 +28,8 @@ pub(super) struct Options {
     pub unfused: bool,
     /// The bytes that the whole step may take.
     pub budget: Option<u64>,
+    /// Whether the global norm of the gradients is computed.
+    pub gradient_norm: bool,
     /// Data that stay on the device.
     pub dataset: Option<Arc<Dataset>>,
 }
@@ -123,6 +125,7 @@ impl Draft {
             kept: &self.kept,
             resident: resident.as_ref().map(|(resident, _)| resident),
             update,
+            gradient_norm: self.options.gradient_norm,
             fuses: !self.options.unfused,
         })
     }

@@ -330,6 +330,24 @@ impl Step {
         self.read_history_async(tensor)?.wait()
     }
 
+    /// Starts to read the global norm of the gradients of the last step, for steps that compute it: see
+    /// [`Training::gradient_norm`](super::Training::gradient_norm). What arrives has one element.
+    ///
+    /// # Errors
+    /// When the step does not compute it, nothing has run, or the device is lost.
+    pub fn read_gradient_norm_async(&self) -> Result<PendingRead> {
+        self.program.begin_gradient_norm()
+    }
+
+    /// As [`read_gradient_norm_async`](Self::read_gradient_norm_async), blocking.
+    ///
+    /// # Errors
+    /// As there.
+    #[cfg(not(target_arch = "wasm32"))]
+    pub fn read_gradient_norm(&self) -> Result<f32> {
+        Ok(self.read_gradient_norm_async()?.wait()?.item())
+    }
+
     fn is_kept(&self, tensor: TensorId) -> bool {
         self.simplified.recording.kept.contains(&tensor)
     }

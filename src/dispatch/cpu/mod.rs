@@ -121,7 +121,10 @@ impl CpuProgram {
             let usages = &plan.kernels[dispatch.kernel].usages;
             let start = self.times.as_ref().map(|(since, _)| since.elapsed().as_secs_f64());
             let mut operands = Operands::take(&mut self.buffers, &dispatch.bindings, usages);
-            if dispatch.phase == Phase::Update {
+            if dispatch.phase == Phase::Update && plan.writes_norm(dispatch) {
+                let (reads, mut writes) = operands.split(&self.buffers);
+                writes[0][0] = norm(&reads).to_bits();
+            } else if dispatch.phase == Phase::Update {
                 if let Some(update) = &self.update {
                     let (reads, writes) = operands.split(&self.buffers);
                     apply(update, scalars, &reads, writes);
@@ -140,6 +143,12 @@ impl CpuProgram {
                 times.push((start, since.elapsed().as_secs_f64()));
             }
         }
+    }
+
+    /// The global norm of the gradients of the last step.
+    pub fn gradient_norm(&self) -> Option<f32> {
+        let binding = self.plan.gradient_norm.as_ref()?;
+        Some(f32::from_bits(self.buffers[binding.buffer][memory::range(binding).start]))
     }
 
     /// The value of a kept tensor after the last step.
@@ -170,6 +179,15 @@ fn run(native: &Native, reads: Vec<&[u32]>, writes: Vec<&mut [u32]>, seed: [u32;
     for (_, program) in &native.programs {
         pointwise::run(program, &native.totals, native.has_root(), &mut places, seed);
     }
+}
+
+/// The Euclidean norm of everything, added up in parts of fixed length: threads do not change the result.
+fn norm(arrays: &[&[u32]]) -> f32 {
+    const PART: usize = 1 << 14;
+    use rayon::prelude::*;
+    let part = |words: &[u32]| -> f64 { words.iter().map(|&word| f64::from(f32::from_bits(word)).powi(2)).sum() };
+    let sums: Vec<f64> = arrays.iter().flat_map(|words| words.par_chunks(PART).map(part).collect::<Vec<_>>()).collect();
+    sums.iter().sum::<f64>().sqrt() as f32
 }
 
 /// Copies those rows of a batch that lie in a part of the data.

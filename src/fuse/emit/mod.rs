@@ -8,6 +8,7 @@ mod gather;
 mod image;
 mod kernel;
 mod lanes;
+mod norm;
 mod operand;
 mod pointwise;
 mod reduce;
@@ -20,6 +21,7 @@ pub use form::{Chooser, Chosen, Form, Forms, Sizes};
 use fused::Fours;
 pub use gather::{Gather, gather};
 pub use image::{WIDTH as IMAGE_WIDTH, worthwhile as image_loads};
+pub use norm::{MOST_SUMS as NORM_MOST_SUMS, is_short as norm_is_short, root as norm_root, squares as norm_squares};
 pub use tiles::Tile;
 pub use update::{Updated, update};
 

@@ -115,6 +115,7 @@ impl Builder<'_> {
             images,
             dispatches,
             readable,
+            gradient_norm: None,
             live_bytes: slots.live,
             apart: apart(self.resolved, self.grouped),
         };

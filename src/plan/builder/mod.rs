@@ -4,6 +4,7 @@
 mod batches;
 mod dispatches;
 mod finish;
+mod norm;
 mod order;
 mod update;
 
@@ -32,6 +33,8 @@ pub struct Request<'a> {
     pub resident: Option<&'a Resident>,
     /// How parameters change, if they do.
     pub update: Option<&'a Update>,
+    /// Whether the global norm of the gradients is computed.
+    pub gradient_norm: bool,
     /// Whether neighbouring ops may run as one kernel. Without, every op is a dispatch of its own: slow, and for
     /// comparison.
     pub fuses: bool,
@@ -114,8 +117,11 @@ pub fn build(request: &Request<'_>) -> Result<Planned> {
     for group in &grouped.groups {
         builder.group(group)?;
     }
+    let gradient_norm = builder.gradient_norm()?;
     builder.update()?;
-    builder.finish()
+    let mut planned = builder.finish()?;
+    planned.plan.gradient_norm = gradient_norm;
+    Ok(planned)
 }
 
 impl Builder<'_> {

@@ -37,8 +37,8 @@ pub fn inner_run(inner: usize) -> usize {
 struct Writer<'a> {
     product: &'a Product<'a>,
     block: Block,
-    /// Whether results are stored before the program goes on with them.
-    twice: bool,
+    /// Whether much is done with every result.
+    long: bool,
     a: Along,
     b: Along,
     a_strides: [isize; 2],
@@ -64,11 +64,9 @@ impl<'a> Writer<'a> {
         };
         let a_reader = operand(product.a, "a", a, block.columns());
         let b_reader = operand(product.b, "b", b, block.rows);
-        let twice = product.columns.is_multiple_of(4)
-            && product.program.stores.first().is_none_or(|store| store.dtype == DType::F32)
-            && product.program.steps.iter().any(|step| is_long(&step.pointwise));
+        let long = product.program.steps.iter().any(|step| is_long(&step.pointwise));
         let text = String::new();
-        let writer = Self { product, block, twice, a, b, a_strides, b_strides, a_reader, b_reader, text };
+        let writer = Self { product, block, long, a, b, a_strides, b_strides, a_reader, b_reader, text };
         (writer, a_base + &b_base)
     }
 }

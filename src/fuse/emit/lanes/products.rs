@@ -75,37 +75,32 @@ impl Writer<'_> {
         let _ = writeln!(self.text, "fn store_one(index: u32, value: f32) {{\n{body}}}\n");
     }
 
-    /// Stores the results. Where much is done with them, as plain sums first, on which a loop then goes on: so the
-    /// text, and the time to compile it, do not grow by what is done with every one of them.
+    /// Stores the results in a loop over a few rows at a time, picked from the registers: so the text, and the time to
+    /// compile it, do not grow by what is done with every one of them.
     pub(super) fn results(&mut self) {
-        if self.twice {
-            for row in 0..self.block.rows {
-                for vector in 0..self.block.vectors {
-                    let (rows, columns) = (self.product.rows, self.product.columns);
+        let at_once = if self.long { 1 } else { 4 };
+        let (parts, rows) = (self.block.rows / at_once, self.product.rows);
+        let _ = writeln!(
+            self.text,
+            "    let parts = min({parts}u, ({rows}u - min(row, {rows}u) + {}u) / {at_once}u);\n    \
+             for (var part = 0u; part < parts; part++) {{",
+            at_once - 1
+        );
+        for own in 0..at_once {
+            for vector in 0..self.block.vectors {
+                let _ = writeln!(self.text, "        var r{own}_{vector} = c{own}_{vector};");
+                for part in 1..parts {
+                    let row = part * at_once + own;
                     let _ = writeln!(
                         self.text,
-                        "    if (row + {row}u < {rows}u && column + {}u < {columns}u) {{\n        \
-                         c[((plane * {rows}u + row + {row}u) * {columns}u + column) / 4u + {vector}u] = c{row}_{vector};\n    }}",
-                        vector * 4
+                        "        r{own}_{vector} = select(r{own}_{vector}, c{row}_{vector}, part == {part}u);"
                     );
                 }
-            }
-            let (rows, columns) = (self.product.rows, self.product.columns);
-            let _ = write!(
-                self.text,
-                "    for (var r = row; r < min(row + {}u, {rows}u); r++) {{\n        \
-                 for (var v = column; v < min(column + {}u, {columns}u); v += 4u) {{\n            \
-                 store(plane, r, v, c[((plane * {rows}u + r) * {columns}u + v) / 4u]);\n        }}\n    }}\n",
-                self.block.rows,
-                self.block.vectors * 4
-            );
-            return;
-        }
-        for row in 0..self.block.rows {
-            for vector in 0..self.block.vectors {
                 let column = if vector == 0 { "column".to_owned() } else { format!("column + {}u", vector * 4) };
-                let _ = writeln!(self.text, "    store(plane, row + {row}u, {column}, c{row}_{vector});");
+                let row = if at_once == 1 { "part".to_owned() } else { format!("part * {at_once}u + {own}u") };
+                let _ = writeln!(self.text, "        store(plane, row + {row}, {column}, r{own}_{vector});");
             }
         }
+        self.text += "    }\n";
     }
 }
