@@ -8,12 +8,13 @@ use retrograd::{Graph, Params};
 use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
+/// Kernels for real GPUs are slow on software: the product of two matrices of this side takes many seconds.
+const SIDE: usize = 1536;
+
 /// wgpu's GL backend panics in a thread that has waited six seconds for the context.
 #[test]
 fn a_thread_waits_for_another_ones_long_dispatch() {
     let Some(device) = device("gl") else { return };
-    // Kernels for real GPUs are slow enough on software: the product of two matrices of this side takes many seconds.
-    const SIDE: usize = 1536;
     let mut profile = device.profile();
     profile.class = KernelClass::Gpu;
     let slow = device.with_profile(profile).unwrap();

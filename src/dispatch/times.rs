@@ -2,7 +2,8 @@ use crate::plan::{Phase, Plan};
 use serde::Serialize;
 use std::fmt;
 
-/// What a device manages at best, measured.
+/// What a device manages at best, measured. Bytes are those of memory: what lies in caches comes faster, so small
+/// kernels may exceed it.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 pub struct Ceilings {
     /// Bytes read and written in a second.

@@ -6,6 +6,8 @@ use std::time::Instant;
 
 /// Runs of which the fastest counts.
 const RUNS: usize = 5;
+/// The degree of the polynomial: so many products and sums for each element that is loaded.
+const DEGREE: usize = 64;
 
 impl Ceilings {
     /// Measures how many bytes a second, and how many operations a second, a device manages at best: with sums of
@@ -30,7 +32,6 @@ impl Ceilings {
             (vec![a, b], a.matmul(b))
         })? * 2.0
             * (side as f64).powi(3);
-        const DEGREE: usize = 64;
         let few = elements / 4;
         let polynomial = best(device, |graph| {
             let x = graph.input("x", [few]);

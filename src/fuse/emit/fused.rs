@@ -256,10 +256,9 @@ impl<'a> Fused<'a> {
         (text, totals)
     }
 
-    /// Statements that compute and store as many elements as the program is wide, from `index` on; `value` is the
-    /// root's, a vector of as many. Returns the expressions of the totals.
+    /// Statements that compute and store four elements, for programs that are so wide, from `index` on; `value` is the
+    /// root's, a vector of four. Returns the expressions of the totals.
     pub fn store_run(&self, value: Option<&str>, indent: &str) -> (String, Vec<String>) {
-        let width = self.width;
         let mut text = String::new();
         let at = |offset: usize| if offset == 0 { "index".to_owned() } else { format!("index + {offset}u") };
         for number in 0..self.program.loads.len() {
@@ -268,19 +267,19 @@ impl<'a> Fused<'a> {
                     let _ = writeln!(text, "{indent}let l{number} = {};", self.call(number, &at(0)));
                 }
                 Fours::Single => {
-                    for offset in 0..width {
+                    for offset in 0..self.width {
                         let _ = writeln!(text, "{indent}let l{number}_{offset} = {};", self.call(number, &at(offset)));
                     }
                 }
             }
         }
-        for offset in 0..width {
+        for (offset, component) in COMPONENTS.into_iter().enumerate() {
             let mut arguments = vec![at(offset)];
-            arguments.extend(value.map(|value| format!("{value}.{}", COMPONENTS[offset])));
+            arguments.extend(value.map(|value| format!("{value}.{component}")));
             arguments.extend(self.fours.iter().enumerate().map(|(number, mode)| match mode {
                 Fours::Same => format!("l{number}"),
                 Fours::Single => format!("l{number}_{offset}"),
-                Fours::Vector => format!("l{number}.{}", COMPONENTS[offset]),
+                Fours::Vector => format!("l{number}.{component}"),
             }));
             let _ = writeln!(text, "{indent}let f{offset} = fused{}({});", self.suffix, arguments.join(", "));
         }

@@ -16,6 +16,7 @@ pub const LARGEST: usize = 8192 * WIDTH * 4;
 pub const MOST: usize = 16;
 
 /// From how many loads of a tensor on an image is faster for this class of devices, the copy included.
+#[must_use]
 pub const fn worthwhile(class: KernelClass) -> usize {
     match class {
         KernelClass::Cpu | KernelClass::Subgroup => 4096,

@@ -48,6 +48,7 @@ pub fn root(length: usize) -> Result<Sums, String> {
 }
 
 /// Whether one workgroup is enough for so many elements.
+#[must_use]
 pub const fn is_short(length: usize) -> bool {
     length <= 4 * 4 * FEWEST_VECTORS
 }

@@ -88,9 +88,9 @@ impl<'a> Greedy<'a> {
     fn list(&mut self, first: usize, count: usize, order: &mut Vec<usize>) {
         let mut waits: Vec<usize> = vec![0; count];
         let mut then: Vec<Vec<usize>> = vec![Vec::new(); count];
-        for later in 0..count {
-            for earlier in 0..later {
-                let (one, other) = (&self.uses[first + earlier], &self.uses[first + later]);
+        let list = &self.uses[first..first + count];
+        for (later, other) in list.iter().enumerate() {
+            for (earlier, one) in list[..later].iter().enumerate() {
                 if one.iter().any(|&one| other.iter().any(|&other| conflicts(one, other))) {
                     waits[later] += 1;
                     then[earlier].push(later);

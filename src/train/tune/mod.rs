@@ -29,15 +29,15 @@ pub(super) fn tune(device: &Device, plan: &Plan, path: &Path) -> Result<Device> 
     for (class, chosen) in products {
         let product = Product::new(device, chosen)?;
         let kernels = product.fingerprint();
-        let form = match cache.get(&adapter, class).filter(|entry| entry.kernels == kernels) {
-            Some(entry) => entry.form,
-            None => {
-                let (form, microseconds) = product.fastest()?;
-                log::info!("{class}: {} takes {microseconds:.1} us", form.name());
-                cache.set(&adapter, class, Entry { form, kernels, microseconds });
-                measured += 1;
-                form
-            }
+        let known = cache.get(&adapter, class).filter(|entry| entry.kernels == kernels).map(|entry| entry.form);
+        let form = if let Some(form) = known {
+            form
+        } else {
+            let (form, microseconds) = product.fastest()?;
+            log::info!("{class}: {} takes {microseconds:.1} us", form.name());
+            cache.set(&adapter, class, Entry { form, kernels, microseconds });
+            measured += 1;
+            form
         };
         profile.forms.tuned.insert(class.to_owned(), form);
     }
