@@ -1,4 +1,4 @@
-use super::step::InputSlot;
+use super::input::InputSlot;
 use crate::base::{Error, ErrorKind, HostData, Result, Shape};
 use crate::fuse::Simplified;
 use crate::plan::Resident;

@@ -1,7 +1,8 @@
 use super::Step;
 use super::dataset::{Dataset, Passes};
+use super::input::InputSlot;
 use super::optim::Optimizer;
-use super::step::{InputSlot, StepParts};
+use super::step::StepParts;
 use crate::base::{Error, ErrorKind, Fault, Layout, Result, TensorType};
 use crate::dispatch::{Program, ProgramRequest, RowOrder, State};
 use crate::fuse::{Simplified, recompute, simplify};

@@ -5,6 +5,7 @@ mod checkpoint;
 mod compile;
 mod dataset;
 mod draft;
+mod input;
 mod step;
 #[cfg(not(target_arch = "wasm32"))]
 mod tune;

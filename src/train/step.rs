@@ -1,6 +1,7 @@
 use super::dataset::Passes;
+use super::input::InputSlot;
 use super::optim::{Optimizer, check_rate};
-use crate::base::{Error, ErrorKind, HostData, HostTensor, Result, TensorType, threefry};
+use crate::base::{Error, ErrorKind, HostData, HostTensor, Result, threefry};
 use crate::dispatch::{PendingRead, Program, State, StepTimes};
 use crate::fuse::Simplified;
 use crate::plan::{Plan, StepScalars};
@@ -26,16 +27,6 @@ pub struct Step {
     inferences: u32,
 }
 
-/// An input of a step.
-#[derive(Clone, Debug)]
-pub(super) struct InputSlot {
-    pub name: String,
-    pub node: NodeId,
-    pub tensor_type: TensorType,
-    /// For labels: how many classes there are.
-    pub limit: Option<usize>,
-}
-
 /// What a step is put together from.
 pub(super) struct StepParts {
     pub graph: u64,
@@ -48,27 +39,6 @@ pub(super) struct StepParts {
     pub trained: Vec<usize>,
     pub checks_feeds: bool,
     pub passes: Option<Passes>,
-}
-
-impl InputSlot {
-    /// Checks labels against the number of classes, and, where that is wanted, that all numbers are finite.
-    pub fn check_elements(&self, data: &HostData, finite: bool) -> Result<()> {
-        let refuse = |reason: String| {
-            Err(Error::new(ErrorKind::Feed, format!("input `{}` {}: {reason}", self.name, self.tensor_type)))
-        };
-        if let (Some(limit), HostData::I32(labels)) = (self.limit, data)
-            && let Some(place) =
-                labels.iter().position(|&label| usize::try_from(label).map_or(true, |label| label >= limit))
-        {
-            return refuse(format!("element {place} is {}, and classes are 0 to {}", labels[place], limit - 1));
-        }
-        if let (true, HostData::F32(values)) = (finite, data)
-            && let Some(place) = values.iter().position(|value| !value.is_finite())
-        {
-            return refuse(format!("element {place} is {}", values[place]));
-        }
-        Ok(())
-    }
 }
 
 impl Step {

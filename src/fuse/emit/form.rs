@@ -1,7 +1,7 @@
 //! Which kernel computes a matrix product: by default, by measurement, or because it was asked for.
 
-use super::lanes::Block;
-use super::tiles::Tile;
+use super::block::Block;
+use super::tile::Tile;
 use crate::record::KernelClass;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;

@@ -1,6 +1,7 @@
 //! From groups to kernels: WGSL with its bindings.
 
 mod bindings;
+mod block;
 mod contract;
 mod form;
 mod fused;
@@ -11,7 +12,9 @@ mod lanes;
 mod norm;
 mod operand;
 mod pointwise;
+mod product;
 mod reduce;
+mod tile;
 mod tiles;
 mod update;
 mod vector;
@@ -22,7 +25,7 @@ use fused::Fours;
 pub use gather::{Gather, gather};
 pub use image::{WIDTH as IMAGE_WIDTH, worthwhile as image_loads};
 pub use norm::{MOST_SUMS as NORM_MOST_SUMS, is_short as norm_is_short, root as norm_root, squares as norm_squares};
-pub use tiles::Tile;
+pub use tile::Tile;
 pub use update::{Updated, update};
 
 use super::group::{Group, Grouped};

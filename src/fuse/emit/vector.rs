@@ -1,8 +1,8 @@
 //! The product of a matrix and up to four vectors, for GPUs.
 
 use super::bindings::{Bindings, Place};
-use super::contract::{Product, address};
 use super::fused::Fused;
+use super::product::{Product, address};
 use super::{Context, Emitted};
 use crate::base::DType;
 use crate::fuse::resolve::Access;

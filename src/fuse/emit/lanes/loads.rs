@@ -1,7 +1,7 @@
 //! Loads of operands, and the names of what was loaded.
 
 use super::{Along, COMPONENTS, LANES, Writer};
-use crate::fuse::emit::contract::address;
+use crate::fuse::emit::product::address;
 use std::fmt::Write as _;
 
 impl Writer<'_> {

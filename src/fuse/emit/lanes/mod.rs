@@ -6,24 +6,21 @@
 //! every invocation has a tile of its own. Four steps of the inner axis are unrolled, so that operands which lie
 //! densely along one of their axes are loaded as vectors; large ones are read as [images](super::image).
 
-mod block;
 mod loads;
 mod products;
 mod sums;
 
 use super::bindings::{Bindings, Place, Reader};
-use super::contract::Product;
+use super::block::{Block, LANES};
 use super::fused::Fused;
 use super::operand::{Along, along};
+use super::product::Product;
 use super::{Context, Emitted};
 use crate::base::DType;
 use crate::fuse::resolve::Access;
 use crate::record::{Pointwise, Text, grid, libraries};
-pub use block::Block;
 use std::fmt::Write as _;
 
-/// Invocations of a workgroup: the lanes of a SIMD register.
-const LANES: usize = 8;
 /// Longest run of the inner axis that one invocation adds up, four elements per iteration: far below the 65,535
 /// iterations after which software adapters stop.
 const LONGEST_RUN: usize = 131_072;

@@ -5,15 +5,13 @@
 //! stored as one, nothing is transposed, and an invocation takes from its registers what it needs.
 
 mod staging;
-mod tile;
-
-pub use tile::Tile;
 
 use super::bindings::{Bindings, Place};
-use super::contract::Product;
 use super::form::FEWEST_WORKGROUPS;
 use super::fused::Fused;
 use super::operand::{Along, along};
+use super::product::Product;
+use super::tile::Tile;
 use super::{Context, Emitted};
 use crate::base::DType;
 use crate::record::{Text, grid, libraries};

@@ -1,8 +1,8 @@
 //! From memory to workgroup memory, and from there to registers.
 
-use super::Tile;
-use crate::fuse::emit::contract::address;
 use crate::fuse::emit::operand::Along;
+use crate::fuse::emit::product::address;
+use crate::fuse::emit::tile::Tile;
 use std::fmt::Write as _;
 
 const COMPONENTS: [&str; 4] = ["x", "y", "z", "w"];

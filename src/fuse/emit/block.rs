@@ -1,6 +1,7 @@
 //! What one invocation of a product in registers computes.
 
-use super::LANES;
+/// Invocations of a workgroup: the lanes of a SIMD register.
+pub const LANES: usize = 8;
 
 /// Rows and columns of C that an invocation holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
