@@ -59,6 +59,17 @@ fn it_is_the_root_of_the_sum_of_all_squares() {
 }
 
 #[test]
+fn gaps_between_trained_parameters_may_be_many() {
+    let (lengths, frozen): (Vec<usize>, Vec<usize>) =
+        ((0..80).map(|n| n + 1).collect(), (0..40).map(|n| 2 * n).collect());
+    for name in ["cpu", "vulkan"] {
+        let Some(device) = device(name) else { continue };
+        let (got, want) = norms(device, &lengths, &frozen);
+        assert!((f64::from(got) - want).abs() <= 1e-5 * want, "{name}: {got} instead of {want}");
+    }
+}
+
+#[test]
 fn it_takes_one_dispatch_or_two() {
     let count = |length: usize| {
         let mut params = Params::seeded(1);

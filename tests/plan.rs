@@ -97,6 +97,18 @@ fn memory_is_known_before_anything_is_allocated() {
 }
 
 #[test]
+fn the_host_reads_no_images() {
+    let mut profile = Profile::host();
+    profile.image_loads = 0;
+    assert!(plan(&profile).images.is_empty());
+    profile = Profile { class: KernelClass::Cpu, ..Profile::webgpu_default() };
+    profile.image_loads = 0;
+    let read = plan(&profile);
+    assert!(!read.images.is_empty());
+    assert_eq!(read.total_bytes(), read.bytes(|_| true) + read.image_bytes());
+}
+
+#[test]
 fn a_plan_is_plain_data() {
     let plan = plan(&Profile::webgpu_default());
     let text = serde_json::to_string(&plan).unwrap();

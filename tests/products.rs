@@ -150,6 +150,22 @@ fn tiles_keep_their_figures() {
     insta::assert_snapshot!(table);
 }
 
+#[test]
+fn a_device_with_few_invocations_gets_kernels_that_it_can_run() {
+    let mut profile = Profile::webgpu_default();
+    profile.invocations = 128;
+    for [rows, columns, inner] in [[64, 64, 2048], [4, 512, 512], [512, 512, 512], [33, 1, 65]] {
+        let graph = Graph::new();
+        let product = graph.input("a", [rows, inner]).matmul(graph.input("b", [inner, columns]));
+        let plan = graph.infer(&[product]).plan(&Params::seeded(0), &profile).unwrap();
+        for kernel in plan.kernels.iter().filter(|kernel| kernel.name.starts_with("matmul")) {
+            let size = kernel.wgsl.split("@workgroup_size(").nth(1).and_then(|text| text.split(')').next()).unwrap();
+            let invocations: u32 = size.split(',').map(|part| part.trim().parse::<u32>().unwrap()).product();
+            assert!(invocations <= 128, "{rows} x {columns} x {inner}: {}", kernel.name);
+        }
+    }
+}
+
 /// One expansion of what writes all tiles, to be read.
 #[test]
 fn the_text_of_a_tile() {

@@ -45,6 +45,22 @@ fn compiled_kernels_are_kept_and_damaged_files_are_not_used() {
 }
 
 #[test]
+fn kernels_of_another_adapter_are_not_used() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("kernels");
+    let Some(true) = run(&path) else { return };
+    let file = files(&path).remove(0);
+    // After 16 bytes of this library wgpu's own head: 17 bytes, then the adapter.
+    let mut foreign = std::fs::read(&file).unwrap();
+    foreign[16 + 17] ^= 1;
+    let own = retrograd::base::fingerprint(&foreign[16..]).to_le_bytes();
+    foreign[8..16].copy_from_slice(&own);
+    std::fs::write(&file, &foreign).unwrap();
+    assert_eq!(run(&path), Some(true));
+    assert_ne!(std::fs::read(&file).unwrap(), foreign, "it is written anew");
+}
+
+#[test]
 fn the_host_keeps_no_kernels() {
     let folder = tempfile::tempdir().unwrap();
     assert!(!Device::cpu().keep_pipelines(folder.path().join("kernels")).unwrap());

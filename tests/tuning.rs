@@ -38,6 +38,34 @@ fn choices_are_measured_once_and_kept() {
 }
 
 #[test]
+fn sizes_of_one_class_share_an_entry() {
+    let Some(device) = device("vulkan") else { return };
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("tuning.json");
+    let tune = |rows: usize| {
+        let graph = Graph::new();
+        let (a, b) = (graph.input("a", [rows, 24]), graph.input("b", [24, 36]));
+        graph.infer(&[a.matmul(b)]).tune(device, &Params::seeded(0), &path).unwrap();
+        text(&path)
+    };
+    let first = tune(40);
+    assert_eq!(tune(57), first);
+    assert_eq!(tune(64), first);
+    assert_ne!(tune(65), first);
+}
+
+#[test]
+fn a_product_with_a_broadcast_operand_is_measured_without_copies_of_it() {
+    let Some(device) = device("vulkan") else { return };
+    let folder = tempfile::tempdir().unwrap();
+    let graph = Graph::new();
+    // The first operand takes 2 MiB, and 512 MiB if it stood there for every product.
+    let (a, b) = (graph.input("a", [512, 1024]), graph.input("b", [256, 1024, 4]));
+    let tuned = graph.infer(&[a.matmul(b)]).tune(device, &Params::seeded(0), folder.path().join("tuning.json"));
+    assert_eq!(tuned.unwrap().profile().forms.tuned.len(), 1);
+}
+
+#[test]
 fn a_damaged_or_foreign_cache_is_written_anew() {
     let Some(device) = device("vulkan") else { return };
     let folder = tempfile::tempdir().unwrap();

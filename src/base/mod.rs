@@ -2,6 +2,7 @@
 
 mod dtype;
 mod error;
+mod files;
 mod functions;
 mod host;
 mod layout;
@@ -12,6 +13,7 @@ mod value;
 
 pub use dtype::DType;
 pub use error::{Error, ErrorKind, Fault, Result};
+pub use files::write_whole;
 pub use host::{Element, HostData, HostTensor};
 pub use layout::{Layout, View};
 pub use random::{Generator, fingerprint, threefry, unit_interval};

@@ -221,6 +221,7 @@ impl Device {
     /// Ends the device, as a driver crash would: every later use is an error. For tests of recovery.
     pub fn destroy(&self) {
         if let Inner::Gpu(gpu) = &self.inner {
+            let _turn = gpu.turn();
             gpu.device.destroy();
         }
     }

@@ -282,6 +282,8 @@ impl State {
         };
         let Memory::Gpu { gpu, segments } = &self.0.memory else { return None };
         let bytes = *self.0.arena.segments.get(number)?;
+        // In this order everywhere: first the turn, then the segments.
+        let _turn = gpu.turn();
         Some(locked(segments).entry(kind.clone()).or_insert_with(|| gpu.storage(&kind.to_string(), bytes)).clone())
     }
 

@@ -213,9 +213,13 @@ impl Plan {
         self.bytes(|_| true) + self.image_bytes()
     }
 
-    /// Bytes that a dispatch reads and writes, each binding counted once.
+    /// Bytes that a dispatch reads and writes, each binding counted once; of data that a batch is gathered from, those of
+    /// the batch.
     #[must_use]
     pub fn moved_bytes(&self, dispatch: &Dispatch) -> u64 {
+        if dispatch.phase == Phase::Batch {
+            return 2 * dispatch.bindings.last().map_or(0, |batch| batch.bytes);
+        }
         dispatch.bindings.iter().map(|binding| binding.bytes).sum()
     }
 

@@ -98,6 +98,11 @@ impl Profile {
         }
     }
 
+    /// From how many loads on images are read; never on the host, which has none.
+    pub(crate) fn image_loads(&self) -> usize {
+        if self.class == KernelClass::Host { never() } else { self.image_loads }
+    }
+
     /// What kernels for matrix products are chosen by.
     pub(crate) fn chooser(&self) -> Chooser<'_> {
         Chooser {

@@ -96,7 +96,8 @@ impl Training<'_> {
     }
 
     /// Computes in every step the global norm of the gradients as well, the square root of the sum of the squares of all
-    /// their elements, straight from where they lie one after another: one dispatch, or two where they are many.
+    /// their elements, straight from where they lie one after another: one dispatch, or two where they are many. On
+    /// GPUs in single precision, so it is infinite where an element is beyond 1e19.
     /// [`Step::read_gradient_norm`] reads it.
     #[must_use]
     pub fn gradient_norm(mut self) -> Self {

@@ -1,5 +1,5 @@
 use crate::base::{Error, ErrorKind, Result};
-use crate::fuse::{Form, Forms, image_loads};
+use crate::fuse::{Form, Forms, IMAGE_ROWS, image_loads};
 use crate::plan::Profile;
 use crate::record::KernelClass;
 
@@ -80,6 +80,15 @@ impl Found {
         }
     }
 
+    /// From how many loads on images are faster than buffers: as measured with Mesa's software adapters. Others are not
+    /// known to be alike, such as that of DX12, which also wants copies to begin at multiples of 512 bytes; and old GL
+    /// has only small images.
+    fn image_loads(&self, class: KernelClass) -> usize {
+        let is_measured = matches!(self.info.backend, wgpu::Backend::Vulkan | wgpu::Backend::Gl)
+            && self.adapter.limits().max_texture_dimension_2d >= IMAGE_ROWS;
+        image_loads(if is_measured { class } else { KernelClass::Gpu })
+    }
+
     /// What plans for this adapter may use.
     pub fn profile(&self) -> Result<Profile> {
         let limits = self.adapter.limits();
@@ -121,7 +130,7 @@ impl Found {
             workgroup_bytes: limits.max_compute_workgroup_storage_size,
             eight_lanes: self.has_eight_lanes(),
             class,
-            image_loads: image_loads(class),
+            image_loads: self.image_loads(class),
             forms: Forms { forced, ..Forms::default() },
         })
     }

@@ -86,7 +86,7 @@ impl Gpu {
         if let Some(kept) = self.kept.get() {
             return Ok(kept.is_some());
         }
-        let opened = KeptPipelines::open(&self.device, &self.found.info, folder)?;
+        let opened = KeptPipelines::open(self, folder)?;
         Ok(self.kept.get_or_init(|| opened).is_some())
     }
 
@@ -150,6 +150,9 @@ impl Gpu {
         match outcome {
             None => Ok(made),
             Some(error) => {
+                let turn = self.turn();
+                drop(made);
+                drop(turn);
                 let hint = match kind(&error) {
                     ErrorKind::OutOfMemory => ": use a smaller batch, keep fewer tensors, or another device",
                     _ => "",

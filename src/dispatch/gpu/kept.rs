@@ -1,7 +1,11 @@
 //! Compiled kernels that outlive the process, on drivers that let them be kept.
-#![allow(unsafe_code, reason = "wgpu cannot know that a file holds what it wrote; the block below says why it does")]
+#![allow(
+    unsafe_code,
+    reason = "wgpu cannot know that a file holds what it wrote; the block at the end says why it does"
+)]
 
-use crate::base::{Error, ErrorKind, Result, fingerprint};
+use super::Gpu;
+use crate::base::{Error, ErrorKind, Result, fingerprint, write_whole};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
@@ -20,24 +24,24 @@ pub(super) struct KeptPipelines {
 
 impl KeptPipelines {
     /// Opens the cache of an adapter in a folder; none, where the driver has no such cache.
-    pub fn open(device: &wgpu::Device, adapter: &wgpu::AdapterInfo, folder: &Path) -> Result<Option<Self>> {
-        let has = device.features().contains(wgpu::Features::PIPELINE_CACHE);
-        let Some(name) = wgpu::util::pipeline_cache_key(adapter).filter(|_| has) else { return Ok(None) };
+    pub fn open(gpu: &Gpu, folder: &Path) -> Result<Option<Self>> {
+        let has = gpu.device.features().contains(wgpu::Features::PIPELINE_CACHE);
+        let Some(name) = wgpu::util::pipeline_cache_key(&gpu.found.info).filter(|_| has) else { return Ok(None) };
         std::fs::create_dir_all(folder).map_err(|error| {
             let message = format!("the folder {} for compiled kernels could not be made: {error}", folder.display());
             Error::new(ErrorKind::File, message).caused_by(error)
         })?;
         let path = folder.join(name);
         let data = read(&path);
-        let descriptor =
-            wgpu::PipelineCacheDescriptor { label: Some("kernels"), data: data.as_deref(), fallback: true };
-        // SAFETY: the data must come from `PipelineCache::get_data`. `read` returns only what carries the fingerprint
-        // that `save` computed of such data, so a file that was damaged or cut is not used; wgpu checks that it is of
-        // this adapter and driver. Whoever names the folder vouches that nobody else forges files in it, as the
-        // documentation of `Device::keep_pipelines` says.
-        let cache = unsafe { device.create_pipeline_cache(&descriptor) };
-        let saved = Mutex::new(data.as_ref().map_or(0, fingerprint));
-        Ok(Some(Self { cache, path, saved }))
+        // wgpu reports the file of another adapter as an error, and the cache is then of no use: begin with an empty one.
+        let open = |data: Option<&[u8]>| {
+            let cache = pollster::block_on(gpu.scoped("opening a cache of kernels", || create(&gpu.device, data)))?;
+            Ok(Some(Self { cache, path: path.clone(), saved: Mutex::new(data.map_or(0, fingerprint)) }))
+        };
+        open(data.as_deref()).or_else(|error: Error| {
+            log::warn!("{} is not used: {error}", path.display());
+            open(None)
+        })
     }
 
     /// Writes what was compiled meanwhile, if anything. A file that cannot be written costs time at the next start
@@ -52,9 +56,7 @@ impl KeptPipelines {
         let mut file = MAGIC.to_vec();
         file.extend(own.to_le_bytes());
         file.extend(data);
-        // In one piece: another process sees the old file or the new one.
-        let beside = self.path.with_extension(std::process::id().to_string());
-        match std::fs::write(&beside, file).and_then(|()| std::fs::rename(&beside, &self.path)) {
+        match write_whole(&self.path, &file) {
             Ok(()) => *saved = own,
             Err(error) => log::warn!("compiled kernels could not be kept in {}: {error}", self.path.display()),
         }
@@ -78,4 +80,14 @@ fn read(path: &Path) -> Option<Vec<u8>> {
         log::warn!("{} does not hold what was written there: kernels are compiled anew", path.display());
     }
     data.map(<[u8]>::to_vec)
+}
+
+/// A cache that begins with what a file held, or with nothing.
+fn create(device: &wgpu::Device, data: Option<&[u8]>) -> wgpu::PipelineCache {
+    let descriptor = wgpu::PipelineCacheDescriptor { label: Some("kernels"), data, fallback: true };
+    // SAFETY: the data must come from `PipelineCache::get_data`. `read` returns only what carries the fingerprint that
+    // `save` computed of such data, so a file that was damaged or cut is not used; wgpu checks that it is of this adapter
+    // and driver. Whoever names the folder vouches that nobody else forges files in it, as the documentation of
+    // `Device::keep_pipelines` says.
+    unsafe { device.create_pipeline_cache(&descriptor) }
 }

@@ -86,30 +86,25 @@ impl GpuProgram {
             layout: &step_layout,
             entries: &[wgpu::BindGroupEntry { binding: 0, resource: wgpu::BindingResource::Buffer(uniform) }],
         });
+        let view = |image: &wgpu::Texture| image.create_view(&wgpu::TextureViewDescriptor::default());
+        let views: Vec<_> = images.iter().map(view).collect();
         drop(turn);
+        // From here on a failure drops them in turn.
+        let (pipelines, bind_groups, history) = (Vec::new(), Vec::new(), Vec::new());
+        let objects = Objects { buffers, images, pipelines, bind_groups, steps, step_group, history };
+        let mut objects = InTurn::new(Arc::clone(&gpu), objects);
         let (pipelines, layouts) = pipelines::compile(&gpu, &plan, &step_layout)?;
-        let turn = gpu.turn();
-        let views: Vec<_> =
-            images.iter().map(|image| image.create_view(&wgpu::TextureViewDescriptor::default())).collect();
-        drop(turn);
-        let bind_groups = gpu
+        objects.pipelines = pipelines;
+        objects.bind_groups = gpu
             .scoped("binding buffers", || {
                 let group = |dispatch: &crate::plan::Dispatch| {
-                    pipelines::bind(&gpu, &layouts[dispatch.kernel], dispatch, &buffers, &views)
+                    pipelines::bind(&gpu, &layouts[dispatch.kernel], dispatch, &objects.buffers, &views)
                 };
                 plan.dispatches.iter().map(group).collect::<Vec<_>>()
             })
             .await?;
-        let objects = Objects { buffers, images, pipelines, bind_groups, steps, step_group, history: Vec::new() };
-        Ok(Self {
-            objects: InTurn::new(Arc::clone(&gpu), objects),
-            gpu,
-            plan,
-            entry: 0,
-            pace: Pace::default(),
-            recorded: 0,
-            open: VecDeque::new(),
-        })
+        let pace = Pace::default();
+        Ok(Self { objects, gpu, plan, entry: 0, pace, recorded: 0, open: VecDeque::new() })
     }
 
     /// Uploads what is fed.

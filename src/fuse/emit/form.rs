@@ -11,6 +11,11 @@ pub const FEWEST_WORKGROUPS: usize = 128;
 /// Most rows, or columns, of a product that is computed as products of a matrix and vectors.
 pub const THIN: usize = 4;
 
+/// Invocations of a workgroup that multiplies a matrix and vectors.
+pub const VECTOR_INVOCATIONS: u32 = 256;
+/// Bytes of workgroup memory that it takes.
+const VECTOR_BYTES: u32 = VECTOR_INVOCATIONS * THIN as u32 * 4;
+
 /// A kernel for matrix products.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub enum Form {
@@ -183,7 +188,11 @@ impl Chooser<'_> {
         }
         match form.tile() {
             Some(tile) => tile.threads() as u32 <= self.invocations && tile.bytes() as u32 <= self.workgroup_bytes,
-            None => form != Form::Vector || sizes.rows.min(sizes.columns) <= THIN,
+            None if form == Form::Vector => {
+                let fits = self.invocations >= VECTOR_INVOCATIONS && self.workgroup_bytes >= VECTOR_BYTES;
+                fits && sizes.rows.min(sizes.columns) <= THIN
+            }
+            None => true,
         }
     }
 
@@ -210,6 +219,7 @@ impl Chooser<'_> {
         let large = [Form::Tile128x128, Form::Tile128x64, Form::Tile64x64].into_iter().find(suits);
         // A long inner axis is cut, so that few tiles still make many workgroups.
         let cut = sizes.inner >= 1024 && sizes.rows.min(sizes.columns) > 32;
-        large.unwrap_or(if cut { Form::Tile64x64 } else { Form::Tile32x32 })
+        let small = if cut { Form::Tile64x64 } else { Form::Tile32x32 };
+        large.unwrap_or(if self.runs(small, sizes) { small } else { Form::Tile32x32 })
     }
 }

@@ -10,8 +10,10 @@ use crate::record::KernelClass;
 
 /// Texels of a row. A row takes 16 KiB, a multiple of the 256 bytes that copies need.
 pub const WIDTH: usize = 1024;
-/// Most elements of an image: that of the 8,192 rows that every device has, which is also a binding of 128 MiB.
-pub const LARGEST: usize = 8192 * WIDTH * 4;
+/// Most rows of an image, as every WebGPU device has.
+pub const ROWS: u32 = 8192;
+/// Most elements of an image, which is also a binding of 128 MiB.
+pub const LARGEST: usize = ROWS as usize * WIDTH * 4;
 /// Most images of one kernel, as every device binds.
 pub const MOST: usize = 16;
 

@@ -23,7 +23,7 @@ pub use bindings::{Place, Usage};
 pub use form::{Chooser, Chosen, Form, Forms, Sizes};
 use fused::Fours;
 pub use gather::{Gather, gather};
-pub use image::{WIDTH as IMAGE_WIDTH, worthwhile as image_loads};
+pub use image::{ROWS as IMAGE_ROWS, WIDTH as IMAGE_WIDTH, worthwhile as image_loads};
 pub use norm::{MOST_SUMS as NORM_MOST_SUMS, is_short as norm_is_short, root as norm_root, squares as norm_squares};
 pub use tile::Tile;
 pub use update::{Updated, update};

@@ -1,6 +1,7 @@
 //! The product of a matrix and up to four vectors, for GPUs.
 
 use super::bindings::{Bindings, Place};
+use super::form::VECTOR_INVOCATIONS;
 use super::fused::Fused;
 use super::product::{Product, address};
 use super::{Context, Emitted};
@@ -9,7 +10,7 @@ use crate::fuse::resolve::Access;
 use crate::record::{Text, grid, libraries};
 
 /// Invocations of a workgroup.
-const THREADS: usize = 256;
+const THREADS: usize = VECTOR_INVOCATIONS as usize;
 /// Longest run of the inner axis that one workgroup adds up, at least four invocations to it: far below the 65,535
 /// iterations after which software adapters stop.
 const LONGEST_RUN: usize = 65_536;

@@ -14,7 +14,7 @@ impl Builder<'_> {
             resolved: self.resolved,
             grouped: self.grouped,
             class: self.request.profile.class,
-            images: self.request.profile.image_loads,
+            images: self.request.profile.image_loads(),
             chooser: self.request.profile.chooser(),
             partials: &known,
         };
@@ -171,7 +171,8 @@ impl Builder<'_> {
         let bound = draft.operands.len() - images;
         let [x, y, z] = dispatch.workgroups;
         let what = || format!("{} at {}", dispatch.label, dispatch.location);
-        if bound > profile.storage_buffers {
+        // The host binds nothing.
+        if bound > profile.storage_buffers && profile.class != KernelClass::Host {
             let message = format!(
                 "{} binds {bound} storage buffers and {} allows {}",
                 what(),

@@ -37,7 +37,7 @@ impl Builder<'_> {
         if let [(memory, length)] = runs[..]
             && fuse::norm_is_short(length)
         {
-            let sums = fuse::norm_squares(length, true, request.profile.image_loads).map_err(defect)?;
+            let sums = fuse::norm_squares(length, true, request.profile.image_loads()).map_err(defect)?;
             self.norm_dispatch(
                 "gradient norm",
                 sums.wgsl,
@@ -52,7 +52,7 @@ impl Builder<'_> {
         let part = (fuse::NORM_MOST_SUMS as u64) * WORD;
         let parts = self.buffer(BufferKind::GradientSquares, part * runs.len() as u64);
         for (number, (memory, length)) in runs.iter().enumerate() {
-            let sums = fuse::norm_squares(*length, false, request.profile.image_loads).map_err(defect)?;
+            let sums = fuse::norm_squares(*length, false, request.profile.image_loads()).map_err(defect)?;
             let offset = part * number as u64;
             let to = Memory::Fixed { buffer: parts, offset, bytes: sums.count as u64 * WORD };
             let usages = vec![sums.reads, Usage::Write];

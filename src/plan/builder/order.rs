@@ -7,9 +7,12 @@
 use super::{Draft, Memory};
 use crate::fuse::Usage;
 use crate::plan::Phase;
+use std::collections::HashMap;
 
-/// What a dispatch uses, and whether it writes it.
-type Uses<'a> = Vec<(&'a Memory, bool)>;
+/// Memory that a dispatch uses, and whether it writes it.
+type Use<'a> = (&'a Memory, bool);
+/// All that one dispatch uses.
+type Uses<'a> = Vec<Use<'a>>;
 
 /// Orders to try, that of recording first. `bytes` are those of the intermediate buffers, of which `kept` say which
 /// outlive the step.
@@ -34,7 +37,7 @@ pub(super) fn orders(
 }
 
 /// Whether one dispatch must see what the other did to this memory.
-fn conflicts(one: (&Memory, bool), other: (&Memory, bool)) -> bool {
+fn conflicts(one: Use<'_>, other: Use<'_>) -> bool {
     if !one.1 && !other.1 {
         return false;
     }
@@ -46,6 +49,29 @@ fn conflicts(one: (&Memory, bool), other: (&Memory, bool)) -> bool {
         ) => buffer == other && *offset < other_offset + other_bytes && *other_offset < offset + bytes,
         _ => false,
     }
+}
+
+/// For every dispatch of a list those that must come after it, each once.
+fn followers(list: &[Uses<'_>]) -> Vec<Vec<usize>> {
+    // Who used what so far: only uses of the same buffer can conflict.
+    let mut users: HashMap<(bool, usize), Vec<(usize, Use<'_>)>> = HashMap::new();
+    let mut then: Vec<Vec<usize>> = vec![Vec::new(); list.len()];
+    for (later, uses) in list.iter().enumerate() {
+        for &own in uses {
+            let key = match *own.0 {
+                Memory::Virtual(number) => (true, number),
+                Memory::Fixed { buffer, .. } => (false, buffer),
+            };
+            let earlier = users.entry(key).or_default();
+            for &(earlier, _) in earlier.iter().filter(|(_, other)| conflicts(own, *other)) {
+                if earlier != later && then[earlier].last() != Some(&later) {
+                    then[earlier].push(later);
+                }
+            }
+            earlier.push((later, own));
+        }
+    }
+    then
 }
 
 struct Greedy<'a> {
@@ -86,17 +112,10 @@ impl<'a> Greedy<'a> {
     }
 
     fn list(&mut self, first: usize, count: usize, order: &mut Vec<usize>) {
-        let mut waits: Vec<usize> = vec![0; count];
-        let mut then: Vec<Vec<usize>> = vec![Vec::new(); count];
         let list = &self.uses[first..first + count];
-        for (later, other) in list.iter().enumerate() {
-            for (earlier, one) in list[..later].iter().enumerate() {
-                if one.iter().any(|&one| other.iter().any(|&other| conflicts(one, other))) {
-                    waits[later] += 1;
-                    then[earlier].push(later);
-                }
-            }
-        }
+        let then = followers(list);
+        let mut waits: Vec<usize> = vec![0; count];
+        then.iter().flatten().for_each(|&later| waits[later] += 1);
         let mut ready: Vec<usize> = (0..count).filter(|&place| waits[place] == 0).collect();
         while !ready.is_empty() {
             let cost =

@@ -18,7 +18,7 @@ impl Builder<'_> {
                 &update.variables,
                 length,
                 request.profile.class,
-                request.profile.image_loads,
+                request.profile.image_loads(),
             )
             .map_err(|reason| Error::new(ErrorKind::Driver, format!("{}: {reason}", update.name)))?;
             let mut kinds = vec![BufferKind::Gradients(segment), BufferKind::Parameters(segment)];

@@ -1,6 +1,6 @@
 //! The file of what was measured.
 
-use crate::base::{Error, ErrorKind, Result};
+use crate::base::{Error, ErrorKind, Result, write_whole};
 use crate::fuse::Form;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -92,20 +92,14 @@ impl Cache {
         self.adapters.entry(adapter.to_owned()).or_default().insert(class.to_owned(), entry);
     }
 
-    /// Writes the file in one piece: a reader sees the old one or the new one.
+    /// Writes the file.
     pub fn save(&self, path: &Path) -> Result<()> {
         let fail = |error: std::io::Error| {
             let message = format!("the tuning cache {} could not be written: {error}", path.display());
             Error::new(ErrorKind::File, message).caused_by(error)
         };
-        if let Some(folder) = path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
-            std::fs::create_dir_all(folder).map_err(fail)?;
-        }
         let file = File { version: VERSION, adapters: &self.adapters };
         let text = serde_json::to_string_pretty(&file).map_err(|error| fail(error.into()))?;
-        let mut beside = path.as_os_str().to_owned();
-        beside.push(format!(".{}", std::process::id()));
-        std::fs::write(&beside, text + "\n").map_err(fail)?;
-        std::fs::rename(&beside, path).map_err(fail)
+        write_whole(path, (text + "\n").as_bytes()).map_err(fail)
     }
 }

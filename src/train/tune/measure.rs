@@ -1,9 +1,10 @@
 //! The time of a product by every kernel that could compute it.
 
-use crate::base::{Result, fingerprint};
+use crate::base::{Error, ErrorKind, HostData, HostTensor, Result, fingerprint};
 use crate::dispatch::Device;
 use crate::fuse::{Chosen, Form, Sizes};
-use crate::record::{Graph, KernelClass, Params, Tensor};
+use crate::record::{Graph, Params, Tensor};
+use crate::train::Step;
 use std::time::Instant;
 
 /// Rounds in which every candidate is measured once, in turn: what disturbs the machine disturbs all.
@@ -12,110 +13,167 @@ const ROUNDS: usize = 5;
 const LEAST: f64 = 5e-3;
 /// How much faster than the portable choice another one must be, or it is taken for noise.
 const MARGIN: f64 = 0.97;
+/// Most elements of a matrix that is measured with: all candidates have their own.
+const LARGEST: usize = 1 << 22;
 
-/// A product by itself, of the sizes and layouts of one in a plan.
-pub struct Product<'a> {
-    device: &'a Device,
+/// A product by itself that stands for a class of products.
+pub struct Product {
     sizes: Sizes,
-    /// Whether A, and B, are stored with their axes exchanged.
-    turned: [bool; 2],
+    /// Along which axis A, and B, are dense.
+    lie: [char; 2],
     portable: Form,
     candidates: Vec<(Form, Device)>,
 }
 
-impl<'a> Product<'a> {
-    pub fn new(device: &'a Device, chosen: &Chosen) -> Result<Self> {
+impl Product {
+    pub fn new(device: &Device, chosen: &Chosen) -> Result<Self> {
         let profile = device.profile();
         let with = |form: Option<Form>| {
             let mut profile = profile.clone();
             profile.forms.forced = form;
             device.with_profile(profile)
         };
-        let runs = |form: &&Form| profile.chooser().runs(**form, chosen.sizes);
+        let sizes = representative(chosen.sizes);
+        let runs = |form: &&Form| profile.chooser().runs(**form, sizes);
         let candidates = Form::of_class(profile.class).iter().filter(runs).map(|&form| Ok((form, with(Some(form))?)));
+        let mut lie = chosen.lie.chars();
         Ok(Self {
-            device,
-            sizes: chosen.sizes,
-            turned: [chosen.lie.starts_with('o'), chosen.lie.ends_with('i')],
+            sizes,
+            lie: [lie.next().unwrap_or('n'), lie.next().unwrap_or('n')],
             portable: chosen.form,
             candidates: candidates.collect::<Result<_>>()?,
         })
     }
 
-    /// Records the product. Returns its operands, too.
-    fn record<'g>(&self, graph: &'g Graph) -> [Tensor<'g>; 3] {
+    /// Whether a form is among those that are measured.
+    pub fn has(&self, form: Form) -> bool {
+        self.candidates.iter().any(|(candidate, _)| *candidate == form)
+    }
+
+    /// Records the product of matrices that lie on the device.
+    fn record<'g>(&self, graph: &'g Graph) -> Result<Tensor<'g>> {
         let Sizes { batch, rows, columns, inner } = self.sizes;
-        let [a, b] = self.turned;
-        let operand = |name: &str, [first, second]: [usize; 2], turned: bool| {
-            let stored = if turned { [batch, second, first] } else { [batch, first, second] };
-            let input = graph.input(name, stored);
-            (input, if turned { input.transpose() } else { input })
+        let matrix = |[first, second]: [usize; 2], is_turned: bool, is_dense: bool| -> Result<Tensor<'g>> {
+            let [outer, last] = if is_turned { [second, first] } else { [first, second] };
+            // One element more to a row, so that rows do not begin at vectors.
+            let stored = if is_dense { last } else { last + 1 };
+            // Neither zero nor growing: nothing a processor would treat as a special case.
+            let values = HostData::F32(vec![0.5; batch * outer * stored]);
+            let matrix = graph.constant(HostTensor::new([batch, outer, stored], values)?).slice(-1, 0..last);
+            Ok(if is_turned { matrix.transpose() } else { matrix })
         };
-        let (a_input, a) = operand("a", [rows, inner], a);
-        let (b_input, b) = operand("b", [inner, columns], b);
-        [a_input, b_input, a.matmul(b)]
+        let [a, b] = self.lie;
+        let a = matrix([rows, inner], a == 'o', a != 'n')?;
+        Ok(a.matmul(matrix([inner, columns], b == 'i', b != 'n')?))
     }
 
     /// A number of the texts of all candidates: another one, where a kernel is written otherwise.
-    pub fn fingerprint(&self) -> String {
+    pub fn fingerprint(&self) -> Result<String> {
         let mut texts = String::new();
         for (form, device) in &self.candidates {
             let graph = Graph::new();
-            let [.., product] = self.record(&graph);
+            let product = self.record(&graph)?;
             texts += form.name();
             // What cannot be planned is found when it is measured.
             if let Ok(plan) = graph.infer(&[product]).plan(&Params::seeded(0), &device.profile()) {
                 plan.kernels.iter().for_each(|kernel| texts += &kernel.wgsl);
             }
         }
-        format!("{:016x}", fingerprint(&texts))
+        Ok(format!("{:016x}", fingerprint(&texts)))
     }
 
-    /// The fastest form, with its microseconds.
+    /// The fastest form, with its microseconds. Those that do not work here are left out with a warning.
     pub fn fastest(&self) -> Result<(Form, f64)> {
-        let Sizes { batch, rows, columns, inner } = self.sizes;
-        // Neither zero nor growing: nothing a processor would treat as a special case.
-        let (a, b) = (vec![0.5f32; batch * rows * inner], vec![0.25f32; batch * inner * columns]);
-        let graph = Graph::new();
-        let [a_input, b_input, product] = self.record(&graph);
-        let mut steps = Vec::new();
+        let mut steps: Vec<(Form, Step, u32, f64)> = Vec::new();
+        let mut reason = None;
         for (form, device) in &self.candidates {
-            let mut step = graph.infer(&[product]).compile(device, &Params::seeded(0))?;
-            // The first run compiles, the second shows how many fill the time.
-            let mut count = 1;
-            loop {
-                step.run([a_input.feed(&a), b_input.feed(&b)])?;
-                self.device.wait()?;
-                let start = Instant::now();
-                step.run_many(count, [a_input.feed(&a), b_input.feed(&b)])?;
-                self.device.wait()?;
-                let seconds = start.elapsed().as_secs_f64();
-                if seconds >= LEAST || count >= 256 {
-                    break;
+            match self.ready(device) {
+                Ok((step, count)) => steps.push((*form, step, count, f64::INFINITY)),
+                Err(error) if error.kind() == ErrorKind::DeviceLost => return Err(error),
+                Err(error) => {
+                    log::warn!("{} is left out for products of {:?}: {error}", form.name(), self.sizes);
+                    reason = Some(error);
                 }
-                count = (count * 2).max((LEAST / seconds * f64::from(count)) as u32).min(256);
             }
-            steps.push((*form, step, count, f64::INFINITY));
         }
         for _ in 0..ROUNDS {
             for (_, step, count, least) in &mut steps {
-                let start = Instant::now();
-                step.run_many(*count, [a_input.feed(&a), b_input.feed(&b)])?;
-                self.device.wait()?;
-                *least = least.min(start.elapsed().as_secs_f64() / f64::from(*count));
+                *least = least.min(seconds(step, *count)? / f64::from(*count));
             }
         }
         let portable = steps.iter().find(|(form, ..)| *form == self.portable).map(|(.., least)| *least);
-        let (best, .., least) = steps.iter().min_by(|one, other| one.3.total_cmp(&other.3)).ok_or_else(|| {
-            let class: KernelClass = self.device.profile().class;
-            crate::base::Error::new(
-                crate::base::ErrorKind::Limit,
-                format!("there is no kernel of class {class:?} for products of {:?}", self.sizes),
-            )
-        })?;
+        let best = steps.iter().min_by(|one, other| one.3.total_cmp(&other.3));
+        let Some((best, .., least)) = best else {
+            let none = || Error::new(ErrorKind::Limit, format!("no kernel computes products of {:?} here", self.sizes));
+            return Err(reason.unwrap_or_else(none));
+        };
         match portable {
             Some(portable) if *least > MARGIN * portable => Ok((self.portable, portable * 1e6)),
             _ => Ok((*best, *least * 1e6)),
         }
+    }
+
+    /// A step that computes the product, and how many runs of it take long enough to be measured.
+    fn ready(&self, device: &Device) -> Result<(Step, u32)> {
+        let graph = Graph::new();
+        let mut step = graph.infer(&[self.record(&graph)?]).compile(device, &Params::seeded(0))?;
+        // The first run compiles.
+        seconds(&mut step, 1)?;
+        let mut count = 1;
+        while count < 256 {
+            let time = seconds(&mut step, count)?;
+            if time >= LEAST {
+                break;
+            }
+            count = (2 * count).max((LEAST / time * f64::from(count)) as u32).min(256);
+        }
+        Ok((step, count))
+    }
+}
+
+/// How long so many runs take.
+fn seconds(step: &mut Step, count: u32) -> Result<f64> {
+    let start = Instant::now();
+    step.run_many(count, [])?;
+    step.wait()?;
+    Ok(start.elapsed().as_secs_f64())
+}
+
+/// The sizes that stand for all of a class: those of its name, as far as they are not too large to try.
+fn representative(sizes: Sizes) -> Sizes {
+    let up = |size: usize| size.next_power_of_two();
+    let Sizes { batch, rows, columns, inner } = sizes;
+    let mut sizes = Sizes { batch: up(batch), rows: up(rows), columns: up(columns), inner: up(inner) };
+    loop {
+        let Sizes { batch, rows, columns, inner } = sizes;
+        if batch * (rows * inner).max(inner * columns).max(rows * columns) <= LARGEST {
+            return sizes;
+        }
+        if batch > 1 {
+            sizes.batch /= 2;
+        } else {
+            let greatest = rows.max(columns).max(inner);
+            for size in [&mut sizes.rows, &mut sizes.columns, &mut sizes.inner] {
+                if *size == greatest {
+                    *size /= 2;
+                    break;
+                }
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_class_is_measured_with_its_own_sizes_unless_they_are_huge() {
+        let sizes = |batch, rows, columns, inner| Sizes { batch, rows, columns, inner };
+        assert_eq!(representative(sizes(1, 100, 3, 65)), sizes(1, 128, 4, 128));
+        assert_eq!(representative(sizes(1, 128, 4, 128)), sizes(1, 128, 4, 128));
+        assert_eq!(representative(sizes(64, 4096, 32, 1024)), sizes(1, 4096, 32, 1024));
+        let huge = representative(sizes(1, 100_000, 8, 100_000));
+        assert!(huge.rows * huge.inner <= LARGEST && huge.columns == 8);
     }
 }

@@ -28,8 +28,10 @@ pub(super) fn tune(device: &Device, plan: &Plan, path: &Path) -> Result<Device> 
     let mut measured = 0;
     for (class, chosen) in products {
         let product = Product::new(device, chosen)?;
-        let kernels = product.fingerprint();
+        let kernels = product.fingerprint()?;
         let known = cache.get(&adapter, class).filter(|entry| entry.kernels == kernels).map(|entry| entry.form);
+        // A form that these kernels do not have is damage, too.
+        let known = known.filter(|&form| product.has(form));
         let form = if let Some(form) = known {
             form
         } else {
