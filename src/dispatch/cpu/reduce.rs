@@ -16,7 +16,7 @@ pub fn run(native: &Native, places: &mut Places<'_>, seed: [u32; 2]) {
     let NativeRoot::Reduce { reduce, node, input, partials } = &native.root else { return };
     let Some(store) = native.programs[0].1.stores.first() else { return };
     let target = Place::Tensor(store.tensor);
-    let combine = combiner(reduce.kind);
+    let combined = |data: &[f32]| reduced_by(reduce.kind, data, &input.layout, &reduce.axes);
     if partials.is_some() {
         let sum = total(bytemuck::cast_slice(places.read(Place::Partial(*node))));
         places.write(target)[0] = sum.to_bits();
@@ -33,23 +33,37 @@ pub fn run(native: &Native, places: &mut Places<'_>, seed: [u32; 2]) {
         }
         Some(program) => {
             let values = evaluated(program, places, seed);
-            reduced(&values, &input.layout, &reduce.axes, combine)
+            combined(&values)
         }
-        None => {
-            let words = places.read(Place::Tensor(input.tensor));
-            reduced(bytemuck::cast_slice(words), &input.layout, &reduce.axes, combine)
-        }
+        None => combined(bytemuck::cast_slice(places.read(Place::Tensor(input.tensor)))),
     };
     places.write(target).copy_from_slice(bytemuck::cast_slice(&results));
 }
 
-fn combiner(kind: Reduction) -> fn(f32, f32) -> f32 {
+/// A loop for every kind of reduction, so that each becomes vector code.
+fn reduced_by(kind: Reduction, data: &[f32], layout: &Layout, axes: &[usize]) -> Vec<f32> {
     match kind {
-        Reduction::Sum => |a, b| a + b,
+        Reduction::Sum => reduced(data, layout, axes, |a, b| a + b),
         // Not `max` and `min`, which drop NaN.
-        Reduction::Max => |a, b| if b > a || b.is_nan() { b } else { a },
-        Reduction::Min => |a, b| if b < a || b.is_nan() { b } else { a },
+        Reduction::Max => reduced(data, layout, axes, |a, b| if b > a || b.is_nan() { b } else { a }),
+        Reduction::Min => reduced(data, layout, axes, |a, b| if b < a || b.is_nan() { b } else { a }),
     }
+}
+
+/// Combines neighbours: every lane each eighth of them, then the lanes, and what is left, in order.
+fn run_of(values: &[f32], combine: impl Fn(f32, f32) -> f32) -> f32 {
+    const LANES: usize = 8;
+    let (chunks, rest) = values.as_chunks::<LANES>();
+    let Some((first, others)) = chunks.split_first() else {
+        return rest.iter().copied().reduce(combine).unwrap_or_default();
+    };
+    let mut lanes = *first;
+    for chunk in others {
+        for (lane, &x) in lanes.iter_mut().zip(chunk) {
+            *lane = combine(*lane, x);
+        }
+    }
+    lanes.iter().chain(rest).copied().reduce(combine).unwrap_or_default()
 }
 
 /// The sums of the blocks of what a program computes.
@@ -87,7 +101,7 @@ fn evaluated(program: &Program, places: &Places<'_>, seed: [u32; 2]) -> Vec<f32>
 }
 
 /// Combines the elements of a layout along axes.
-fn reduced(data: &[f32], layout: &Layout, axes: &[usize], combine: fn(f32, f32) -> f32) -> Vec<f32> {
+fn reduced(data: &[f32], layout: &Layout, axes: &[usize], combine: impl Fn(f32, f32) -> f32 + Copy) -> Vec<f32> {
     let kept: Vec<usize> = (0..layout.shape.rank()).filter(|axis| !axes.contains(axis)).collect();
     let part = |axes: &[usize]| {
         Layout {
@@ -127,6 +141,14 @@ fn reduced(data: &[f32], layout: &Layout, axes: &[usize], combine: fn(f32, f32) 
         return results;
     }
     let starts = offsets(&Layout { offset: layout.offset, ..outputs });
+    if inner.shape.rank() == 1 && inner.strides[0] == 1 {
+        let length = inner.shape.elements();
+        for (result, start) in results.iter_mut().zip(starts) {
+            let runs = data[start as usize..][..length].chunks(RUN).map(|run| run_of(run, combine));
+            *result = runs.reduce(combine).unwrap_or_default();
+        }
+        return results;
+    }
     for (result, start) in results.iter_mut().zip(starts) {
         let runs = places.chunks(RUN).map(|run| {
             let mut values = run.iter().map(|place| data[(start + place) as usize]);
