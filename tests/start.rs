@@ -34,6 +34,9 @@ fn compiled_kernels_are_kept_and_damaged_files_are_not_used() {
     assert!(good.len() > 16);
     run(&path);
     assert_eq!(std::fs::read(file).unwrap().len(), good.len(), "the second start adds nothing");
+    let device = Device::named("vulkan").unwrap();
+    assert!(device.keep_pipelines(&path).unwrap() && device.keep_pipelines(&path).unwrap());
+    assert!(device.keep_pipelines(folder.path()).unwrap_err().to_string().contains("already"));
 
     let mut flipped = good.clone();
     *flipped.last_mut().unwrap() ^= 1;

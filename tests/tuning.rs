@@ -93,6 +93,10 @@ fn a_damaged_or_foreign_cache_is_written_anew() {
         assert!(Form::of_class(device.profile().class).contains(&tuned[0].1), "{number}");
         assert!(text(&path).contains(&kernels) && text(&path).contains(&device.name()), "{number}: {}", text(&path));
     }
+    // What is no cache is moved aside.
+    std::fs::write(&path, "my thesis").unwrap();
+    tune(device, &path);
+    assert_eq!(text(&folder.path().join("tuning.json.old")), "my thesis");
     // What belongs to another adapter stays.
     std::fs::write(&path, good.replace(&device.name(), "another adapter")).unwrap();
     tune(device, &path);

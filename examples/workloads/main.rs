@@ -12,7 +12,7 @@ mod process;
 use clap::Parser;
 use models::Network;
 use process::Process;
-use retrograd::{Ceilings, Device, Result, Step, Tensor};
+use retrograd::{Ceilings, Device, Error, ErrorKind, Result, Step, Tensor};
 use serde_json::json;
 use std::time::{Duration, Instant};
 
@@ -151,9 +151,11 @@ fn workload(name: &str, network: Option<&Network>, arguments: &Arguments) -> Res
             let times = step.profile([])?.against(Ceilings::measure(&device)?);
             eprintln!("{name}: {times}");
             let path = folder.join(format!("{name}.json"));
-            if let Err(error) = std::fs::create_dir_all(folder).and_then(|()| std::fs::write(&path, times.trace())) {
-                eprintln!("{} could not be written: {error}", path.display());
-            }
+            std::fs::create_dir_all(folder).and_then(|()| std::fs::write(&path, times.trace())).map_err(|error| {
+                let message = format!("the trace {} could not be written: {error}", path.display());
+                Error::new(ErrorKind::File, message).caused_by(error)
+            })?;
+            eprintln!("the trace is in {}", path.display());
         }
         let milliseconds = |time: Duration| time.as_secs_f64() * 1e3;
         let least = blocks.iter().copied().min().unwrap_or_default();

@@ -4,7 +4,8 @@ use crate::data::{Weights, labels, spiral, symmetric, uniform};
 use retrograd::nn::Activation;
 use retrograd::optim::{Adam, AdamW};
 use retrograd::{
-    Device, Graph, HostData, HostTensor, Inference, Init, Params, Result, Shape, Step, Tensor, Training, nn,
+    Device, Error, ErrorKind, Graph, HostData, HostTensor, Inference, Init, Params, Result, Shape, Step, Tensor,
+    Training, nn,
 };
 use std::path::Path;
 
@@ -70,7 +71,8 @@ pub fn compile(name: &str, device: &Device, options: &Options<'_>, with: Use<'_>
         ("w2", _) => classifier(device, &[784, 512, 256, 10], uniform(1, 128 * 784), labels(2, 128, 10), options, with),
         ("w3", _) => regression(device, options, with),
         ("w7", _) => chain(device, options, with),
-        _ => product(device, name, options, with),
+        (name, _) if name.starts_with("w6_") && ALL.contains(&name) => product(device, name, options, with),
+        _ => Err(Error::new(ErrorKind::Argument, format!("there is no workload `{name}`: {}", ALL.join(", ")))),
     }
 }
 

@@ -180,13 +180,13 @@ impl Device {
 
     /// Keeps what the driver compiles in a folder, and takes it from there the next time: a second start is faster on
     /// drivers without a cache of their own. Call it before compiling steps. Returns whether the driver has such a
-    /// cache; wgpu knows one on Vulkan. A second folder for the same device is not used.
+    /// cache; wgpu knows one on Vulkan.
     ///
     /// A file that was cut or damaged is not used, nor one of another adapter or driver. Drivers trust the rest: the
     /// folder must be one that only trusted programs write to.
     ///
     /// # Errors
-    /// When the folder cannot be made.
+    /// When the folder cannot be made, or the device has another one already.
     pub fn keep_pipelines(&self, folder: impl AsRef<std::path::Path>) -> Result<bool> {
         match &self.inner {
             Inner::Cpu => Ok(false),

@@ -162,8 +162,8 @@ impl Program {
     /// When there are none, or the device fails.
     pub fn begin_history(&self, tensor: TensorId) -> Result<PendingRead> {
         let none = || {
-            let message =
-                "there is no history of the tensor: it must be kept, have one element, and `run_many` must have run";
+            let message = "there is no history of the tensor: it must be kept and have one element, and the last call must have been \
+                 `run_many` or `run_epoch`, as `run` forgets it";
             Error::new(ErrorKind::NotKept, message)
         };
         let dtype = self.plan.stored(tensor).ok_or_else(none)?.dtype;

@@ -106,7 +106,7 @@ impl Training<'_> {
     }
 
     /// Lets the whole step take at most so many bytes of device memory: parameters, gradients, optimizer states,
-    /// inputs and everything between. Where it would take more, forward results are computed again in the backward
+    /// inputs, a dataset and everything between. Where it would take more, forward results are computed again in the backward
     /// list instead of being kept, as little as suffices; see [`Graph::recompute`].
     #[must_use]
     pub fn memory_budget(mut self, bytes: u64) -> Self {
@@ -120,7 +120,7 @@ impl Training<'_> {
     /// on the seed of the parameters and the number of the pass alone; rows that fill no batch are left out of a pass.
     ///
     /// Which batch comes next follows from how many steps the state has seen, so a step that goes on from a checkpoint
-    /// goes on in the data as well. Data that are larger than one binding of the device may be are split.
+    /// goes on in the data as well. A second dataset takes the place of the first. Data that are larger than one binding of the device may be are split.
     ///
     /// Compiling fails with [`ErrorKind::Feed`](crate::ErrorKind::Feed) where the arrays do not fit the inputs or one
     /// another, and with [`ErrorKind::OutOfMemory`](crate::ErrorKind::OutOfMemory) where the device has no room.
@@ -155,7 +155,9 @@ impl Training<'_> {
     ///
     /// The choices are kept in the file `cache`, by adapter, driver, kernels and sizes up to a power of two, and
     /// taken from there the next time. What the file holds for other adapters stays; entries that are damaged, or
-    /// of other kernels, are ignored with a warning and measured anew. On the host there is nothing to choose.
+    /// of other kernels, are ignored with a warning (through the `log` crate) and measured anew, and a file that is no
+    /// such cache is moved aside, to its name with `.old` behind it. Folders that are missing are made. Measuring takes
+    /// a second or so for every product. On the host there is nothing to choose.
     ///
     /// ```no_run
     /// # use retrograd::{nn, optim::Adam, Device, Graph, Params};

@@ -93,7 +93,8 @@ impl Step {
     }
 
     /// Runs the steps that are left of a pass over the [dataset](crate::Training::dataset): all of them, where none
-    /// has begun. Returns how many these were.
+    /// has begun. Returns how many these were. `feeds` are for inputs that the dataset does not cover, and the same in
+    /// every step. [`read_history`](Self::read_history) tells what the loss was after each.
     ///
     /// # Errors
     /// As those of [`run`](Self::run); [`ErrorKind::Argument`] where the step has no dataset.
@@ -283,10 +284,11 @@ impl Step {
     }
 
     /// Starts to read the values that a kept tensor of one element had after every step of the last
-    /// [`run_many`](Self::run_many), first to last, without waiting.
+    /// [`run_many`](Self::run_many) or [`run_epoch`](Self::run_epoch), first to last, without waiting. Any other run
+    /// forgets them.
     ///
     /// # Errors
-    /// When the tensor is not kept or has several elements, `run_many` has not run, or the device is lost.
+    /// When the tensor is not kept or has several elements, neither has run last, or the device is lost.
     pub fn read_history_async(&self, tensor: Tensor<'_>) -> Result<PendingRead> {
         self.program.begin_history(self.place(tensor)?)
     }

@@ -108,7 +108,9 @@ impl Found {
                 ));
             }
             other => {
-                return refuse(format!("RETROGRAD_KERNELS is `{other}`; it may be `gpu`, `cpu` or `subgroup`"));
+                return refuse(format!(
+                    "RETROGRAD_KERNELS is `{other}`; it may be `gpu`, `cpu` or `subgroup`, with a form behind it as in `gpu/64x64`"
+                ));
             }
         };
         let forms = Form::of_class(class);

@@ -84,7 +84,7 @@ impl Gpu {
     /// Keeps compiled kernels in a folder, where the driver lets it, and takes them from there. Returns whether it does.
     pub fn keep_pipelines(&self, folder: &Path) -> Result<bool> {
         if let Some(kept) = self.kept.get() {
-            return Ok(kept.is_some());
+            return kept.as_ref().map_or(Ok(false), |kept| kept.is_in(folder).map(|()| true));
         }
         let opened = KeptPipelines::open(self, folder)?;
         Ok(self.kept.get_or_init(|| opened).is_some())

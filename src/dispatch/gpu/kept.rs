@@ -28,7 +28,7 @@ impl KeptPipelines {
         let has = gpu.device.features().contains(wgpu::Features::PIPELINE_CACHE);
         let Some(name) = wgpu::util::pipeline_cache_key(&gpu.found.info).filter(|_| has) else { return Ok(None) };
         std::fs::create_dir_all(folder).map_err(|error| {
-            let message = format!("the folder {} for compiled kernels could not be made: {error}", folder.display());
+            let message = format!("the folder `{}` for compiled kernels could not be made: {error}", folder.display());
             Error::new(ErrorKind::File, message).caused_by(error)
         })?;
         let path = folder.join(name);
@@ -42,6 +42,20 @@ impl KeptPipelines {
             log::warn!("{} is not used: {error}", path.display());
             open(None)
         })
+    }
+
+    /// Refuses another folder than that of the first call.
+    pub fn is_in(&self, folder: &Path) -> Result<()> {
+        let own = self.path.parent().unwrap_or(Path::new(""));
+        if own == folder {
+            return Ok(());
+        }
+        let message = format!(
+            "this device keeps its kernels in `{}` already: one folder serves all its steps, so `{}` is not used",
+            own.display(),
+            folder.display()
+        );
+        Err(Error::new(ErrorKind::Argument, message))
     }
 
     /// Writes what was compiled meanwhile, if anything. A file that cannot be written costs time at the next start

@@ -2,11 +2,11 @@
 
 use super::{Builder, Draft, Memory, Planned, order};
 use crate::base::{DType, Result};
-use crate::fuse::{Grouped, Place, Resolved, Usage};
+use crate::fuse::{Group, Grouped, Place, Resolved, Usage};
 use crate::plan::slots::{Lifetime, Slots, assign};
 use crate::plan::{Apart, Binding, Buffer, BufferKind, Dispatch, Image, Native, Phase, Plan, Stored};
-use crate::record::TensorId;
-use std::collections::{BTreeMap, HashMap};
+use crate::record::{Lowering, NodeId, NodeKind, TensorId};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 /// What another order must save at least: the reversed list is easier to read, and gives way to a gain that counts.
 const LEAST_GAIN: u64 = 64 << 10;
@@ -151,7 +151,7 @@ fn place_images(bindings: &[Binding], usages: &[Usage], images: &mut Vec<Image>)
 
 /// Why neighbours run as kernels of their own, in words.
 fn apart(resolved: &Resolved, grouped: &Grouped) -> Vec<Apart> {
-    let name = |node: crate::record::NodeId| {
+    let name = |node: NodeId| {
         let node = &resolved.recording.nodes[node.index()];
         format!("{} at {}", node.label(), node.place.location)
     };
@@ -160,5 +160,34 @@ fn apart(resolved: &Resolved, grouped: &Grouped) -> Vec<Apart> {
         consumer: name(refusal.consumer),
         reason: refusal.reason.clone(),
     };
-    grouped.refusals.iter().map(describe).collect()
+    let mut apart: Vec<Apart> = grouped.refusals.iter().map(describe).collect();
+    let mut known: BTreeSet<(NodeId, NodeId)> =
+        grouped.refusals.iter().map(|refusal| (refusal.producer, refusal.consumer)).collect();
+    // Where nothing was tried, the kinds of kernels say why.
+    for group in &grouped.groups {
+        let own: BTreeSet<NodeId> = group.nodes().collect();
+        for &consumer in &own {
+            let inputs = &resolved.recording.nodes[consumer.index()].inputs;
+            for producer in (0..inputs.len()).map(|place| resolved.input(consumer, place).tensor.node) {
+                let is_op = matches!(resolved.recording.nodes[producer.index()].kind, NodeKind::Op(_));
+                if is_op && !own.contains(&producer) && known.insert((producer, consumer)) {
+                    let reason = kinds(resolved, group, consumer).to_owned();
+                    apart.push(Apart { producer: name(producer), consumer: name(consumer), reason });
+                }
+            }
+        }
+    }
+    apart
+}
+
+/// Why a node cannot join the kernel of what it reads, by the kind of its own.
+fn kinds(resolved: &Resolved, group: &Group, consumer: NodeId) -> &'static str {
+    let is_root = group.root == Some(consumer);
+    match &resolved.lowerings[&consumer] {
+        Lowering::Contract => "a matrix product reads every element of its operands many times: they are stored before",
+        Lowering::Kernel(_) if is_root => "its kernel reads whole rows, which must be stored before it begins",
+        Lowering::Reduce(_) => "a reduction combines what many workgroups compute: they must have stored it",
+        _ if group.root.is_some() => "it is computed where another kernel stores its results, and reads this beside",
+        _ => "no kernel that it could join computes this",
+    }
 }

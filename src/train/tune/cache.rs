@@ -32,6 +32,8 @@ struct File<'a> {
 pub struct Cache {
     adapters: BTreeMap<String, BTreeMap<String, Entry>>,
     damaged: bool,
+    /// Whether the file is no cache of this library and version at all.
+    foreign: bool,
 }
 
 impl Cache {
@@ -70,8 +72,11 @@ impl Cache {
     }
 
     fn ignored(path: &Path, reason: &str) -> Self {
-        log::warn!("the tuning cache {} is ignored and will be written anew: {reason}", path.display());
-        Self { damaged: true, ..Self::default() }
+        log::warn!(
+            "the tuning cache {} is ignored, and will be moved aside and written anew: {reason}",
+            path.display()
+        );
+        Self { damaged: true, foreign: true, ..Self::default() }
     }
 
     fn skip(&mut self, path: &Path, entry: &str, reason: &str) {
@@ -100,6 +105,12 @@ impl Cache {
         };
         let file = File { version: VERSION, adapters: &self.adapters };
         let text = serde_json::to_string_pretty(&file).map_err(|error| fail(error.into()))?;
+        if self.foreign && path.is_file() {
+            // Somebody may want it: nothing that this did not write is lost.
+            let mut aside = path.as_os_str().to_owned();
+            aside.push(".old");
+            std::fs::rename(path, aside).map_err(fail)?;
+        }
         write_whole(path, (text + "\n").as_bytes()).map_err(fail)
     }
 }
