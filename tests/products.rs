@@ -131,6 +131,17 @@ fn work_after_a_product_and_sums_beside_it() {
     }
 }
 
+#[test]
+fn sums_of_the_first_operand() {
+    // The batch, which is summed over, is no multiple of four; rows lie in fours, or do not.
+    for [batch, n, m] in [[66, 36, 20], [131, 9, 64], [7, 70, 12], [35, 40, 7]] {
+        compare(&[&[batch, m], &[batch, n]], 11, |x| {
+            let turned = x[0].transpose();
+            vec![turned.matmul(x[1]), turned.sum(1)]
+        });
+    }
+}
+
 /// What one workgroup takes and loads; a test that prints it, for the table in `benches/README.md`.
 #[test]
 fn tiles_keep_their_figures() {

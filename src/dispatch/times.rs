@@ -165,3 +165,31 @@ impl fmt::Display for StepTimes {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_takes_longer_of_memory_and_arithmetic_is_the_ceiling() {
+        let ceilings = Ceilings { bytes_per_second: 10.0, operations_per_second: 100.0 };
+        assert_eq!(ceilings.least_seconds(20, 100), (2.0, true));
+        assert_eq!(ceilings.least_seconds(20, 400), (4.0, false));
+        let dispatch = |seconds: f64, operations: u64| DispatchTime {
+            kernel: "k".into(),
+            label: "l".into(),
+            phase: Phase::Forward,
+            start: 0.0,
+            seconds,
+            bytes: 20,
+            operations,
+            share_of_ceiling: None,
+        };
+        let dispatches = vec![dispatch(8.0, 400), dispatch(4.0, 0), dispatch(0.0, 0)];
+        let times = StepTimes { device: "d".into(), ceilings: None, dispatches }.against(ceilings);
+        let shares: Vec<Option<f64>> = times.dispatches.iter().map(|dispatch| dispatch.share_of_ceiling).collect();
+        assert_eq!(shares, [Some(0.5), Some(0.5), None]);
+        let text = times.to_string();
+        assert!(text.contains("50.0% arithm") && text.contains("50.0% memory"), "{text}");
+    }
+}

@@ -32,11 +32,21 @@ impl Block {
         4 * self.vectors * if self.shares { LANES } else { 1 }
     }
 
+    /// In how many loads an invocation has the rows: where they are shared, each of the lanes loads its part.
+    pub const fn loaded_rows(self) -> usize {
+        if self.shares { self.rows / LANES } else { self.rows }
+    }
+
+    /// In how many fours the rows are, and how many steps of all of them eight lanes hold that load one four each.
+    pub const fn quads(self) -> (usize, usize) {
+        (self.rows / 4, 4 * LANES / self.rows)
+    }
+
     /// About how many cycles so many blocks take.
     pub const fn cycles(self, blocks: usize, inner: usize) -> usize {
         let groups = if self.shares { blocks } else { blocks.div_ceil(LANES) };
         // Of four steps of the inner axis: what is loaded of A and B, and four products for every element.
-        let fetches = 4 * self.vectors + if self.shares { self.rows.div_ceil(LANES) } else { self.rows };
+        let fetches = 4 * self.vectors + self.loaded_rows();
         let products = 4 * self.rows * self.vectors * 4;
         groups * inner.div_ceil(4) * (fetches * FETCH + products * 3 / PRODUCTS)
     }

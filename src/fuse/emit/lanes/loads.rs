@@ -15,7 +15,7 @@ impl Writer<'_> {
             // A lane holds four rows of one step; in a tile of sixteen rows lanes 0 to 3 of the even steps, 4 to 7
             // of the odd ones.
             (true, Along::Outer) => {
-                let (quads, steps) = self.quads();
+                let (quads, steps) = self.block.quads();
                 format!("subgroupBroadcast(a{}.{}, {}u)", k / steps, component(row % 4), k % steps * quads + row / 4)
             }
             (true, Along::Neither) => format!("subgroupBroadcast(a{}_{k}, {}u)", row / LANES, row % LANES),
@@ -23,11 +23,6 @@ impl Writer<'_> {
             (false, Along::Outer) => format!("a{}_{k}.{}", row / 4, component(row % 4)),
             (false, Along::Neither) => format!("a{row}_{k}"),
         }
-    }
-
-    /// In how many fours the rows of a tile are, and how many steps of all of them eight lanes hold.
-    pub(super) const fn quads(&self) -> (usize, usize) {
-        (self.block.rows / 4, 4 * LANES / self.block.rows)
     }
 
     /// Statements that find where the rows and columns of the block begin, which the loop over the inner axis does not
@@ -51,7 +46,7 @@ impl Writer<'_> {
                 }
             }
             Along::Inner | Along::Neither => {
-                for row in 0..if shares { self.block.rows / LANES } else { self.block.rows } {
+                for row in 0..self.block.loaded_rows() {
                     let own = if shares { format!("{}u + lane", row * LANES) } else { format!("{row}u") };
                     let at = format!("min(row + {own}, {}u)", rows - 1);
                     place(format!("a_at{row}"), "a_base", at, row_stride);
@@ -82,12 +77,12 @@ impl Writer<'_> {
         let (rows, shares) = (self.block.rows, self.block.shares);
         match self.a {
             Along::Inner => {
-                for row in 0..if shares { rows / LANES } else { rows } {
+                for row in 0..self.block.loaded_rows() {
                     load(format!("a{row}"), self.a_reader.four(&at(&format!("a_at{row}"), "k")));
                 }
             }
             Along::Outer if shares => {
-                let (quads, held) = (rows / 4, 4 * LANES / rows);
+                let (quads, held) = self.block.quads();
                 for number in 0..steps.div_ceil(held) {
                     // A single step is loaded by the first lanes, and again by the others.
                     let k =
@@ -103,7 +98,7 @@ impl Writer<'_> {
                 }
             }
             Along::Neither => {
-                for row in 0..if shares { rows / LANES } else { rows } {
+                for row in 0..self.block.loaded_rows() {
                     for k in 0..steps {
                         load(format!("a{row}_{k}"), self.a_reader.one(&at(&format!("a_at{row}"), &step(k))));
                     }

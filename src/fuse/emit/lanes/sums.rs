@@ -16,8 +16,7 @@ impl Writer<'_> {
             (None, _) => (0, ""),
             (Some(0), Along::Outer) if self.block.shares => (1, "vec4<f32>"),
             (Some(0), Along::Outer) => (self.block.rows / 4, "vec4<f32>"),
-            (Some(0), _) if self.block.shares => (self.block.rows / LANES, "f32"),
-            (Some(0), _) => (self.block.rows, "f32"),
+            (Some(0), _) => (self.block.loaded_rows(), "f32"),
             (Some(_), _) => (self.block.vectors, "vec4<f32>"),
         }
     }
@@ -36,7 +35,7 @@ impl Writer<'_> {
         for number in 0..count {
             let terms: Vec<String> = match (self.summed(), self.a) {
                 (Some(0), Along::Outer) if self.block.shares => {
-                    let (quads, held) = self.quads();
+                    let (quads, held) = self.block.quads();
                     if steps == 1 && held > 1 {
                         // The other lanes have loaded the same step again.
                         vec![format!("select(vec4<f32>(), a0, lane < {quads}u)")]
@@ -69,7 +68,7 @@ impl Writer<'_> {
         let mut results: Vec<(String, String)> = Vec::new();
         if self.summed() == Some(0) && self.block.shares && self.a == Along::Outer {
             // Lanes have sums of the same rows over different steps.
-            let (quads, held) = self.quads();
+            let (quads, held) = self.block.quads();
             for quad in 0..quads {
                 let parts: Vec<String> =
                     (0..held).map(|step| format!("subgroupBroadcast(p0, {}u)", step * quads + quad)).collect();
