@@ -1,4 +1,5 @@
 use super::Shape;
+use ndarray::{ArrayD, Axis, Dimension, IxDyn, Slice};
 use serde::{Deserialize, Serialize};
 use std::fmt::Write as _;
 
@@ -21,6 +22,67 @@ pub enum View {
         /// Number of elements taken along every axis.
         extents: Vec<usize>,
     },
+    /// Axis `i` of the result takes `extents` steps along an axis of the input; several may walk along the same one, which
+    /// gives windows that overlap. Axes of the input that none walks along stay at their first element.
+    Walk(Vec<Walk>),
+}
+
+/// One axis of a [`View::Walk`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Walk {
+    /// The axis of the input.
+    pub axis: usize,
+    /// How many elements of it every step passes; 0 stays where it is.
+    pub step: usize,
+    /// How many elements the new axis has.
+    pub extent: usize,
+}
+
+impl Walk {
+    /// So many elements of an axis, `step` apart.
+    #[must_use]
+    pub const fn new(axis: usize, step: usize, extent: usize) -> Self {
+        Self { axis, step, extent }
+    }
+}
+
+impl View {
+    /// What a view shows of an array, as an array of its own. The view must fit the array's shape.
+    ///
+    /// # Panics
+    /// When it does not.
+    #[must_use]
+    pub fn apply<A: Clone>(&self, array: &ArrayD<A>) -> ArrayD<A> {
+        const CHECKED: &str = "a view is checked against the shape when it is recorded";
+        match self {
+            Self::Reshape(shape) => {
+                array.as_standard_layout().into_owned().into_shape_with_order(IxDyn(shape)).expect(CHECKED)
+            }
+            Self::Permute(order) => array.view().permuted_axes(IxDyn(order)).as_standard_layout().into_owned(),
+            Self::Broadcast(shape) => array.broadcast(IxDyn(shape)).expect(CHECKED).as_standard_layout().into_owned(),
+            Self::Slice { starts, steps, extents } => {
+                let mut result = array.view();
+                for axis in 0..starts.len() {
+                    let (start, step, extent) = (starts[axis] as isize, steps[axis], extents[axis] as isize);
+                    // ndarray walks backwards from the end of the range.
+                    let reach = start + step * (extent - 1);
+                    let (from, to) = if step > 0 { (start, reach + 1) } else { (reach, start + 1) };
+                    result.slice_axis_inplace(Axis(axis), Slice::new(from, Some(to), step));
+                }
+                result.as_standard_layout().into_owned()
+            }
+            Self::Walk(walks) => {
+                let extents: Vec<usize> = walks.iter().map(|walk| walk.extent).collect();
+                ArrayD::from_shape_fn(IxDyn(&extents), |at| {
+                    let mut place = vec![0; array.ndim()];
+                    for (walk, &index) in walks.iter().zip(at.slice()) {
+                        place[walk.axis] += walk.step * index;
+                    }
+                    array[IxDyn(&place)].clone()
+                })
+            }
+        }
+    }
 }
 
 /// Where the elements of a tensor lie in its buffer: element `(i, j, ..)` at
@@ -103,6 +165,11 @@ impl Layout {
                     offset: (self.offset as isize + shift) as usize,
                 })
             }
+            View::Walk(walks) => Some(Self {
+                shape: walks.iter().map(|walk| walk.extent).collect::<Vec<_>>().into(),
+                strides: walks.iter().map(|walk| self.strides[walk.axis] * walk.step as isize).collect(),
+                offset: self.offset,
+            }),
         }
     }
 

@@ -15,5 +15,5 @@ pub use emit::{
 pub use group::{Body, Group, Grouped, Refusal, RideAlong, group};
 pub use program::{Load, Operand, Program, Programs, Step, Store};
 pub use recompute::recompute;
-pub use resolve::{Access, Resolved, defect, resolve};
+pub use resolve::{Access, Matrix, Resolved, defect, resolve};
 pub use simplify::{Simplified, simplify};

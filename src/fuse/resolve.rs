@@ -1,9 +1,9 @@
 //! Views become layouts: after this, every op reads tensors that lie in memory, each through one layout.
 
-use crate::base::{DType, Error, ErrorKind, Layout, Real, Result, TensorType, Value};
+use crate::base::{DType, Error, ErrorKind, Layout, Real, Result, TensorType, Value, View};
 use crate::record::{
-    Argument, Cotangents, EvalContext, HostFunction, Kernel, KernelClass, Leaf, LowerContext, Lowering, Node, NodeId,
-    NodeKind, Op, Pointwise, Recording, Reference, TensorId, Vjp,
+    Argument, Cotangents, EvalContext, Factor, HostFunction, Kernel, KernelClass, Leaf, LowerContext, Lowering, Node,
+    NodeId, NodeKind, Op, Pointwise, Recording, Reference, TensorId, Vjp,
 };
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -19,6 +19,70 @@ pub struct Access {
     pub dtype: DType,
 }
 
+/// An operand of a stack of matrix products.
+#[derive(Clone, Debug)]
+pub struct Matrix {
+    /// What it is read through: the axes of the batch, then of its rows, then of its columns.
+    pub access: Access,
+    /// The number of axes of the batch.
+    pub batch: usize,
+    /// The number of axes of rows.
+    pub rows: usize,
+}
+
+impl Matrix {
+    /// The number of matrices, of rows and of columns.
+    #[must_use]
+    pub fn extents(&self) -> [usize; 3] {
+        let shape = &self.access.layout.shape;
+        let product = |range: std::ops::Range<usize>| shape[range].iter().product();
+        let rows = self.batch + self.rows;
+        [product(0..self.batch), product(self.batch..rows), product(rows..shape.rank())]
+    }
+
+    /// Whether rows and columns are one axis each, so that each has one stride.
+    #[must_use]
+    pub fn is_plain(&self) -> bool {
+        self.rows == 1 && self.access.layout.shape.rank() == self.batch + 2
+    }
+
+    /// The axes of rows, or of columns, as a layout of their own that begins at 0.
+    #[must_use]
+    pub fn side(&self, columns: bool) -> Layout {
+        let layout = &self.access.layout;
+        let rows = self.batch + self.rows;
+        let range = if columns { rows..layout.shape.rank() } else { self.batch..rows };
+        Layout { shape: layout.shape[range.clone()].into(), strides: layout.strides[range].to_vec(), offset: 0 }
+    }
+
+    /// The same with one axis for rows and one for columns, where the elements lie so.
+    fn plain(&self) -> Option<Self> {
+        let [_, rows, columns] = self.extents();
+        let mut layout = self.access.layout.clone();
+        for (first, count, extent) in [
+            (self.batch + self.rows, layout.shape.rank() - self.batch - self.rows, columns),
+            (self.batch, self.rows, rows),
+        ] {
+            let part = Layout {
+                shape: layout.shape[first..first + count].into(),
+                strides: layout.strides[first..first + count].to_vec(),
+                offset: 0,
+            }
+            .merged();
+            let stride = match part.strides[..] {
+                [] => 0,
+                [stride] => stride,
+                _ => return None,
+            };
+            let mut shape = layout.shape.to_vec();
+            shape.splice(first..first + count, [extent]);
+            layout.strides.splice(first..first + count, [stride]);
+            layout.shape = shape.into();
+        }
+        Some(Self { access: Access { layout, ..self.access.clone() }, batch: self.batch, rows: 1 })
+    }
+}
+
 /// A recording whose views are layouts. Where a view or a kernel needs the elements moved, a copy was added.
 #[derive(Debug)]
 pub struct Resolved {
@@ -30,6 +94,8 @@ pub struct Resolved {
     pub lowerings: BTreeMap<NodeId, Lowering>,
     /// How every tensor is read.
     pub accesses: BTreeMap<TensorId, Access>,
+    /// The operands of matrix products.
+    pub matrices: BTreeMap<NodeId, [Matrix; 2]>,
     /// What kept tensors are in memory.
     pub kept: BTreeMap<TensorId, TensorId>,
     /// Gradients, by the number of their parameter, each a tensor of its own.
@@ -63,6 +129,31 @@ impl Reference for CopyElements {
     }
 }
 
+/// A tensor seen through a layout that no recorded view has: it is never computed, only read through.
+#[derive(Debug)]
+struct Seen;
+
+impl Op for Seen {
+    fn name(&self) -> &'static str {
+        "seen"
+    }
+    fn outputs(&self, inputs: &[&TensorType]) -> Result<Vec<TensorType>, String> {
+        Ok(vec![inputs[0].clone()])
+    }
+    fn vjp<'g>(&self, cx: &Vjp<'g>) -> Cotangents<'g> {
+        Cotangents::one(cx.cotangent())
+    }
+    fn lower(&self, cx: &LowerContext<'_>) -> Lowering {
+        Lowering::View(View::Reshape(cx.outputs[0].shape.clone()))
+    }
+}
+
+impl Reference for Seen {
+    fn eval<T: Real>(&self, inputs: &[&Value<T>], _cx: &EvalContext) -> Vec<Value<T>> {
+        vec![inputs[0].clone()]
+    }
+}
+
 /// Resolves all views.
 ///
 /// # Errors
@@ -79,6 +170,7 @@ pub fn resolve(
         order: Vec::new(),
         lowerings: BTreeMap::new(),
         accesses: BTreeMap::new(),
+        matrices: BTreeMap::new(),
         kept: BTreeMap::new(),
         gradients: Vec::new(),
         wanted: BTreeSet::new(),
@@ -147,10 +239,76 @@ impl Resolved {
                 }
             }
         }
+        if let Lowering::Contract(contraction) = &lowering {
+            let mut matrices = Vec::new();
+            for factor in [&contraction.a, &contraction.b] {
+                matrices.push(
+                    self.matrix(id, factor, inputs[factor.input], class).ok_or_else(|| {
+                        defect(&node, "an operand of its product cannot be seen as its lowering says")
+                    })?,
+                );
+            }
+            self.recording.nodes[id.index()].inputs = matrices.iter().map(|matrix| matrix.access.tensor).collect();
+            if let Ok(matrices) = matrices.try_into() {
+                self.matrices.insert(id, matrices);
+            }
+        }
         self.lowerings.insert(id, lowering);
         self.order.push(id);
         self.dense_outputs(id);
         Ok(())
+    }
+
+    /// An operand of a matrix product, with one axis for rows and one for columns where kernels of the class need that.
+    fn matrix(&mut self, of: NodeId, factor: &Factor, input: TensorId, class: KernelClass) -> Option<Matrix> {
+        let access = self.accesses[&input].clone();
+        let layout = match &factor.view {
+            Some(view) => access.layout.view(view)?,
+            None => access.layout.clone(),
+        };
+        let matrix = Matrix { access: Access { layout, ..access }, batch: factor.batch, rows: factor.first };
+        if let Some(plain) = matrix.plain() {
+            return Some(plain);
+        }
+        if matches!(class, KernelClass::Gpu | KernelClass::Host) {
+            return Some(matrix);
+        }
+        // What the batch repeats is copied once.
+        let full = matrix.access.layout.clone();
+        let mut lean = full.clone();
+        let mut extents = lean.shape.to_vec();
+        for axis in (0..matrix.batch).filter(|&axis| full.strides[axis] == 0) {
+            extents[axis] = 1;
+        }
+        lean.shape = extents.into();
+        let seen = self.seen(of, input, lean);
+        let copy = self.copy(of, seen);
+        let access = &self.accesses[&copy];
+        let mut layout = access.layout.clone();
+        for axis in (0..matrix.batch).filter(|&axis| full.strides[axis] == 0) {
+            layout.strides[axis] = 0;
+        }
+        layout.shape = full.shape;
+        Matrix { access: Access { layout, ..access.clone() }, ..matrix }.plain()
+    }
+
+    /// A tensor that is another one, read through a layout.
+    fn seen(&mut self, of: NodeId, tensor: TensorId, layout: Layout) -> TensorId {
+        let behalf = &self.recording.nodes[of.index()];
+        let access = &self.accesses[&tensor];
+        let node = Node {
+            kind: NodeKind::Op(Arc::new(Seen)),
+            inputs: vec![tensor],
+            outputs: vec![TensorType { shape: layout.shape.clone(), dtype: access.dtype }],
+            place: behalf.place.clone(),
+            origin: behalf.origin,
+            segment: None,
+        };
+        let access = Access { layout, ..access.clone() };
+        let id = TensorId { node: NodeId(self.recording.nodes.len() as u32), output: 0 };
+        self.recording.nodes.push(node);
+        self.accesses.insert(id, access);
+        id
     }
 
     fn lower(&self, op: &Arc<dyn Op>, inputs: &[TensorId], node: &Node, class: KernelClass) -> Lowering {
@@ -165,7 +323,7 @@ impl Resolved {
                     && pointwise.host.is_none()
                     && pointwise.arguments.iter().any(|argument| !matches!(argument, Argument::Input(_))) =>
             {
-                Lowering::Kernel(Kernel { stages: Vec::new(), scratch: Vec::new(), any_layout: Vec::new() })
+                Lowering::Kernel(Kernel { stages: Vec::new(), scratch: Vec::new(), any_layout: Vec::new(), host: None })
             }
             lowering => lowering,
         }

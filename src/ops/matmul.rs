@@ -2,7 +2,8 @@
 
 use crate::base::{DType, Layout, Real, Shape, TensorType, Value, View};
 use crate::record::{
-    Case, CaseInput, Cotangents, EvalContext, KernelClass, LowerContext, Lowering, NodeKind, Op, Reference, Tensor, Vjp,
+    Case, CaseInput, Contraction, Cotangents, EvalContext, KernelClass, LowerContext, Lowering, NodeKind, Op,
+    Reference, Tensor, Vjp,
 };
 use ndarray::{Array3, Axis, Ix2, IxDyn, linalg::general_mat_mul};
 
@@ -37,8 +38,8 @@ impl Op for Matmul {
         let db = if is_transposed(b) { product(g.transpose(), a).transpose() } else { product(a.transpose(), g) };
         Cotangents::two(da, db)
     }
-    fn lower(&self, _cx: &LowerContext<'_>) -> Lowering {
-        Lowering::Contract
+    fn lower(&self, cx: &LowerContext<'_>) -> Lowering {
+        Lowering::Contract(Contraction::of_matrices(cx.inputs[0].shape.rank()))
     }
 }
 

@@ -2,9 +2,15 @@
 
 use crate::record::Case;
 
+mod elements;
 mod elementwise;
+mod pool;
 mod rows;
 mod view;
+mod window;
+
+pub use pool::PoolSettings;
+pub use window::ConvSettings;
 
 /// An op file in the list.
 pub struct Listed {
@@ -31,15 +37,18 @@ list! {
     affine
     argmax
     atan
+    average_pool
     broadcast
     cast
     clamp
     compare
     composed_activations
     concat
+    convolution
     cos
     cross_entropy
     cross_entropy_probabilities
+    cumsum
     detach
     div
     dropout
@@ -50,6 +59,7 @@ list! {
     extremum
     flip
     full
+    gather
     gelu_erf
     gelu_tanh
     log
@@ -57,10 +67,12 @@ list! {
     log_softmax
     losses
     matmul
+    max_pool
     maximum
     minimum
     mish
     mul
+    normalize
     one_hot
     pad
     permute
@@ -70,6 +82,7 @@ list! {
     relu
     reshape
     rsqrt
+    segment_sum
     sigmoid
     sign
     silu
@@ -82,7 +95,11 @@ list! {
     statistics
     sub
     sum
+    take
     tanh
+    top_k
     tril
+    unfold
+    upsample
     where_cond
 }

@@ -78,6 +78,16 @@ pub(super) fn spread(tensor: Tensor<'_>, axis: usize, before: usize, step: usize
     tensor.graph().record(op, &[tensor])
 }
 
+/// Zeros before, after, and between the elements, which lie `steps` apart, along every axis; the tensor itself where
+/// there are none.
+#[track_caller]
+pub(super) fn surround(tensor: Tensor<'_>, before: Vec<usize>, after: Vec<usize>, steps: Vec<usize>) -> Tensor<'_> {
+    if before.iter().chain(&after).all(|&zeros| zeros == 0) && steps.iter().all(|&step| step == 1) {
+        return tensor;
+    }
+    tensor.graph().record(Pad { before, after, steps }, &[tensor])
+}
+
 impl Tensor<'_> {
     /// Zeros around the tensor: for every axis, how many before and how many after.
     #[must_use]

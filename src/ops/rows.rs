@@ -36,7 +36,12 @@ pub(super) fn lower(
         uses_step: false,
         workgroups,
     };
-    Lowering::Kernel(Kernel { stages: vec![dispatched], scratch: Vec::new(), any_layout: vec![false; loads.len()] })
+    Lowering::Kernel(Kernel {
+        stages: vec![dispatched],
+        scratch: Vec::new(),
+        any_layout: vec![false; loads.len()],
+        host: None,
+    })
 }
 
 /// The type of a row op's output, which is that of its inputs.

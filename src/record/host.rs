@@ -20,6 +20,30 @@ impl<'a> HostBlock<'a> {
     }
 }
 
+/// A kernel on the host: computes all outputs of an op from its inputs, which are dense.
+#[derive(Clone)]
+pub struct HostKernel(Arc<KernelFunction>);
+
+type KernelFunction = dyn Fn(&[&[u32]], &mut [&mut [u32]]) + Send + Sync;
+
+impl fmt::Debug for HostKernel {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("HostKernel")
+    }
+}
+
+impl HostKernel {
+    /// Any function from the elements of all inputs to those of all outputs, as 32-bit words.
+    pub fn new(function: impl Fn(&[&[u32]], &mut [&mut [u32]]) + Send + Sync + 'static) -> Self {
+        Self(Arc::new(function))
+    }
+
+    /// Computes the outputs.
+    pub fn call(&self, inputs: &[&[u32]], outputs: &mut [&mut [u32]]) {
+        (self.0)(inputs, outputs);
+    }
+}
+
 /// A pointwise function on the host: computes a block of elements, as 32-bit words.
 #[derive(Clone)]
 pub struct HostFunction(Arc<BlockFunction>);

@@ -1,4 +1,4 @@
-use super::{HostFunction, Library};
+use super::{HostFunction, HostKernel, Library};
 use crate::base::{Layout, TensorType, View};
 use std::fmt::Write as _;
 
@@ -11,11 +11,43 @@ pub enum Lowering {
     Pointwise(Pointwise),
     /// Combines elements along axes.
     Reduce(Reduce),
-    /// Multiplies stacks of matrices: input 0 is `[.., rows, inner]`, input 1 `[.., inner, columns]`, and the
-    /// output `[.., rows, columns]`.
-    Contract,
+    /// Multiplies stacks of matrices, which are its two inputs seen in some way.
+    Contract(Contraction),
     /// Runs kernels of its own.
     Kernel(Kernel),
+}
+
+/// A stack of matrix products: C[batch, rows, columns] = sum over inner of A[batch, rows, inner] B[batch, inner,
+/// columns], where batch, rows, inner and columns may each be several axes. The output is C, densely, whatever its
+/// shape.
+#[derive(Clone, Debug)]
+pub struct Contraction {
+    /// How an input is A: its axes are those of the batch, then of rows, then the inner ones.
+    pub a: Factor,
+    /// How an input is B: its axes are those of the batch, then the inner ones, then of columns.
+    pub b: Factor,
+}
+
+/// How an input of a [`Contraction`] is seen.
+#[derive(Clone, Debug)]
+pub struct Factor {
+    /// The number of the input.
+    pub input: usize,
+    /// The view of it; the input itself where there is none.
+    pub view: Option<View>,
+    /// The number of axes of the batch.
+    pub batch: usize,
+    /// The number of axes after those: of rows of A, or inner ones of B.
+    pub first: usize,
+}
+
+impl Contraction {
+    /// Of inputs that are stacks of matrices, `[.., rows, inner]` and `[.., inner, columns]`, with so many axes.
+    #[must_use]
+    pub fn of_matrices(rank: usize) -> Self {
+        let factor = |input: usize| Factor { input, view: None, batch: rank - 2, first: 1 };
+        Self { a: factor(0), b: factor(1) }
+    }
 }
 
 /// What an op knows when it chooses its lowering.
@@ -150,6 +182,8 @@ pub struct Kernel {
     /// For every input: whether the kernel follows any layout by itself. The others are made
     /// dense before.
     pub any_layout: Vec<bool>,
+    /// The same on the host, where there is a faster way than the op's reference.
+    pub host: Option<HostKernel>,
 }
 
 /// A shader with what it is bound to.

@@ -12,11 +12,11 @@ mod tensor;
 
 pub use case::{Case, CaseInput, Draw};
 pub use graph::{Graph, LocationGuard, ScopeGuard};
-pub use host::{HostBlock, HostFunction, ScalarFunction};
+pub use host::{HostBlock, HostFunction, HostKernel, ScalarFunction};
 pub use library::{Library, libraries};
 pub use lowering::{
-    Argument, Dispatched, Kernel, KernelClass, LowerContext, Lowering, Operand, Pointwise, Reduce, Reduction, Text,
-    grid, lanes,
+    Argument, Contraction, Dispatched, Factor, Kernel, KernelClass, LowerContext, Lowering, Operand, Pointwise, Reduce,
+    Reduction, Text, grid, lanes,
 };
 pub use node::{Leaf, Node, NodeId, NodeKind, Place, Recording, TensorId};
 pub use op::{Attributes, Cotangents, Eval, EvalContext, Op, Reference, Vjp};

@@ -1,104 +1,105 @@
-//! Matrix products on the host, by the `gemm` crate.
+//! Matrix products on the host.
 
 use super::memory::Places;
-use crate::base::Layout;
-use crate::fuse::{Access, Place, Program};
+use super::pack::{Blocks, Panel};
+use crate::base::{Layout, MatrixRef, multiply};
+use crate::fuse::{Matrix, Place, Program};
 use crate::record::TensorId;
-use gemm_common::Parallelism;
+use rayon::prelude::*;
 
 /// Fewer multiplications than this are not worth a second thread.
 const PARALLEL: usize = 4_000_000;
+/// Into how many parts the inner axis is cut at most, whatever the number of threads, so that results do not depend on it.
+const MOST_PARTS: usize = 8;
+/// Shortest part of the inner axis.
+const SHORTEST_PART: usize = 512;
 
 /// Computes the product where the program's first store goes, and the sum of an operand that rides along.
-pub fn run(a: &Access, b: &Access, sums: Option<(usize, TensorId)>, program: &Program, places: &mut Places<'_>) {
-    let left: &[f32] = bytemuck::cast_slice(places.read(Place::Tensor(a.tensor)));
-    let right: &[f32] = bytemuck::cast_slice(places.read(Place::Tensor(b.tensor)));
+pub fn run(a: &Matrix, b: &Matrix, sums: Option<(usize, TensorId)>, program: &Program, places: &mut Places<'_>) {
+    let left: &[f32] = bytemuck::cast_slice(places.read(Place::Tensor(a.access.tensor)));
+    let right: &[f32] = bytemuck::cast_slice(places.read(Place::Tensor(b.access.tensor)));
     if let Some(store) = program.stores.first() {
         let target: &mut [f32] = bytemuck::cast_slice_mut(places.write(Place::Tensor(store.tensor)));
-        products(&a.layout, left, &b.layout, right, target);
+        if a.is_plain() && b.is_plain() {
+            products(a, left, b, right, target);
+        } else {
+            gathered(a, left, b, right, target);
+        }
     }
     if let Some((operand, tensor)) = sums {
         let target: &mut [f32] = bytemuck::cast_slice_mut(places.write(Place::Tensor(tensor)));
-        let (layout, data) = if operand == 0 { (&a.layout, left) } else { (&b.layout, right) };
-        sum(layout, data, operand, target);
+        let (matrix, data) = if operand == 0 { (a, left) } else { (b, right) };
+        sum(&matrix.access.layout, data, operand, target);
     }
 }
 
-fn products(a: &Layout, left: &[f32], b: &Layout, right: &[f32], target: &mut [f32]) {
-    let rank = a.shape.rank();
-    let (rows, inner, columns) = (a.shape[rank - 2], a.shape[rank - 1], b.shape[rank - 1]);
-    let batch: usize = a.shape[..rank - 2].iter().product();
-    let start = |layout: &Layout, number: usize| {
-        let (mut rest, mut place) = (number, layout.offset as isize);
-        for axis in (0..rank - 2).rev() {
-            place += (rest % layout.shape[axis]) as isize * layout.strides[axis];
-            rest /= layout.shape[axis];
-        }
-        place as usize
+/// Where the matrix of a number begins.
+fn start(matrix: &Matrix, number: usize) -> usize {
+    let layout = &matrix.access.layout;
+    let (mut rest, mut place) = (number, layout.offset as isize);
+    for axis in (0..matrix.batch).rev() {
+        place += (rest % layout.shape[axis]) as isize * layout.strides[axis];
+        rest /= layout.shape[axis];
+    }
+    place as usize
+}
+
+/// Products of operands whose rows and columns have one stride each.
+fn products(a: &Matrix, left: &[f32], b: &Matrix, right: &[f32], target: &mut [f32]) {
+    let ([batch, rows, inner], [_, _, columns]) = (a.extents(), b.extents());
+    let size = rows * inner * columns;
+    let plain = |matrix: &Matrix, data, number| {
+        let strides = &matrix.access.layout.strides[matrix.batch..];
+        MatrixRef { data, start: start(matrix, number), strides: [strides[0], strides[1]] }
     };
-    for (number, plane) in target.chunks_mut(rows * columns).take(batch).enumerate() {
-        let matrix = |layout: &Layout, data| Matrix {
-            data,
-            start: start(layout, number),
-            strides: [layout.strides[rank - 2], layout.strides[rank - 1]],
-        };
-        multiply(&matrix(a, left), &matrix(b, right), plane, [rows, inner, columns]);
+    let one = |number: usize, plane: &mut [f32], parallel: bool| {
+        let (a, b) = (plain(a, left, number), plain(b, right, number));
+        multiply(&a, &b, plane, columns, [rows, inner, columns], false, parallel);
+    };
+    // Many small products go to threads as they are, few large ones are cut.
+    if batch >= rayon::current_num_threads() && size < 4 * PARALLEL && batch * size >= PARALLEL {
+        target.par_chunks_mut(rows * columns).enumerate().for_each(|(number, plane)| one(number, plane, false));
+    } else {
+        for (number, plane) in target.chunks_mut(rows * columns).enumerate() {
+            one(number, plane, size >= PARALLEL);
+        }
     }
 }
 
-/// A matrix in a slice: element (i, j) lies at `start + i * strides[0] + j * strides[1]`.
-struct Matrix<'a> {
-    data: &'a [f32],
-    start: usize,
-    strides: [isize; 2],
-}
-
-impl Matrix<'_> {
-    /// Whether all elements of an extent lie in the slice.
-    fn holds(&self, extents: [usize; 2]) -> bool {
-        let reach = |wanted: isize| {
-            let span = |axis: usize| (extents[axis] as isize - 1) * self.strides[axis];
-            (0..2).map(span).filter(|span| span.signum() == wanted).sum::<isize>()
-        };
-        let start = self.start as isize;
-        start + reach(-1) >= 0 && start + reach(1) < self.data.len() as isize
+/// Products of operands whose elements have to be gathered: block by block, so that what is gathered stays in the
+/// cache, as a convolution's windows, which would take many times the memory of the images.
+fn gathered(a: &Matrix, left: &[f32], b: &Matrix, right: &[f32], target: &mut [f32]) {
+    let ([batch, rows, inner], [_, _, columns]) = (a.extents(), b.extents());
+    let parts = if batch >= MOST_PARTS { 1 } else { (inner / SHORTEST_PART).clamp(1, MOST_PARTS) };
+    let length = inner.div_ceil(parts);
+    let blocks = Blocks::new(rows, length, columns);
+    let (a, b) = (Panel::new(a, left), Panel::new(b, right));
+    let product = |number: usize, part: usize, plane: &mut [f32]| {
+        let (mut left, mut right) = (Vec::new(), Vec::new());
+        let last = ((part + 1) * length).min(inner);
+        for from in (0..columns).step_by(blocks.columns) {
+            let to = (from + blocks.columns).min(columns);
+            for k in (part * length..last).step_by(blocks.inner) {
+                let until = (k + blocks.inner).min(last);
+                let of_a = a.block(start(a.matrix, number), 0..rows, k..until, &mut left);
+                let of_b = b.block(start(b.matrix, number), k..until, from..to, &mut right);
+                let sizes = [rows, until - k, to - from];
+                multiply(&of_a, &of_b, &mut plane[from..], columns, sizes, k > part * length, false);
+            }
+        }
+    };
+    let plane = rows * columns;
+    if parts == 1 {
+        target.par_chunks_mut(plane).enumerate().for_each(|(number, to)| product(number, 0, to));
+        return;
     }
-}
-
-/// C = A B for a dense C.
-#[allow(unsafe_code)]
-fn multiply(a: &Matrix<'_>, b: &Matrix<'_>, c: &mut [f32], [rows, inner, columns]: [usize; 3]) {
-    assert!(
-        a.holds([rows, inner]) && b.holds([inner, columns]) && c.len() == rows * columns,
-        "layouts lie in their tensors"
-    );
-    let parallelism = if rows * inner * columns < PARALLEL { Parallelism::None } else { Parallelism::Rayon(0) };
-    // The crate's kernels want columns of the result next to one another, and C has rows so: C^T = B^T A^T.
-    // SAFETY: the assertion shows that every element which the three strided matrices reach lies within its
-    // slice; C is borrowed mutably, so it overlaps neither A nor B. The function is the crate's own choice for
-    // this processor. It does not read C, as `read_dst` is false.
-    unsafe {
-        gemm_f32::gemm::f32::get_gemm_fn()(
-            columns,
-            rows,
-            inner,
-            c.as_mut_ptr(),
-            columns as isize,
-            1,
-            false,
-            b.data.as_ptr().add(b.start),
-            b.strides[0],
-            b.strides[1],
-            a.data.as_ptr().add(a.start),
-            a.strides[0],
-            a.strides[1],
-            0.0,
-            1.0,
-            false,
-            false,
-            false,
-            parallelism,
-        );
+    let mut partial = vec![0.0f32; batch * parts * plane];
+    partial.par_chunks_mut(plane).enumerate().for_each(|(number, to)| product(number / parts, number % parts, to));
+    for (to, parts) in target.chunks_mut(plane).zip(partial.chunks(parts * plane)) {
+        to.copy_from_slice(&parts[..plane]);
+        for part in parts[plane..].chunks(plane) {
+            to.iter_mut().zip(part).for_each(|(sum, x)| *sum += x);
+        }
     }
 }
 

@@ -3,6 +3,7 @@
 mod contract;
 mod memory;
 mod op;
+mod pack;
 mod pointwise;
 mod reduce;
 
@@ -172,8 +173,11 @@ fn run(native: &Native, reads: Vec<&[u32]>, writes: Vec<&mut [u32]>, seed: [u32;
         NativeRoot::None => {}
         NativeRoot::Contract { a, b, sums } => contract::run(a, b, *sums, &native.programs[0].1, &mut places),
         NativeRoot::Reduce { .. } => reduce::run(native, &mut places, seed),
-        NativeRoot::Op { op, inputs, outputs } => {
+        NativeRoot::Op { op, inputs, outputs, host: None } => {
             op::run(op.as_ref(), inputs, outputs, &native.programs, &mut places, seed);
+        }
+        NativeRoot::Op { inputs, outputs, host: Some(kernel), .. } => {
+            op::call(kernel, inputs, outputs, &native.programs, &mut places);
         }
     }
     for (_, program) in &native.programs {

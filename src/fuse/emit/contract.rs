@@ -9,7 +9,7 @@ use super::{Context, Emitted, Kernels, lanes, reduce, tiles, vector};
 use crate::base::{DType, Layout};
 use crate::fuse::group::Group;
 use crate::fuse::program::{Operand, Program, Store};
-use crate::fuse::resolve::Access;
+use crate::fuse::resolve::Matrix;
 use crate::record::{KernelClass, NodeId, Reduction, TensorId};
 
 /// Longer inner axes are summed by a reduction of their own: the loops of one invocation together must stay far
@@ -17,27 +17,25 @@ use crate::record::{KernelClass, NodeId, Reduction, TensorId};
 const LONGEST_SUM: usize = 2048;
 
 /// The form for a product of operands that lie so.
-fn choose(context: &Context<'_>, sizes: Sizes, a: &Access, b: &Access) -> Chosen {
-    let lie = |access: &Access, inner_is_last: bool| {
-        let strides = &access.layout.strides;
-        let strides = [strides[strides.len() - 2], strides[strides.len() - 1]];
-        match along(context, access, strides, inner_is_last, 4) {
-            Along::Inner => 'i',
-            Along::Outer => 'o',
-            Along::Neither => 'n',
-        }
+fn choose(context: &Context<'_>, sizes: Sizes, a: &Matrix, b: &Matrix) -> Chosen {
+    let lie = |matrix: &Matrix, inner_is_last: bool| match along(context, matrix, inner_is_last, 4) {
+        Along::Inner => 'i',
+        Along::Outer => 'o',
+        Along::Neither => 'n',
     };
     let lie = format!("{}{}", lie(a, true), lie(b, false));
     let class = sizes.class(context.class, &lie);
-    Chosen { form: context.chooser.choose(sizes, &class), class, lie, sizes }
+    let mut form = context.chooser.choose(sizes, &class);
+    // Only tiles find elements along several axes.
+    if form == Form::Vector && !(a.is_plain() && b.is_plain()) {
+        form = Form::Tile32x32;
+    }
+    Chosen { form, class, lie, sizes }
 }
 
 pub fn emit(context: &Context<'_>, group: &Group, root: NodeId) -> Result<Kernels, String> {
-    let (a, b) = (context.resolved.input(root, 0), context.resolved.input(root, 1));
-    let shape = &context.resolved.recording.nodes[root.index()].outputs[0].shape;
-    let rank = shape.rank();
-    let (rows, columns, inner) = (shape[rank - 2], shape[rank - 1], a.layout.shape[rank - 1]);
-    let batch: usize = shape[..rank - 2].iter().product();
+    let [a, b] = &context.resolved.matrices[&root];
+    let ([batch, rows, inner], [_, _, columns]) = (a.extents(), b.extents());
     let program = context.bodies(group).remove(0);
     let sizes = Sizes { batch, rows, columns, inner };
     let chosen = choose(context, sizes, a, b);
@@ -94,7 +92,7 @@ pub fn emit(context: &Context<'_>, group: &Group, root: NodeId) -> Result<Kernel
         reduce::combine(context, Reduction::Sum, &name, source, &program, &mut kernels)?;
     }
     if let Some((ride, Place::Tensor(tensor))) = alone {
-        let access = if ride.operand == 0 { a } else { b };
+        let access = if ride.operand == 0 { &a.access } else { &b.access };
         let bare = Program {
             elements: access.layout.shape[ride.operand],
             stores: vec![Store { tensor, value: Operand::Root, dtype: DType::F32 }],

@@ -122,7 +122,7 @@ pub fn emit(context: &Context<'_>, group: &Group) -> Result<Kernels, String> {
     let Some(root) = group.root else { return Ok(pointwise::emit(context, group)) };
     match &context.resolved.lowerings[&root] {
         Lowering::Reduce(reduce) => reduce::emit(context, group, root, reduce),
-        Lowering::Contract => contract::emit(context, group, root),
+        Lowering::Contract(_) => contract::emit(context, group, root),
         Lowering::Kernel(kernel) => kernel::emit(context, group, root, kernel),
         Lowering::View(_) | Lowering::Pointwise(_) => Err("a view or a pointwise op is no root".into()),
     }

@@ -3,7 +3,7 @@
 use super::fused::runs;
 use super::{Context, Fours};
 use crate::base::Layout;
-use crate::fuse::resolve::Access;
+use crate::fuse::resolve::Matrix;
 
 /// Along which of its axes an operand is loaded in vectors.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -16,8 +16,13 @@ pub enum Along {
     Neither,
 }
 
-/// Along which axis an operand lies in vectors of `length` elements; `strides` are those of its last two axes.
-pub fn along(context: &Context<'_>, access: &Access, strides: [isize; 2], inner_is_last: bool, length: usize) -> Along {
+/// Along which axis an operand lies in vectors of `length` elements.
+pub fn along(context: &Context<'_>, matrix: &Matrix, inner_is_last: bool, length: usize) -> Along {
+    if !matrix.is_plain() {
+        return Along::Neither;
+    }
+    let access = &matrix.access;
+    let strides = &access.layout.strides[matrix.batch..];
     let whole = context.whole(access);
     let lies = |layout: &Layout| runs(layout, whole, length) == Fours::Vector;
     if !lies(&access.layout) && !lies(&turned(&access.layout)) {

@@ -6,7 +6,7 @@ use super::fused::Fused;
 use super::product::{Product, address};
 use super::{Context, Emitted};
 use crate::base::DType;
-use crate::fuse::resolve::Access;
+use crate::fuse::resolve::Matrix;
 use crate::record::{Text, grid, libraries};
 
 /// Invocations of a workgroup.
@@ -31,8 +31,7 @@ pub fn emit(context: &Context<'_>, product: &Product<'_>, name: String) -> Resul
     let by_rows = product.rows <= product.columns;
     let (matrix, vectors) = if by_rows { (product.b, product.a) } else { (product.a, product.b) };
     let (wide, thin) = if by_rows { (product.columns, product.rows) } else { (product.rows, product.columns) };
-    let rank = matrix.layout.shape.rank();
-    let [row_stride, column_stride] = [matrix.layout.strides[rank - 2], matrix.layout.strides[rank - 1]];
+    let (_, [row_stride, column_stride]) = Product::base(matrix, "base");
     let inner_stride = if by_rows { row_stride } else { column_stride };
     // Along the inner axis sixteen lanes, or four where it is the wide axis that is dense.
     let inner_dense = inner_stride == 1;
@@ -42,8 +41,8 @@ pub fn emit(context: &Context<'_>, product: &Product<'_>, name: String) -> Resul
     let workgroups = grid(count);
 
     // With the strides of the axis that C keeps and of the inner axis.
-    let index = |function: &str, kept: &str, access: &Access, kept_first: bool| {
-        let (base, [first, second]) = Product::base(access, "base");
+    let index = |function: &str, kept: &str, operand: &Matrix, kept_first: bool| {
+        let (base, [first, second]) = Product::base(operand, "base");
         let [own, inner] = if kept_first { [first, second] } else { [second, first] };
         let index = address("base", &[(kept, own), ("k", inner)]);
         format!("fn {function}(batch: u32, {kept}: u32, k: u32) -> u32 {{\n{base}    return {index};\n}}")
@@ -72,8 +71,8 @@ pub fn emit(context: &Context<'_>, product: &Product<'_>, name: String) -> Resul
         text = text.function("lane", body.into());
     }
     let mut bindings = Bindings::new(context.images);
-    for (access, name) in [(matrix, "matrix"), (vectors, "vectors")] {
-        bindings.own(Place::Tensor(access.tensor), name, DType::F32, 1, false);
+    for (operand, name) in [(matrix, "matrix"), (vectors, "vectors")] {
+        bindings.own(Place::Tensor(operand.access.tensor), name, DType::F32, 1, false);
     }
     bindings.named(product.target, "c", DType::F32, 1, true);
     let program = product.program;

@@ -172,7 +172,7 @@ impl Grouping<'_> {
                     self.absorb_prologue(number, node);
                 }
             }
-            Lowering::Contract => {
+            Lowering::Contract(_) => {
                 self.open(rooted(vec![body(0)]), &[node]);
             }
             Lowering::Kernel(kernel) => {

@@ -81,7 +81,7 @@ impl Grouping<'_> {
     pub(super) fn rides(&self, sum: NodeId, product: usize) -> Option<usize> {
         let root = self.groups[product].as_ref().filter(|group| group.sums.is_none())?.root?;
         let Lowering::Reduce(reduce) = &self.resolved.lowerings[&sum] else { return None };
-        let Lowering::Contract = self.resolved.lowerings[&root] else { return None };
+        let matrices = self.resolved.matrices.get(&root)?;
         if reduce.kind != Reduction::Sum || reduce.axes.len() != 1 {
             return None;
         }
@@ -92,7 +92,7 @@ impl Grouping<'_> {
         }
         // The inner axis is the last of the first operand and the first of the second.
         (0..2).find(|&operand| {
-            let access = self.resolved.input(root, operand);
+            let access = &matrices[operand].access;
             let inner = 1 - operand;
             let along = |layout: &crate::base::Layout, axis: usize| (layout.shape[axis], layout.strides[axis]);
             access.tensor == summed.tensor

@@ -111,7 +111,7 @@ impl Builder<'_> {
         let of = |node: NodeId| {
             let output = elements(TensorId { node, output: 0 });
             match &self.resolved.lowerings[&node] {
-                Lowering::Contract => 2 * output * self.resolved.input(node, 0).layout.shape.last() as u64,
+                Lowering::Contract(_) => 2 * output * self.resolved.matrices[&node][0].extents()[2] as u64,
                 Lowering::Reduce(_) => self.resolved.input(node, 0).layout.shape.elements() as u64,
                 _ => output,
             }

@@ -184,7 +184,9 @@ fn apart(resolved: &Resolved, grouped: &Grouped) -> Vec<Apart> {
 fn kinds(resolved: &Resolved, group: &Group, consumer: NodeId) -> &'static str {
     let is_root = group.root == Some(consumer);
     match &resolved.lowerings[&consumer] {
-        Lowering::Contract => "a matrix product reads every element of its operands many times: they are stored before",
+        Lowering::Contract(_) => {
+            "a matrix product reads every element of its operands many times: they are stored before"
+        }
         Lowering::Kernel(_) if is_root => "its kernel reads whole rows, which must be stored before it begins",
         Lowering::Reduce(_) => "a reduction combines what many workgroups compute: they must have stored it",
         _ if group.root.is_some() => "it is computed where another kernel stores its results, and reads this beside",

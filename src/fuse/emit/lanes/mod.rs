@@ -50,8 +50,8 @@ impl<'a> Writer<'a> {
     fn new(context: &Context<'_>, product: &'a Product<'a>, block: Block, bindings: &mut Bindings) -> (Self, String) {
         let (a_base, a_strides) = Product::base(product.a, "a_base");
         let (b_base, b_strides) = Product::base(product.b, "b_base");
-        let a = along(context, product.a, a_strides, true, 4);
-        let b = along(context, product.b, b_strides, false, 4);
+        let a = along(context, product.a, true, 4);
+        let b = along(context, product.b, false, 4);
         let terms = product.batch * product.rows * product.columns * product.inner;
         // Their elements may be declared in fours, and those that programs load are not.
         let mut operand = |access: &Access, name: &str, along: Along, reuse: usize| {
@@ -59,8 +59,8 @@ impl<'a> Writer<'a> {
             let of = (DType::F32, context.whole(access));
             bindings.operand(Place::Tensor(access.tensor), name, of, width, terms / reuse)
         };
-        let a_reader = operand(product.a, "a", a, block.columns());
-        let b_reader = operand(product.b, "b", b, block.rows);
+        let a_reader = operand(&product.a.access, "a", a, block.columns());
+        let b_reader = operand(&product.b.access, "b", b, block.rows);
         let long = product.program.steps.iter().any(|step| is_long(&step.pointwise));
         let text = String::new();
         let writer = Self { product, block, long, a, b, a_strides, b_strides, a_reader, b_reader, text };

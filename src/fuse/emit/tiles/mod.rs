@@ -14,6 +14,7 @@ use super::product::Product;
 use super::tile::Tile;
 use super::{Context, Emitted};
 use crate::base::DType;
+use crate::fuse::resolve::Matrix;
 use crate::record::{Text, grid, libraries};
 use staging::Operand;
 use std::fmt::Write as _;
@@ -47,10 +48,14 @@ struct Writer<'a> {
 pub fn emit(context: &Context<'_>, product: &Product<'_>, tile: Tile, name: String) -> Emitted {
     let (a_base, a_strides) = Product::base(product.a, "a_base");
     let (b_base, b_strides) = Product::base(product.b, "b_base");
-    let a_along = along(context, product.a, a_strides, true, 4);
-    let b_along = along(context, product.b, b_strides, false, 4);
+    let a_along = along(context, product.a, true, 4);
+    let b_along = along(context, product.b, false, 4);
     // Where elements are loaded one by one, neighbours at least follow one another in memory.
-    let staged = |along: Along, inner_stride: isize| match along {
+    let staged = |matrix: &Matrix, inner_is_last: bool, along: Along, inner_stride: isize| match along {
+        Along::Neither if !matrix.is_plain() => {
+            let dense = matrix.side(inner_is_last).strides.last() == Some(&1);
+            if dense { Along::Inner } else { Along::Outer }
+        }
         Along::Neither if inner_stride == 1 => Along::Inner,
         Along::Neither => Along::Outer,
         along => along,
@@ -62,9 +67,10 @@ pub fn emit(context: &Context<'_>, product: &Product<'_>, tile: Tile, name: Stri
         covered: tile.rows,
         side: tile.down(),
         lane: "y",
-        along: staged(a_along, a_strides[1]),
+        along: staged(product.a, true, a_along, a_strides[1]),
         vectors: a_along != Along::Neither,
         strides: a_strides,
+        paths: (!product.a.is_plain()).then_some(["a_rows", "a_columns"]),
         tile,
     };
     let b = Operand {
@@ -74,17 +80,18 @@ pub fn emit(context: &Context<'_>, product: &Product<'_>, tile: Tile, name: Stri
         covered: tile.columns,
         side: tile.across(),
         lane: "x",
-        along: staged(b_along, b_strides[0]),
+        along: staged(product.b, false, b_along, b_strides[0]),
         vectors: b_along != Along::Neither,
         strides: [b_strides[1], b_strides[0]],
+        paths: (!product.b.is_plain()).then_some(["b_columns", "b_rows"]),
         tile,
     };
 
     let mut bindings = Bindings::new(context.images);
     // Their elements may be declared in fours, and those that programs load are not.
-    for (access, operand) in [(product.a, &a), (product.b, &b)] {
+    for (matrix, operand) in [(product.a, &a), (product.b, &b)] {
         let width = if operand.vectors { 4 } else { 1 };
-        bindings.own(Place::Tensor(access.tensor), operand.name, DType::F32, width, false);
+        bindings.own(Place::Tensor(matrix.access.tensor), operand.name, DType::F32, width, false);
     }
     let width = if product.columns.is_multiple_of(4) { 4 } else { 1 };
     let program = product.program;
@@ -137,6 +144,8 @@ impl Writer<'_> {
             staged(a),
             staged(b)
         );
+        self.text += &Product::paths(self.product.a, "a");
+        self.text += &Product::paths(self.product.b, "b");
         self.text += &a.load_function();
         self.text += &b.load_function();
         self.text += &fused.functions(Some(DType::F32));

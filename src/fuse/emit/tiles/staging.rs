@@ -27,6 +27,8 @@ pub struct Operand {
     pub vectors: bool,
     /// Strides of the outer and the inner axis.
     pub strides: [isize; 2],
+    /// Where the outer or the inner axis is several: the functions that find the places of their elements.
+    pub paths: Option<[&'static str; 2]>,
     /// The tile.
     pub tile: Tile,
 }
@@ -36,7 +38,10 @@ impl Operand {
     /// nothing.
     pub fn load_function(&self) -> String {
         let Self { name, axis, extent, .. } = self;
-        let address = |k: &str, outer: &str| address("base", &[(outer, self.strides[0]), (k, self.strides[1])]);
+        let address = |k: &str, outer: &str| match self.paths {
+            Some([outers, inners]) => format!("base + {outers}({outer}) + {inners}({k})"),
+            None => address("base", &[(outer, self.strides[0]), (k, self.strides[1])]),
+        };
         let inside = format!("{axis} < {extent}u && k < last");
         let of = if self.along == Along::Inner { "along the inner axis" } else { "of neighbouring lines" };
         let comment = format!("// Four elements {of}; those past the edges count as zero, and add nothing.\n");

@@ -1,0 +1,41 @@
+// y[outer, k, inner] = x[outer, index[k], inner]; NaN where the index lies outside of x.
+//
+// One invocation copies RUN elements that follow one another.
+
+const COUNT: u32 = 6u;
+const RUN: u32 = 1u;
+const INDICES: u32 = 3u;
+const ENTRIES: u32 = 5u;
+const INNER: u32 = 2u;
+const GRID_WIDTH: u32 = 1u;
+
+@group(0) @binding(0) var<storage, read> x: array<f32>;
+@group(0) @binding(1) var<storage, read> index: array<i32>;
+@group(0) @binding(2) var<storage, read_write> y: array<f32>;
+
+fn load_x(index: u32) -> f32 {
+    return x[index];
+}
+
+fn load_index(place: u32) -> i32 {
+    return index[place];
+}
+
+fn store_y(index: u32, value: f32) {
+    y[index] = value;
+}
+
+@compute @workgroup_size(64)
+fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) local: u32) {
+    let first = ((group.y * GRID_WIDTH + group.x) * 64u + local) * RUN;
+    for (var element = first; element < min(first + RUN, COUNT); element++) {
+        let row = element / INNER;
+        let entry = load_index(row % INDICES);
+        // Negative ones become large numbers.
+        var value = bitcast<f32>(0x7fc00000u);
+        if (u32(entry) < ENTRIES) {
+            value = load_x((row / INDICES * ENTRIES + u32(entry)) * INNER + element % INNER);
+        }
+        store_y(element, value);
+    }
+}
