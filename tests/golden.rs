@@ -7,6 +7,7 @@ mod common;
 
 use common::{Distance, device, distance, on_device, on_reference, within};
 use libtest_mimic::{Arguments, Failed, Trial};
+use retrograd::ops::{AttentionSettings, CellWeights, ConvSettings, PoolSettings};
 use retrograd::optim::{Adam, AdamW, Optimizer, Sgd};
 use retrograd::plan::StepScalars;
 use retrograd::record::NodeId;
@@ -305,6 +306,74 @@ fn build<'g>(case: &Json, g: &'g Graph, inputs: &BTreeMap<String, Tensor<'g>>) -
         "concat" => g.concat(&[input("a"), input("b"), input("c")], axes("dim")[0]).sin(),
         "stack" => g.stack(&[input("a"), input("b")], axes("dim")[0]).sin(),
         "flip" => input("x").flip(&axes("dim")[..]).sin(),
+        "cumsum" => input("x").cumsum(axes("dim")[0]),
+        "embedding" => input("weight").embedding(input("index")),
+        "gather" => input("x").gather(axes("dim")[0], input("index")).sin(),
+        "index_select" => input("x").index_select(axes("dim")[0], input("index")).sin(),
+        "scatter_add" => input("x").scatter_add(axes("dim")[0], input("index"), input("src")).sin(),
+        "layer_norm" => input("x").layer_norm(input("weight"), input("bias"), number("eps")),
+        "rms_norm" => input("x").rms_norm(input("weight"), number("eps")),
+        "group_norm" => input("x").group_norm(number("groups") as usize, input("weight"), input("bias"), number("eps")),
+        "batch_norm_train" => input("x").batch_norm(input("weight"), input("bias"), number("eps")).output,
+        "batch_norm_eval" => {
+            input("x").batch_norm_with(input("mean"), input("var"), input("weight"), input("bias"), number("eps"))
+        }
+        "conv1d" => {
+            let settings = ConvSettings::new().stride(number("stride") as usize).padding(number("padding") as usize);
+            let y = input("x").conv1d(input("weight"), &settings);
+            y + input("bias").unsqueeze(-1)
+        }
+        "conv2d" => {
+            let settings = ConvSettings::new()
+                .stride(number("stride") as usize)
+                .padding(number("padding") as usize)
+                .dilation(number("dilation") as usize)
+                .groups(number("groups") as usize);
+            input("x").conv2d(input("weight"), &settings) + input("bias").unsqueeze(-1).unsqueeze(-1)
+        }
+        "conv_transpose2d" => {
+            let settings = ConvSettings::new().stride(number("stride") as usize).padding(number("padding") as usize);
+            let more = number("output_padding") as usize;
+            let y = input("x").conv_transpose2d(input("weight"), &settings, [more, more]);
+            y + input("bias").unsqueeze(-1).unsqueeze(-1)
+        }
+        "max_pool2d" | "avg_pool2d" => {
+            let settings = PoolSettings::new(number("kernel") as usize)
+                .stride(number("stride") as usize)
+                .padding(number("padding") as usize);
+            if op == "max_pool2d" {
+                input("x").max_pool2d(settings)
+            } else {
+                input("x").avg_pool2d(settings, attrs["count_include_pad"].as_bool() == Some(true))
+            }
+        }
+        "adaptive_avg_pool2d" => {
+            let output = extents("output");
+            input("x").adaptive_avg_pool2d([output[0], output[1]])
+        }
+        "upsample_nearest2d" => {
+            let factor = number("scale") as usize;
+            input("x").upsample_nearest2d([factor, factor])
+        }
+        "scaled_dot_product_attention" => {
+            let settings =
+                AttentionSettings { causal: attrs["is_causal"].as_bool() == Some(true), ..AttentionSettings::new() };
+            input("q").attention(input("k"), input("v"), &settings)
+        }
+        "lstm_cell" | "gru_cell" => {
+            let weights = CellWeights {
+                input: input("w_ih"),
+                hidden: input("w_hh"),
+                input_bias: Some(input("b_ih")),
+                hidden_bias: Some(input("b_hh")),
+            };
+            if op == "gru_cell" {
+                input("x").gru_cell(input("h"), &weights)
+            } else {
+                let (hidden, cell) = input("x").lstm_cell(input("h"), input("c"), &weights);
+                g.concat(&[hidden, cell], 1)
+            }
+        }
         "tril" => input("x").tril(attrs["diagonal"].as_i64().unwrap_or(0) as i32),
         _ => return None,
     })

@@ -2,6 +2,7 @@
 
 use crate::record::Case;
 
+mod attention_host;
 mod elements;
 mod elementwise;
 mod pool;
@@ -9,7 +10,11 @@ mod rows;
 mod view;
 mod window;
 
+pub use attention::AttentionSettings;
+pub use batch_norm::BatchNormed;
 pub use pool::PoolSettings;
+pub use recurrent::CellWeights;
+pub use rotary::RotaryPairs;
 pub use window::ConvSettings;
 
 /// An op file in the list.
@@ -37,7 +42,9 @@ list! {
     affine
     argmax
     atan
+    attention
     average_pool
+    batch_norm
     broadcast
     cast
     clamp
@@ -79,8 +86,10 @@ list! {
     pow
     powf
     reciprocal
+    recurrent
     relu
     reshape
+    rotary
     rsqrt
     segment_sum
     sigmoid
