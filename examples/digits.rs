@@ -49,8 +49,8 @@ impl Mlp {
         }
     }
 
-    fn forward<'g>(&self, x: Tensor<'g>, training: bool) -> Tensor<'g> {
-        let hidden = self.dropout.forward(self.up.forward(x).relu(), training);
+    fn forward<'g>(&self, x: Tensor<'g>) -> Tensor<'g> {
+        let hidden = self.dropout.forward(self.up.forward(x).relu());
         self.down.forward(hidden)
     }
 }
@@ -110,7 +110,7 @@ fn train(device: &Device, images: &Images, seed: u64, epochs: u64) -> Outcome<Tr
     let g = Graph::new();
     let x = g.input("images", [BATCH, 64]);
     let y = g.labels("digits", [BATCH]);
-    let loss = model.forward(x, true).cross_entropy(y);
+    let loss = model.forward(x).cross_entropy(y);
     let rate = 3e-3;
     // The images go to the device once, and every epoch takes them in another order.
     let data = [x.feed(&training.pixels), y.feed(&training.labels)];
@@ -149,9 +149,9 @@ fn train(device: &Device, images: &Images, seed: u64, epochs: u64) -> Outcome<Tr
 
 /// How often each digit was taken for which, by a step that shares the trained parameters.
 fn confusion(model: &Mlp, step: &Step, images: &Images) -> Result<Vec<Vec<usize>>> {
-    let g = Graph::new();
+    let g = Graph::evaluation();
     let x = g.input("images", [images.len(), 64]);
-    let scores = model.forward(x, false);
+    let scores = model.forward(x);
     let digits = scores.argmax(-1);
     let mut evaluation = g.infer(&[digits]).compile_on(step.state())?;
     evaluation.run([x.feed(&images.pixels)])?;

@@ -27,6 +27,8 @@ pub enum ErrorKind {
     File,
     /// An argument that cannot be used.
     Argument,
+    /// A step computed an index that lies outside of what it selects from.
+    Index,
     /// The operating system refused something.
     System,
 }

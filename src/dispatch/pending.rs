@@ -1,46 +1,100 @@
 use super::gpu::GpuRead;
-use crate::base::{DType, HostData, HostTensor, Result, Shape};
+use crate::base::{DType, Error, ErrorKind, HostData, HostTensor, Result, Shape};
+use crate::record::IndexCheck;
 
 /// A tensor on its way to the host. Steps may run meanwhile: what arrives is the value at the time
 /// of asking.
-pub struct PendingRead(Pending);
+pub struct PendingRead {
+    pending: Pending,
+    guards: Vec<Guard>,
+}
 
 enum Pending {
     Ready(HostTensor),
     Gpu { read: GpuRead, shape: Shape, dtype: DType },
 }
 
+/// What a check of computed indices found, on its way as well.
+struct Guard {
+    any: Pending,
+    position: Pending,
+    check: IndexCheck,
+}
+
+impl Pending {
+    async fn finish(self) -> Result<HostTensor> {
+        match self {
+            Self::Ready(tensor) => Ok(tensor),
+            Self::Gpu { read, shape, dtype } => tensor(shape, dtype, &read.finish().await?),
+        }
+    }
+
+    #[cfg(not(target_arch = "wasm32"))]
+    fn wait(self) -> Result<HostTensor> {
+        match self {
+            Self::Ready(tensor) => Ok(tensor),
+            Self::Gpu { read, shape, dtype } => tensor(shape, dtype, &read.wait()?),
+        }
+    }
+}
+
 impl PendingRead {
     pub(super) const fn ready(tensor: HostTensor) -> Self {
-        Self(Pending::Ready(tensor))
+        Self { pending: Pending::Ready(tensor), guards: Vec::new() }
     }
 
     pub(super) const fn from_gpu(read: GpuRead, shape: Shape, dtype: DType) -> Self {
-        Self(Pending::Gpu { read, shape, dtype })
+        Self { pending: Pending::Gpu { read, shape, dtype }, guards: Vec::new() }
+    }
+
+    /// With a check of indices, whose findings are read as well: what arrives then is an error where it failed.
+    pub(crate) fn guarded(mut self, any: Self, position: Self, check: IndexCheck) -> Self {
+        self.guards.push(Guard { any: any.pending, position: position.pending, check });
+        self
     }
 
     /// The tensor, once it is there.
     ///
     /// # Errors
-    /// When the device is lost.
+    /// When the device is lost, or the step used an index outside of what it selects from.
     pub async fn finish(self) -> Result<HostTensor> {
-        match self.0 {
-            Pending::Ready(tensor) => Ok(tensor),
-            Pending::Gpu { read, shape, dtype } => tensor(shape, dtype, &read.finish().await?),
+        let tensor = self.pending.finish().await?;
+        for guard in self.guards {
+            judge(&guard.any.finish().await?, &guard.position.finish().await?, &guard.check)?;
         }
+        Ok(tensor)
     }
 
     /// The tensor; blocks until it is there.
     ///
     /// # Errors
-    /// When the device is lost.
+    /// When the device is lost, or the step used an index outside of what it selects from.
     #[cfg(not(target_arch = "wasm32"))]
     pub fn wait(self) -> Result<HostTensor> {
-        match self.0 {
-            Pending::Ready(tensor) => Ok(tensor),
-            Pending::Gpu { read, shape, dtype } => tensor(shape, dtype, &read.wait()?),
+        let tensor = self.pending.wait()?;
+        for guard in self.guards {
+            judge(&guard.any.wait()?, &guard.position.wait()?, &guard.check)?;
         }
+        Ok(tensor)
     }
+}
+
+/// An error where a check found something.
+fn judge(any: &HostTensor, position: &HostTensor, check: &IndexCheck) -> Result<()> {
+    let found = matches!(any.data(), HostData::F32(any) if any.iter().any(|&any| any != 0.0));
+    if !found {
+        return Ok(());
+    }
+    let position = match position.data() {
+        HostData::I32(position) => position.first().copied().unwrap_or_default(),
+        _ => 0,
+    };
+    let message = format!(
+        "{} at {}: the index at position {position} (in row-major order) lies outside of 0 .. {}: it was computed by the \
+         step, and what it selected is NaN",
+        check.op, check.place.location, check.limit
+    );
+    Err(Error::new(ErrorKind::Index, message))
 }
 
 fn tensor(shape: Shape, dtype: DType, bytes: &[u8]) -> Result<HostTensor> {

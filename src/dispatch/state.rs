@@ -21,6 +21,7 @@ struct Inside {
     seed: u64,
     arena: Arena,
     frozen: Mutex<Vec<bool>>,
+    cells: Vec<bool>,
     memory: Memory,
     steps: Mutex<u32>,
     /// How often every parameter was updated since its optimizer states were zero.
@@ -73,6 +74,7 @@ impl State {
             seed: params.seed(),
             arena,
             frozen: Mutex::new(params.iter().map(|(_, _, frozen)| frozen).collect()),
+            cells: params.cells(),
             memory,
             steps: Mutex::new(0),
             updates: Mutex::new(vec![0; params.len()]),
@@ -136,9 +138,13 @@ impl State {
     /// afterwards.
     ///
     /// # Errors
-    /// When there is no parameter of this name.
+    /// When there is no parameter of this name, or it is a cell.
     pub fn set_frozen(&self, name: &str, frozen: bool) -> Result<()> {
         let number = self.number(name)?;
+        if self.0.cells[number] && !frozen {
+            let message = format!("`{name}` is a cell, which no gradient changes: it cannot be trained");
+            return Err(Error::new(ErrorKind::Argument, message));
+        }
         locked(&self.0.frozen)[number] = frozen;
         Ok(())
     }

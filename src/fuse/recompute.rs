@@ -49,6 +49,8 @@ pub fn recompute(
         faults: old.faults.clone(),
         kept: old.kept.iter().map(moved).collect(),
         inputs: old.inputs.iter().map(|(name, node)| (name.clone(), first[node.index()])).collect(),
+        assigned: Vec::new(),
+        checks: old.checks.clone(),
     };
     simplified.moved(recording, moved)
 }

@@ -100,7 +100,9 @@ pub struct Resolved {
     pub kept: BTreeMap<TensorId, TensorId>,
     /// Gradients, by the number of their parameter, each a tensor of its own.
     pub gradients: Vec<(usize, TensorId)>,
-    /// Tensors that outlive the step: those kept, and gradients.
+    /// New values of cells, by the number of their parameter, each a tensor of its own, computed last.
+    pub assigned: Vec<(usize, TensorId)>,
+    /// Tensors that outlive the step: those kept, gradients, and new values of cells.
     pub wanted: BTreeSet<TensorId>,
 }
 
@@ -162,6 +164,7 @@ pub fn resolve(
     recording: &Recording,
     kept: &[TensorId],
     gradients: &[(usize, TensorId)],
+    assigned: &[(usize, TensorId)],
     class: KernelClass,
 ) -> Result<Resolved> {
     let count = recording.nodes.len();
@@ -173,6 +176,7 @@ pub fn resolve(
         matrices: BTreeMap::new(),
         kept: BTreeMap::new(),
         gradients: Vec::new(),
+        assigned: Vec::new(),
         wanted: BTreeSet::new(),
     };
     for index in 0..count {
@@ -184,6 +188,13 @@ pub fn resolve(
         resolved.wanted.insert(memory);
     }
     resolved.gradients(gradients);
+    for &(cell, value) in assigned {
+        // Whatever reads the old value has done so before the copy is made.
+        let copy = resolved.copy(value.node, value);
+        resolved.recording.nodes[copy.node.index()].origin = None;
+        resolved.assigned.push((cell, copy));
+        resolved.wanted.insert(copy);
+    }
     Ok(resolved)
 }
 

@@ -63,6 +63,7 @@ pub fn simplify(original: &Recording, targets: &[TensorId]) -> Simplified {
             recording.inputs.insert(name.clone(), tensor.node);
         }
     }
+    recording.checks.clone_from(&original.checks);
     recording.kept = original.kept.iter().filter_map(|tensor| map.get(tensor).copied()).collect();
     Simplified { recording, map }
 }

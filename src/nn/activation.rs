@@ -37,8 +37,8 @@ impl Activation {
     /// The function of every element.
     #[must_use]
     #[track_caller]
-    pub fn forward(self, x: Tensor<'_>) -> Tensor<'_> {
-        match self {
+    pub fn forward<'g>(&self, x: Tensor<'g>) -> Tensor<'g> {
+        match *self {
             Self::Identity => x,
             Self::Relu => x.relu(),
             Self::LeakyRelu(slope) => x.leaky_relu(slope),

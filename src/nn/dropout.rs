@@ -1,7 +1,7 @@
 use crate::record::Tensor;
 
-/// Sets a part of the elements to zero while training, and scales the rest; leaves everything as it
-/// is otherwise.
+/// Sets a part of the elements to zero in a graph that is recorded for training, and scales the rest; leaves everything as
+/// it is in one for evaluation. Source: Srivastava, Hinton, Krizhevsky, Sutskever, Salakhutdinov 2014.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Dropout {
     rate: f64,
@@ -13,11 +13,13 @@ impl Dropout {
     pub const fn new(rate: f64) -> Self {
         Self { rate }
     }
+}
 
-    /// Whether elements are dropped is decided here, when the graph is recorded.
+impl Dropout {
+    /// Records the layer's ops on `x`.
     #[must_use]
     #[track_caller]
-    pub fn forward<'g>(&self, x: Tensor<'g>, training: bool) -> Tensor<'g> {
-        if training { x.dropout(self.rate) } else { x }
+    pub fn forward<'g>(&self, x: Tensor<'g>) -> Tensor<'g> {
+        if x.graph().is_training() { x.dropout(self.rate) } else { x }
     }
 }

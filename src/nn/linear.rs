@@ -43,6 +43,20 @@ impl Linear {
         Self { name: name.to_owned(), weight, bias }
     }
 
+    /// The weight, `[outputs, inputs]`.
+    #[must_use]
+    pub const fn weight(&self) -> &Param {
+        &self.weight
+    }
+
+    /// The bias, `[outputs]`.
+    #[must_use]
+    pub const fn bias(&self) -> Option<&Param> {
+        self.bias.as_ref()
+    }
+}
+
+impl Linear {
     /// `[.., inputs] -> [.., outputs]`.
     #[must_use]
     #[track_caller]
@@ -54,17 +68,5 @@ impl Linear {
             Some(bias) => y + graph.param(bias),
             None => y,
         }
-    }
-
-    /// The weight, `[outputs, inputs]`.
-    #[must_use]
-    pub const fn weight(&self) -> &Param {
-        &self.weight
-    }
-
-    /// The bias, `[outputs]`.
-    #[must_use]
-    pub const fn bias(&self) -> Option<&Param> {
-        self.bias.as_ref()
     }
 }

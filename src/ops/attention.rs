@@ -368,15 +368,14 @@ impl Attention {
 /// Planes of queries, keys, values and the mask, and the shape of the result.
 type Planes<'g> = ([Tensor<'g>; 3], Option<Tensor<'g>>, Vec<usize>);
 
-/// Brings operands to planes, or says why they do not fit one another.
-fn planes<'g>(q: Tensor<'g>, k: Tensor<'g>, v: Tensor<'g>, mask: Option<Tensor<'g>>) -> Result<Planes<'g>, String> {
+/// The common leading axes of operands, or why they do not fit one another.
+fn fit(q: Tensor<'_>, k: Tensor<'_>, v: Tensor<'_>, mask: Option<Tensor<'_>>) -> Result<Shape, String> {
     let [of_q, of_k, of_v] = [q.shape(), k.shape(), v.shape()];
-    let rank = of_q.rank();
-    if rank < 2 || of_k.rank() < 2 || of_v.rank() < 2 {
+    if of_q.rank() < 2 || of_k.rank() < 2 || of_v.rank() < 2 {
         return Err("queries, keys and values need two axes at least, length and size".into());
     }
     let two = |shape: &Shape| [shape[shape.rank() - 2], shape[shape.rank() - 1]];
-    let ([queries, size], [keys, key_size], [values, value_size]) = (two(&of_q), two(&of_k), two(&of_v));
+    let ([queries, size], [keys, key_size], [values, _]) = (two(&of_q), two(&of_k), two(&of_v));
     if size != key_size {
         return Err(format!("queries of size {size} cannot be compared with keys of size {key_size}"));
     }
@@ -387,32 +386,38 @@ fn planes<'g>(q: Tensor<'g>, k: Tensor<'g>, v: Tensor<'g>, mask: Option<Tensor<'
     let common = lead(&of_q).broadcast(&lead(&of_k)).and_then(|common| common.broadcast(&lead(&of_v)));
     let common = common
         .ok_or_else(|| format!("the leading axes of {of_q}, {of_k} and {of_v} do not stretch to a common shape"))?;
+    let full: Shape = common.iter().copied().chain([queries, keys]).collect::<Vec<_>>().into();
+    if let Some(mask) = mask.filter(|mask| mask.dtype() == DType::F32 || !mask.shape().broadcasts_to(&full)) {
+        return Err(format!(
+            "the mask must be a mask or integers that stretch to {full}, and is {}",
+            mask.tensor_type()
+        ));
+    }
+    Ok(common)
+}
+
+/// Brings operands to planes.
+fn planes<'g>(common: &Shape, q: Tensor<'g>, k: Tensor<'g>, v: Tensor<'g>, mask: Option<Tensor<'g>>) -> Planes<'g> {
     let count = common.elements();
-    let stretched = |tensor: Tensor<'g>, extents: [usize; 2]| {
+    let flat = |tensor: Tensor<'g>| {
+        let shape = tensor.shape();
+        let extents = [shape[shape.rank() - 2], shape[shape.rank() - 1]];
         let full: Vec<usize> = common.iter().copied().chain(extents).collect();
         tensor.broadcast_to(full).reshape([count, extents[0], extents[1]])
     };
-    let mask = match mask {
-        None => None,
-        Some(mask) => {
-            let shape = mask.shape();
-            let full: Vec<usize> = common.iter().copied().chain([queries, keys]).collect();
-            if mask.dtype() == DType::F32 || !shape.broadcasts_to(&full.clone().into()) {
-                return Err(format!(
-                    "the mask must be a mask or integers that stretch to {full:?}, and is {}",
-                    mask.tensor_type()
-                ));
-            }
-            let one = shape.elements() == shape.iter().rev().take(2).product::<usize>();
-            let extents = if one { vec![1, queries, keys] } else { full };
-            let planes = if one { 1 } else { count };
-            let lean =
-                if one { mask.reshape(shape.iter().rev().take(2).rev().copied().collect::<Vec<_>>()) } else { mask };
-            Some(lean.broadcast_to(extents).reshape([planes, queries, keys]))
-        }
-    };
-    let operands = [stretched(q, [queries, size]), stretched(k, [keys, size]), stretched(v, [keys, value_size])];
-    Ok((operands, mask, common.iter().copied().chain([queries, value_size]).collect()))
+    let [q, k, v] = [q, k, v].map(flat);
+    let [queries, keys] = [q, k].map(|tensor| tensor.shape()[1]);
+    let mask = mask.map(|mask| {
+        let shape = mask.shape();
+        // Where every plane has the same mask, it is kept once.
+        let lead: usize = shape.iter().rev().skip(2).product();
+        let lean =
+            if lead == 1 { mask.reshape(shape.iter().rev().take(2).rev().copied().collect::<Vec<_>>()) } else { mask };
+        let full: Vec<usize> = common.iter().copied().chain([queries, keys]).collect();
+        let (extents, planes) = if lead == 1 { (vec![1, queries, keys], 1) } else { (full, count) };
+        lean.broadcast_to(extents).reshape([planes, queries, keys])
+    });
+    ([q, k, v], mask, common.iter().copied().chain([queries, v.shape()[2]]).collect())
 }
 
 impl<'g> Tensor<'g> {
@@ -442,16 +447,19 @@ impl<'g> Tensor<'g> {
         if !(scale as f32).is_finite() {
             return refuse(format!("the scale must be finite in single precision, and is {scale}"));
         }
-        let ([q, k, v], mask, shape) = match planes(self, key, value, settings.mask) {
-            Ok(planes) => planes,
+        let mask = settings.mask;
+        let op = Attention { part: Part::Forward, causal: settings.causal, masked: mask.is_some(), scale };
+        let common = match fit(self, key, value, mask) {
+            Ok(common) => common,
             Err(reason) => return refuse(reason),
         };
-        let op = Attention { part: Part::Forward, causal: settings.causal, masked: mask.is_some(), scale };
         if fused {
+            let ([q, k, v], mask, shape) = planes(&common, self, key, value, mask);
             return op.record(&[q, k, v], mask)[0].reshape(shape);
         }
-        let p = Attention::only_seen(op.scores(q, k, mask).softmax(-1), mask);
-        p.matmul(v).reshape(shape)
+        // Products read batches in place, however they lie.
+        let p = Attention::only_seen(op.scores(self, key, mask).softmax(-1), mask);
+        p.matmul(value)
     }
 }
 

@@ -112,6 +112,8 @@ impl Tensor<'_> {
             let reason = format!("label smoothing must lie in 0 ..= 1, and is {label_smoothing}");
             return self.graph.fault("cross_entropy", &[self, labels], reason);
         }
+        let _here = self.graph.here();
+        self.graph.check_index("cross_entropy", labels, self.shape().last());
         self.graph.record_outputs(CrossEntropy { smoothing: label_smoothing }, &[self, labels], 2)[0]
     }
 

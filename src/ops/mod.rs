@@ -14,6 +14,7 @@ pub use attention::AttentionSettings;
 pub use batch_norm::BatchNormed;
 pub use pool::PoolSettings;
 pub use recurrent::CellWeights;
+pub(crate) use recurrent::{gru_step, lstm_step, rnn_step};
 pub use rotary::RotaryPairs;
 pub use window::ConvSettings;
 
@@ -47,6 +48,7 @@ list! {
     batch_norm
     broadcast
     cast
+    check_index
     clamp
     compare
     composed_activations

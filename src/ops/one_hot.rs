@@ -61,8 +61,10 @@ impl Tensor<'_> {
     #[must_use]
     #[track_caller]
     pub fn one_hot(self, classes: usize) -> Self {
+        let _here = self.graph.here();
         let mut extents = self.shape().to_vec();
         extents.push(classes);
+        self.graph.check_index("one_hot", self, classes);
         self.graph.record(OneHot { classes }, &[self.unsqueeze(-1).broadcast_to(extents)])
     }
 }

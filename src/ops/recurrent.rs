@@ -44,7 +44,8 @@ impl<'g> CellWeights<'g> {
         Ok(size)
     }
 
-    fn of_input(&self, x: Tensor<'g>) -> Tensor<'g> {
+    /// The input's part of all gates: of `[.., inputs]`, `[.., G hidden]`.
+    pub(crate) fn of_input(&self, x: Tensor<'g>) -> Tensor<'g> {
         let y = x.matmul(self.input.transpose());
         self.input_bias.map_or(y, |bias| y + bias)
     }
@@ -59,6 +60,42 @@ impl<'g> CellWeights<'g> {
 #[track_caller]
 fn gate(gates: Tensor<'_>, number: usize, size: usize) -> Tensor<'_> {
     gates.slice(-1, number * size..(number + 1) * size)
+}
+
+/// A step of a long short-term memory, from the input's part of the gates.
+#[track_caller]
+pub(crate) fn lstm_step<'g>(
+    of_input: Tensor<'g>,
+    hidden: Tensor<'g>,
+    cell: Tensor<'g>,
+    weights: &CellWeights<'g>,
+    size: usize,
+) -> (Tensor<'g>, Tensor<'g>) {
+    let gates = of_input + weights.of_hidden(hidden);
+    let [i, f, g, o] = [0, 1, 2, 3].map(|number| gate(gates, number, size));
+    let next = f.sigmoid() * cell + i.sigmoid() * g.tanh();
+    (o.sigmoid() * next.tanh(), next)
+}
+
+/// A step of a gated recurrent unit, from the input's part of the gates.
+#[track_caller]
+pub(crate) fn gru_step<'g>(
+    of_input: Tensor<'g>,
+    hidden: Tensor<'g>,
+    weights: &CellWeights<'g>,
+    size: usize,
+) -> Tensor<'g> {
+    let of_hidden = weights.of_hidden(hidden);
+    let both = |number: usize| (gate(of_input, number, size) + gate(of_hidden, number, size)).sigmoid();
+    let (reset, update) = (both(0), both(1));
+    let new = (gate(of_input, 2, size) + reset * gate(of_hidden, 2, size)).tanh();
+    new + update * (hidden - new)
+}
+
+/// A step of a plain cell, from the input's part.
+#[track_caller]
+pub(crate) fn rnn_step<'g>(of_input: Tensor<'g>, hidden: Tensor<'g>, weights: &CellWeights<'g>) -> Tensor<'g> {
+    (of_input + weights.of_hidden(hidden)).tanh()
 }
 
 impl<'g> Tensor<'g> {
@@ -86,10 +123,7 @@ impl<'g> Tensor<'g> {
             Ok(size) => size,
             Err(reason) => return refuse(reason),
         };
-        let gates = weights.of_input(self) + weights.of_hidden(hidden);
-        let [i, f, g, o] = [0, 1, 2, 3].map(|number| gate(gates, number, size));
-        let next = f.sigmoid() * cell + i.sigmoid() * g.tanh();
-        (o.sigmoid() * next.tanh(), next)
+        lstm_step(weights.of_input(self), hidden, cell, weights, size)
     }
 
     /// One step of a gated recurrent unit, for this input `[batch, inputs]` and a state h of `[batch, hidden]`:
@@ -109,11 +143,7 @@ impl<'g> Tensor<'g> {
             Ok(size) => size,
             Err(reason) => return self.graph.fault("gru_cell", &operands, reason),
         };
-        let (of_input, of_hidden) = (weights.of_input(self), weights.of_hidden(hidden));
-        let both = |number: usize| (gate(of_input, number, size) + gate(of_hidden, number, size)).sigmoid();
-        let (reset, update) = (both(0), both(1));
-        let new = (gate(of_input, 2, size) + reset * gate(of_hidden, 2, size)).tanh();
-        new + update * (hidden - new)
+        gru_step(weights.of_input(self), hidden, weights, size)
     }
 
     /// One step of a plain recurrent cell, for this input `[batch, inputs]` and a state h of `[batch, hidden]`: h' = tanh(W
@@ -129,7 +159,7 @@ impl<'g> Tensor<'g> {
         if let Err(reason) = weights.check(1, self, hidden) {
             return self.graph.fault("rnn_cell", &operands, reason);
         }
-        (weights.of_input(self) + weights.of_hidden(hidden)).tanh()
+        rnn_step(weights.of_input(self), hidden, weights)
     }
 }
 

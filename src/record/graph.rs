@@ -1,4 +1,4 @@
-use super::{Leaf, Node, NodeId, NodeKind, Op, Param, Place, Recording, Tensor, TensorId};
+use super::{IndexCheck, Leaf, Node, NodeId, NodeKind, Op, Param, Place, Recording, Tensor, TensorId};
 use crate::base::{DType, Fault, HostTensor, Shape, TensorType};
 use std::cell::RefCell;
 use std::panic::Location;
@@ -20,6 +20,7 @@ pub struct Graph {
     id: u64,
     recording: RefCell<Recording>,
     surroundings: RefCell<Surroundings>,
+    evaluates: bool,
 }
 
 /// What surrounds the next op to be recorded.
@@ -38,14 +39,31 @@ impl Default for Graph {
 }
 
 impl Graph {
-    /// An empty recording.
+    /// An empty recording, for training: layers such as dropout and batch normalization do what they do in training.
     #[must_use]
     pub fn new() -> Self {
+        Self::recording_for(false)
+    }
+
+    /// An empty recording for evaluation: dropout drops nothing, batch normalization uses its running statistics.
+    #[must_use]
+    pub fn evaluation() -> Self {
+        Self::recording_for(true)
+    }
+
+    /// Whether layers record what they do in training, rather than in evaluation.
+    #[must_use]
+    pub const fn is_training(&self) -> bool {
+        !self.evaluates
+    }
+
+    fn recording_for(evaluates: bool) -> Self {
         static NEXT: AtomicU64 = AtomicU64::new(1);
         Self {
             id: NEXT.fetch_add(1, Ordering::Relaxed),
             recording: RefCell::default(),
             surroundings: RefCell::default(),
+            evaluates,
         }
     }
 
@@ -218,12 +236,52 @@ impl Graph {
         self.tensor(TensorId::INVALID)
     }
 
-    /// Sees to it that a computed index which lies outside of `0..limit` is reported when something is read from the step,
-    /// with its position, as an error of `op`. Indices that are fed as they are, or seen through views, are checked when
-    /// they are fed.
+    /// Gives a cell a new value when a training step ends: what the step reads of it is the old one. Steps of inference
+    /// leave cells as they are.
+    ///
+    /// ```
+    /// use retrograd::{Graph, Params};
+    /// let mut params = Params::seeded(1);
+    /// let count = params.add_cell("count", [1], retrograd::Init::Zeros);
+    /// let g = Graph::new();
+    /// g.assign(&count, g.param(&count) + 1.0);
+    /// ```
     #[track_caller]
-    pub fn check_index(&self, op: &str, index: Tensor<'_>, limit: usize) {
-        let _ = (op, index, limit);
+    pub fn assign(&self, cell: &Param, value: Tensor<'_>) {
+        let label = format!("assign to `{}`", cell.name());
+        if !value.is_valid() {
+            return;
+        }
+        let mut reason = None;
+        if value.graph.id != self.id {
+            reason = Some("the value belongs to another graph".to_owned());
+        } else if !cell.is_cell() {
+            reason =
+                Some("it is a parameter, which only training changes: add a cell with `Params::add_cell`".to_owned());
+        } else if value.dtype() != DType::F32 || value.shape() != *cell.shape() {
+            reason = Some(format!("the cell is f32{} and the value {}", cell.shape(), value.tensor_type()));
+        } else if self.recording.borrow().assigned.iter().any(|(info, _)| info == cell.info()) {
+            reason = Some("the cell gets another value in this recording already".to_owned());
+        }
+        match reason {
+            Some(reason) => {
+                self.fault(&label, &[], reason);
+            }
+            None => self.recording.borrow_mut().assigned.push((cell.info().clone(), value.id)),
+        }
+    }
+
+    /// Whether an index is checked against a limit already.
+    pub(crate) fn is_checked(&self, index: TensorId, limit: usize) -> bool {
+        self.recording.borrow().checks.iter().any(|check| check.index == index && check.limit == limit)
+    }
+
+    /// Has a computed index looked at when something is read from a step; see [`IndexCheck`].
+    #[track_caller]
+    pub(crate) fn add_check(&self, op: &str, index: Tensor<'_>, limit: usize, any: Tensor<'_>, position: Tensor<'_>) {
+        let place = self.place(Location::caller());
+        let check = IndexCheck { index: index.id, limit, any: any.id, position: position.id, op: op.to_owned(), place };
+        self.recording.borrow_mut().checks.push(check);
     }
 
     /// Runs `work` and hands back the mistakes that it noted instead of leaving them in the recording:

@@ -50,6 +50,16 @@ impl Contraction {
     }
 }
 
+impl Contraction {
+    /// How many terms every result is the sum of, for inputs of these types.
+    #[must_use]
+    pub fn inner(&self, inputs: &[TensorType]) -> usize {
+        let input = Layout::dense(&inputs[self.a.input].shape);
+        let seen = self.a.view.as_ref().and_then(|view| input.view(view)).unwrap_or(input);
+        seen.shape[self.a.batch + self.a.first..].iter().product()
+    }
+}
+
 /// What an op knows when it chooses its lowering.
 #[derive(Clone, Copy, Debug)]
 pub struct LowerContext<'a> {

@@ -18,7 +18,7 @@ pub use lowering::{
     Argument, Contraction, Dispatched, Factor, Kernel, KernelClass, LowerContext, Lowering, Operand, Pointwise, Reduce,
     Reduction, Text, grid, lanes,
 };
-pub use node::{Leaf, Node, NodeId, NodeKind, Place, Recording, TensorId};
+pub use node::{IndexCheck, Leaf, Node, NodeId, NodeKind, Place, Recording, TensorId};
 pub use op::{Attributes, Cotangents, Eval, EvalContext, Op, Reference, Vjp};
 pub use params::{Init, Param, ParamInfo, Params};
 pub use tensor::{Feed, FeedSource, Tensor};

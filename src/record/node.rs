@@ -122,6 +122,27 @@ pub struct Recording {
     pub kept: BTreeSet<TensorId>,
     /// The node of every input by name.
     pub inputs: BTreeMap<String, NodeId>,
+    /// What cells become when a training step ends.
+    pub assigned: Vec<(ParamInfo, TensorId)>,
+    /// Computed indices that are looked at when something is read.
+    pub checks: Vec<IndexCheck>,
+}
+
+/// A check of indices that a step computes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct IndexCheck {
+    /// The indices.
+    pub index: TensorId,
+    /// They must lie in 0 .. this.
+    pub limit: usize,
+    /// One float: above 0 where any of them does not.
+    pub any: TensorId,
+    /// One integer: the row-major position of the first that does not, where any.
+    pub position: TensorId,
+    /// The op that uses them.
+    pub op: String,
+    /// Where it was recorded.
+    pub place: Place,
 }
 
 impl Recording {

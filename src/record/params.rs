@@ -73,6 +73,7 @@ pub struct ParamInfo {
 pub struct Param {
     info: ParamInfo,
     shape: Shape,
+    cell: bool,
 }
 
 impl Param {
@@ -88,6 +89,12 @@ impl Param {
         &self.shape
     }
 
+    /// Whether it is a cell, which training does not change; see [`Params::add_cell`].
+    #[must_use]
+    pub const fn is_cell(&self) -> bool {
+        self.cell
+    }
+
     pub(crate) const fn info(&self) -> &ParamInfo {
         &self.info
     }
@@ -98,6 +105,7 @@ struct Entry {
     name: String,
     value: HostTensor,
     frozen: bool,
+    cell: bool,
 }
 
 /// Named parameters with their initial values, drawn from one seed.
@@ -138,7 +146,18 @@ impl Params {
     /// Adds a parameter. Its full name is that of the open scopes and `name`, joined by dots.
     #[track_caller]
     pub fn add(&mut self, name: &str, shape: impl Into<Shape>, init: Init) -> Param {
-        let shape = shape.into();
+        self.entry(name, shape.into(), init, false)
+    }
+
+    /// Adds a cell: a part of the state that no gradient changes, such as a running mean or a counter. Its value is read as
+    /// that of a parameter; [`Graph::assign`](crate::Graph::assign) writes it when a training step ends.
+    #[track_caller]
+    pub fn add_cell(&mut self, name: &str, shape: impl Into<Shape>, init: Init) -> Param {
+        self.entry(name, shape.into(), init, true)
+    }
+
+    #[track_caller]
+    fn entry(&mut self, name: &str, shape: Shape, init: Init, cell: bool) -> Param {
         let name = self.scopes.iter().map(String::as_str).chain([name]).collect::<Vec<_>>().join(".");
         let index = self.entries.len();
         let elements = shape.checked_elements().filter(|&elements| elements > 0 && elements < u32::MAX as usize / 2);
@@ -159,7 +178,7 @@ impl Params {
         match value {
             Ok(value) => {
                 self.names.insert(name.clone(), index);
-                self.entries.push(Entry { name: name.clone(), value, frozen: false });
+                self.entries.push(Entry { name: name.clone(), value, frozen: cell, cell });
             }
             Err(reason) => self.faults.push(Fault {
                 op: format!("parameter `{name}`"),
@@ -169,7 +188,19 @@ impl Params {
                 scope: self.scopes.join("."),
             }),
         }
-        Param { info: ParamInfo { store: self.store, index, name }, shape }
+        Param { info: ParamInfo { store: self.store, index, name }, shape, cell }
+    }
+
+    /// Notes a mistake, which `compile` reports.
+    #[track_caller]
+    pub(crate) fn refuse(&mut self, what: &str, reason: impl Into<String>) {
+        self.faults.push(Fault {
+            op: what.to_owned(),
+            operands: Vec::new(),
+            reason: reason.into(),
+            location: Location::caller().to_string(),
+            scope: self.scopes.join("."),
+        });
     }
 
     /// Runs `build` with `name` put before the names of the parameters that it adds.
@@ -184,9 +215,13 @@ impl Params {
     /// exists, [`State::set_frozen`](crate::State::set_frozen) does.
     ///
     /// # Errors
-    /// When the parameter belongs to another store.
+    /// When the parameter belongs to another store, or is a cell, which stays frozen.
     pub fn set_frozen(&mut self, param: &Param, frozen: bool) -> Result<()> {
         let index = self.index(param)?;
+        if self.entries[index].cell && !frozen {
+            let message = format!("`{}` is a cell, which no gradient changes: it cannot be trained", param.info.name);
+            return Err(Error::new(ErrorKind::Argument, message));
+        }
         self.entries[index].frozen = frozen;
         Ok(())
     }
@@ -236,6 +271,11 @@ impl Params {
     #[must_use]
     pub fn elements(&self) -> usize {
         self.entries.iter().map(|entry| entry.value.shape().elements()).sum()
+    }
+
+    /// For every parameter, in the order of addition, whether it is a cell.
+    pub(crate) fn cells(&self) -> Vec<bool> {
+        self.entries.iter().map(|entry| entry.cell).collect()
     }
 
     /// Name, initial value and whether it is frozen, in the order of addition.

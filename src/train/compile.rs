@@ -1,6 +1,6 @@
 use super::Step;
 use super::dataset::Dataset;
-use super::draft::{Draft, Options, parameter_leaves, strangers};
+use super::draft::{Draft, Options, Targets, parameter_leaves, strangers};
 use super::optim::Optimizer;
 #[cfg(not(target_arch = "wasm32"))]
 use super::tune::tune;
@@ -33,6 +33,13 @@ impl Graph {
             faults.push(refuse(
                 vec![loss.tensor_type().to_string()],
                 "the loss must be one float: take the `sum(..)` or `mean(..)`",
+            ));
+        }
+        if !self.is_training() {
+            faults.push(refuse(
+                Vec::new(),
+                "the graph was recorded for evaluation, where layers do not do what they do in training: begin it with \
+                 `Graph::new`",
             ));
         }
         Training {
@@ -77,6 +84,15 @@ impl Training<'_> {
     /// Trains these parameters and leaves the others as they are.
     #[must_use]
     pub fn only(mut self, params: &[&Param]) -> Self {
+        for cell in params.iter().filter(|param| param.is_cell()) {
+            self.faults.push(Fault {
+                op: "train".into(),
+                operands: Vec::new(),
+                reason: format!("`{}` in `Training::only` is a cell, which no gradient changes", cell.name()),
+                location: self.location.clone(),
+                scope: String::new(),
+            });
+        }
         self.only = Some(params.iter().map(|param| param.info().clone()).collect());
         self
     }
@@ -238,9 +254,16 @@ impl Training<'_> {
             gradients = recorded;
             faults.extend(own);
         }
-        let kept = self.graph.with_recording(|recording| recording.kept.clone());
+        let (kept, assigned) =
+            self.graph.with_recording(|recording| (recording.kept.clone(), recording.assigned.clone()));
         let loss = Some(self.loss.id()).filter(|_| self.loss.is_valid() && self.faults.is_empty());
-        Draft::new(self.graph, store, kept.into_iter().chain(loss), gradients, &faults, self.options.clone())
+        let of_store = |(info, value): (ParamInfo, TensorId)| (info.store == store).then_some((info.index, value));
+        let wanted = Targets {
+            kept: kept.into_iter().chain(loss).collect(),
+            gradients,
+            assigned: assigned.into_iter().filter_map(of_store).collect(),
+        };
+        Draft::new(self.graph, store, wanted, &faults, self.options.clone())
     }
 
     /// The numbers of the parameters to train.
@@ -320,8 +343,8 @@ impl Inference<'_> {
     /// All mistakes of the recording at once; a tensor that exceeds the limits.
     pub fn plan(&self, params: &Params, profile: &Profile) -> Result<Plan> {
         let arena = Arena::new(params.iter().map(|(name, value, _)| (name, value.shape())), profile)?;
-        let (outputs, options) = (self.outputs.clone(), self.options.clone());
-        let draft = Draft::new(self.graph, params.store(), outputs, Vec::new(), params.faults(), options)?;
+        let wanted = Targets { kept: self.outputs.clone(), ..Targets::default() };
+        let draft = Draft::new(self.graph, params.store(), wanted, params.faults(), self.options.clone())?;
         Ok(draft.fitted(profile, &arena, None)?.1.plan)
     }
 
@@ -349,7 +372,8 @@ impl Inference<'_> {
     /// # Errors
     /// As there.
     pub async fn compile_on_async(self, state: &State) -> Result<Step> {
-        Draft::new(self.graph, state.store(), self.outputs, Vec::new(), &[], self.options)?
+        let wanted = Targets { kept: self.outputs, ..Targets::default() };
+        Draft::new(self.graph, state.store(), wanted, &[], self.options)?
             .finish(state, None, None, self.checks_feeds)
             .await
     }

@@ -7,7 +7,9 @@ use crate::base::{Error, ErrorKind, Fault, Layout, Result, TensorType};
 use crate::dispatch::{Program, ProgramRequest, RowOrder, State};
 use crate::fuse::{Simplified, recompute, simplify};
 use crate::plan::{Arena, Planned, Profile, Request, Resident, Update, build};
-use crate::record::{Graph, KernelClass, Leaf, LowerContext, Lowering, Node, NodeId, NodeKind, Recording, TensorId};
+use crate::record::{
+    Graph, IndexCheck, KernelClass, Leaf, LowerContext, Lowering, Node, NodeId, NodeKind, Recording, TensorId,
+};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -17,9 +19,21 @@ pub(super) struct Draft {
     simplified: Simplified,
     kept: Vec<TensorId>,
     gradients: Vec<(usize, TensorId)>,
-    /// What `kept` and `gradients` were in the original recording.
-    original: (Vec<TensorId>, Vec<(usize, TensorId)>),
+    assigned: Vec<(usize, TensorId)>,
+    /// What these were in the original recording.
+    original: Targets,
     options: Options,
+}
+
+/// What a step computes, as tensors of a recording.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Targets {
+    /// What shall be readable.
+    pub kept: Vec<TensorId>,
+    /// Gradients by the number of their parameter.
+    pub gradients: Vec<(usize, TensorId)>,
+    /// New values of cells by the number of their parameter.
+    pub assigned: Vec<(usize, TensorId)>,
 }
 
 /// How a plan is made.
@@ -36,43 +50,37 @@ pub(super) struct Options {
 }
 
 impl Draft {
-    /// `kept` are tensors that shall be readable, `faults` mistakes beside those of the recording.
-    pub fn new(
-        graph: &Graph,
-        store: u64,
-        kept: impl IntoIterator<Item = TensorId>,
-        gradients: Vec<(usize, TensorId)>,
-        faults: &[Fault],
-        options: Options,
-    ) -> Result<Self> {
+    /// `faults` are mistakes beside those of the recording. What checks of computed indices found is kept as well.
+    pub fn new(graph: &Graph, store: u64, mut wanted: Targets, faults: &[Fault], options: Options) -> Result<Self> {
         let recording = graph.recording();
         let mut faults = [&recording.faults, faults].concat();
         faults.extend(strangers(&recording, store));
         if !faults.is_empty() {
             return Err(Error::recording(faults));
         }
-        let kept: Vec<TensorId> = kept.into_iter().collect();
-        let targets: Vec<TensorId> =
-            kept.iter().copied().chain(gradients.iter().map(|&(_, gradient)| gradient)).collect();
-        let simplified = simplify(&recording, &targets);
-        let draft = Self::moved(graph.id(), simplified, (kept, gradients), options);
+        let targets = |wanted: &Targets| -> Vec<TensorId> {
+            let own = wanted.gradients.iter().chain(&wanted.assigned).map(|&(_, tensor)| tensor);
+            wanted.kept.iter().copied().chain(own).collect()
+        };
+        let reached = recording.reached_from(targets(&wanted));
+        let checks = recording.checks.iter().filter(|check| reached[check.index.node.index()]);
+        wanted.kept.extend(checks.flat_map(|check| [check.any, check.position]));
+        let simplified = simplify(&recording, &targets(&wanted));
+        let draft = Self::moved(graph.id(), simplified, wanted, options);
         if draft.simplified.recording.nodes.iter().any(|node| node.segment.is_some()) {
             return Ok(draft.segmented(&|node| draft.simplified.recording.nodes[node.index()].segment));
         }
         Ok(draft)
     }
 
-    fn moved(
-        graph: u64,
-        mut simplified: Simplified,
-        original: (Vec<TensorId>, Vec<(usize, TensorId)>),
-        options: Options,
-    ) -> Self {
+    fn moved(graph: u64, mut simplified: Simplified, original: Targets, options: Options) -> Self {
         let moved = |tensor: TensorId| simplified.get(tensor).expect("targets stay in a simplified recording");
-        let kept: Vec<TensorId> = original.0.iter().copied().map(moved).collect();
-        let gradients = original.1.iter().map(|&(number, gradient)| (number, moved(gradient))).collect();
+        let numbered =
+            |list: &[(usize, TensorId)]| list.iter().map(|&(number, tensor)| (number, moved(tensor))).collect();
+        let kept: Vec<TensorId> = original.kept.iter().copied().map(moved).collect();
+        let (gradients, assigned) = (numbered(&original.gradients), numbered(&original.assigned));
         simplified.recording.kept = kept.iter().copied().collect();
-        Self { graph, simplified, kept, gradients, original, options }
+        Self { graph, simplified, kept, gradients, assigned, original, options }
     }
 
     /// With segments of the forward list computed again in the backward list.
@@ -123,6 +131,7 @@ impl Draft {
             profile,
             arena,
             gradients: &self.gradients,
+            assigned: &self.assigned,
             kept: &self.kept,
             resident: resident.as_ref().map(|(resident, _)| resident),
             update,
@@ -143,6 +152,7 @@ impl Draft {
         let plan = Arc::new(plan);
         let recording = Arc::new(draft.simplified.recording.clone());
         let inputs = input_slots(&draft.simplified);
+        let checks = index_checks(&draft.simplified);
         let datasets = match &draft.options.dataset {
             Some(dataset) => dataset.checked(draft.graph, &draft.simplified, &inputs, checks_feeds)?,
             None => BTreeMap::new(),
@@ -177,8 +187,18 @@ impl Draft {
             trained: draft.gradients.iter().map(|&(number, _)| number).collect(),
             checks_feeds,
             passes,
+            checks,
         }))
     }
+}
+
+/// The checks of computed indices that are left, with their tensors in the simplified recording.
+fn index_checks(simplified: &Simplified) -> Vec<IndexCheck> {
+    let moved = |check: &IndexCheck| {
+        let kept = |tensor| simplified.get(tensor).filter(|tensor| simplified.recording.kept.contains(tensor));
+        Some(IndexCheck { any: kept(check.any)?, position: kept(check.position)?, ..check.clone() })
+    };
+    simplified.recording.checks.iter().filter_map(moved).collect()
 }
 
 /// The leaf of every parameter of a store that occurs, by number.

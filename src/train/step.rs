@@ -5,7 +5,7 @@ use crate::base::{Error, ErrorKind, HostData, HostTensor, Result, threefry};
 use crate::dispatch::{PendingRead, Program, State, StepTimes};
 use crate::fuse::Simplified;
 use crate::plan::{Plan, StepScalars};
-use crate::record::{Feed, NodeId, Recording, Tensor, TensorId};
+use crate::record::{Feed, IndexCheck, NodeId, Recording, Tensor, TensorId};
 use std::sync::Arc;
 
 /// A compiled step: feed, run, read. Training and inference are both steps; they differ in whether
@@ -24,6 +24,8 @@ pub struct Step {
     checks_feeds: bool,
     /// How it goes through data on the device, if there are any.
     passes: Option<Passes>,
+    /// Computed indices that are looked at whenever something is read.
+    checks: Vec<IndexCheck>,
     inferences: u32,
 }
 
@@ -39,12 +41,24 @@ pub(super) struct StepParts {
     pub trained: Vec<usize>,
     pub checks_feeds: bool,
     pub passes: Option<Passes>,
+    pub checks: Vec<IndexCheck>,
 }
 
 impl Step {
     pub(super) fn new(parts: StepParts) -> Self {
-        let StepParts { graph, program, plan, simplified, state, inputs, optimizer, trained, checks_feeds, passes } =
-            parts;
+        let StepParts {
+            graph,
+            program,
+            plan,
+            simplified,
+            state,
+            inputs,
+            optimizer,
+            trained,
+            checks_feeds,
+            passes,
+            checks,
+        } = parts;
         Self {
             graph,
             program,
@@ -56,6 +70,7 @@ impl Step {
             trained,
             checks_feeds,
             passes,
+            checks,
             inferences: 0,
         }
     }
@@ -258,8 +273,17 @@ impl Step {
     ///
     /// # Errors
     /// When the tensor is not kept, nothing has run, or the device is lost.
+    ///
+    /// Where the step computes indices that lie outside of what they select from, what arrives is an error that tells the
+    /// first of them.
     pub fn read_async(&self, tensor: Tensor<'_>) -> Result<PendingRead> {
-        self.program.begin_read(self.place(tensor)?)
+        let mut read = self.program.begin_read(self.place(tensor)?)?;
+        for check in &self.checks {
+            let any = self.program.begin_read(check.any)?;
+            let position = self.program.begin_read(check.position)?;
+            read = read.guarded(any, position, check.clone());
+        }
+        Ok(read)
     }
 
     /// What stands for a kept tensor in the simplified recording.

@@ -36,6 +36,11 @@ pub fn device(name: &'static str) -> Option<&'static Device> {
     }
 }
 
+/// All devices that are there.
+pub fn devices() -> Vec<Device> {
+    ["cpu", "vulkan", "gl"].into_iter().filter_map(device).cloned().collect()
+}
+
 /// With `RETROGRAD_TEST_IMAGES` set, kernels read whatever they can as images, however little it is.
 fn with_images(device: Device) -> Device {
     if std::env::var_os("RETROGRAD_TEST_IMAGES").is_none() {

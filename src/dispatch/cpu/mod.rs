@@ -125,7 +125,7 @@ impl CpuProgram {
             if dispatch.phase == Phase::Update && plan.writes_norm(dispatch) {
                 let (reads, mut writes) = operands.split(&self.buffers);
                 writes[0][0] = norm(&reads).to_bits();
-            } else if dispatch.phase == Phase::Update {
+            } else if dispatch.phase == Phase::Update && dispatch.node.is_none() {
                 if let Some(update) = &self.update {
                     let (reads, writes) = operands.split(&self.buffers);
                     apply(update, scalars, &reads, writes);

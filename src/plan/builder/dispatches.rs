@@ -122,7 +122,11 @@ impl Builder<'_> {
     fn described(&self, group: &Group, lead: NodeId, kernel: usize, workgroups: [u32; 3]) -> Dispatch {
         let recording = &self.resolved.recording;
         let node = &recording.nodes[lead.index()];
-        let phase = if node.origin.is_some() { Phase::Backward } else { Phase::Forward };
+        let phase = match node.origin {
+            _ if group.assigns(self.resolved) => Phase::Update,
+            Some(_) => Phase::Backward,
+            None => Phase::Forward,
+        };
         let stored = |tensor: &TensorId| self.grouped.stored.contains(tensor);
         let mut nodes: Vec<NodeId> = group.nodes().collect();
         nodes.sort();

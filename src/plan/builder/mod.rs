@@ -27,6 +27,8 @@ pub struct Request<'a> {
     pub arena: &'a Arena,
     /// Gradients by the number of their parameter.
     pub gradients: &'a [(usize, TensorId)],
+    /// New values of cells by the number of their parameter.
+    pub assigned: &'a [(usize, TensorId)],
     /// Tensors that must be readable after a step.
     pub kept: &'a [TensorId],
     /// Inputs whose data stay on the device, if there are any.
@@ -95,7 +97,7 @@ struct Builder<'a> {
 /// [`ErrorKind::Limit`] when a tensor or dispatch exceeds the profile, naming it and its source line.
 pub fn build(request: &Request<'_>) -> Result<Planned> {
     let class = request.profile.class;
-    let resolved = fuse::resolve(request.recording, request.kept, request.gradients, class)?;
+    let resolved = fuse::resolve(request.recording, request.kept, request.gradients, request.assigned, class)?;
     let grouped = fuse::group(&resolved, request.profile.storage_buffers, request.fuses)?;
     let mut builder = Builder {
         request,
@@ -114,11 +116,15 @@ pub fn build(request: &Request<'_>) -> Result<Planned> {
     builder.leaves()?;
     builder.gradients();
     builder.batches()?;
-    for group in &grouped.groups {
+    let (last, groups): (Vec<_>, Vec<_>) = grouped.groups.iter().partition(|group| group.assigns(&resolved));
+    for group in groups {
         builder.group(group)?;
     }
     let gradient_norm = builder.gradient_norm()?;
     builder.update()?;
+    for group in last {
+        builder.group(group)?;
+    }
     let mut planned = builder.finish()?;
     planned.plan.gradient_norm = gradient_norm;
     Ok(planned)
@@ -151,7 +157,7 @@ impl Builder<'_> {
         Ok(())
     }
 
-    /// Gives gradients their places in the arena.
+    /// Gives gradients, and new values of cells, their places in the arena.
     fn gradients(&mut self) {
         for &(parameter, gradient) in &self.resolved.gradients {
             let entry = self.request.arena.entries[parameter].clone();
@@ -159,6 +165,13 @@ impl Builder<'_> {
             let buffer = self.buffer(BufferKind::Gradients(entry.segment), bytes);
             let memory = Memory::Fixed { buffer, offset: entry.offset, bytes: entry.bytes };
             self.places.insert(Place::Tensor(gradient), memory);
+        }
+        for &(cell, value) in &self.resolved.assigned {
+            let entry = self.request.arena.entries[cell].clone();
+            let bytes = self.request.arena.segments[entry.segment];
+            let buffer = self.buffer(BufferKind::Parameters(entry.segment), bytes);
+            let memory = Memory::Fixed { buffer, offset: entry.offset, bytes: entry.bytes };
+            self.places.insert(Place::Tensor(value), memory);
         }
     }
 

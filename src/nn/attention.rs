@@ -1,0 +1,156 @@
+use super::{Activation, Dropout, LayerNorm, Linear};
+use crate::ops::{AttentionSettings, RotaryPairs};
+use crate::record::{Params, Tensor};
+
+/// Attention by several heads, each over a part of the elements: see [`Tensor::attention`]. Source: Vaswani et al. 2017.
+#[derive(Clone, Debug)]
+pub struct MultiHeadAttention {
+    name: String,
+    heads: usize,
+    size: usize,
+    causal: bool,
+    /// The longest sequence for which angles are given, and their base.
+    rotary: Option<(usize, f64)>,
+    input: Linear,
+    output: Linear,
+}
+
+impl MultiHeadAttention {
+    /// Over elements of `size`, which the number of heads must divide. Queries, keys and values come from one product, in
+    /// this order.
+    #[track_caller]
+    pub fn new(params: &mut Params, name: &str, size: usize, heads: usize) -> Self {
+        if heads == 0 || !size.is_multiple_of(heads) {
+            let reason = format!("{heads} heads do not divide size {size} evenly");
+            params.refuse(&format!("attention `{name}`"), reason);
+        }
+        let input = Linear::new(params, &format!("{name}.in_proj"), size, 3 * size);
+        let output = Linear::new(params, &format!("{name}.out_proj"), size, size);
+        Self { name: name.to_owned(), heads, size, causal: false, rotary: None, input, output }
+    }
+
+    /// Every position sees itself and earlier ones alone.
+    #[must_use]
+    pub const fn causal(mut self) -> Self {
+        self.causal = true;
+        self
+    }
+
+    /// Queries and keys are turned by their positions, for sequences of up to so many: see [`Tensor::rotary`].
+    #[must_use]
+    pub const fn rotary(mut self, longest: usize, base: f64) -> Self {
+        self.rotary = Some((longest, base));
+        self
+    }
+
+    /// As [`forward`](Self::forward), over what the mask lets every position see: see [`AttentionSettings::mask`].
+    #[must_use]
+    #[track_caller]
+    pub fn forward_masked<'g>(&self, x: Tensor<'g>, mask: Option<Tensor<'g>>) -> Tensor<'g> {
+        let graph = x.graph();
+        let _scope = graph.scope(&self.name);
+        let shape = x.shape();
+        if !x.is_valid() || shape.rank() != 3 || shape[2] != self.size || !self.size.is_multiple_of(self.heads.max(1)) {
+            let reason = format!("it needs an input [batch, length, {}], and {shape} is another", self.size);
+            return graph.fault("multi_head_attention", &[x], reason);
+        }
+        let (batch, length, head_size) = (shape[0], shape[1], self.size / self.heads);
+        let all = self.input.forward(x).reshape([batch, length, 3, self.heads, head_size]);
+        let part = |number: usize| all.slice(2, number..number + 1).squeeze(2).permute([0, 2, 1, 3]);
+        let (mut query, mut key, value) = (part(0), part(1), part(2));
+        if let Some((longest, base)) = self.rotary {
+            if length > longest {
+                let reason =
+                    format!("the sequence of {length} is longer than the {longest} positions of its rotary table");
+                return graph.fault("multi_head_attention", &[x], reason);
+            }
+            query = query.rotary(0, base, RotaryPairs::Halves);
+            key = key.rotary(0, base, RotaryPairs::Halves);
+        }
+        let settings = AttentionSettings { causal: self.causal, mask, scale: None };
+        let heads = query.attention(key, value, &settings);
+        self.output.forward(heads.permute([0, 2, 1, 3]).reshape(shape))
+    }
+}
+
+impl MultiHeadAttention {
+    /// `[batch, length, size] -> [batch, length, size]`.
+    #[must_use]
+    #[track_caller]
+    pub fn forward<'g>(&self, x: Tensor<'g>) -> Tensor<'g> {
+        self.forward_masked(x, None)
+    }
+}
+
+/// A block of a transformer, normalized before its parts: x + attention(norm(x)), then x + mlp(norm(x)), with an MLP of two
+/// layers. Source: Vaswani et al. 2017; Xiong et al. 2020 (where the norm stands).
+#[derive(Clone, Debug)]
+pub struct TransformerBlock {
+    name: String,
+    first_norm: LayerNorm,
+    attention: MultiHeadAttention,
+    second_norm: LayerNorm,
+    up: Linear,
+    activation: Activation,
+    down: Linear,
+    dropout: Dropout,
+}
+
+impl TransformerBlock {
+    /// With an MLP of four times the size and gelu, and without dropout.
+    #[track_caller]
+    pub fn new(params: &mut Params, name: &str, size: usize, heads: usize) -> Self {
+        let at = |part: &str| format!("{name}.{part}");
+        Self {
+            name: name.to_owned(),
+            first_norm: LayerNorm::new(params, &at("norm1"), [size]),
+            attention: MultiHeadAttention::new(params, &at("attention"), size, heads),
+            second_norm: LayerNorm::new(params, &at("norm2"), [size]),
+            up: Linear::new(params, &at("mlp.up"), size, 4 * size),
+            activation: Activation::Gelu,
+            down: Linear::new(params, &at("mlp.down"), 4 * size, size),
+            dropout: Dropout::new(0.0),
+        }
+    }
+
+    /// Every position sees itself and earlier ones alone.
+    #[must_use]
+    pub fn causal(mut self) -> Self {
+        self.attention = self.attention.causal();
+        self
+    }
+
+    /// Queries and keys are turned by their positions, for sequences of up to so many.
+    #[must_use]
+    pub fn rotary(mut self, longest: usize, base: f64) -> Self {
+        self.attention = self.attention.rotary(longest, base);
+        self
+    }
+
+    /// What both parts add is dropped out at this rate in training.
+    #[must_use]
+    pub const fn dropout(mut self, rate: f64) -> Self {
+        self.dropout = Dropout::new(rate);
+        self
+    }
+
+    /// Another activation function in the MLP.
+    #[must_use]
+    pub const fn activation(mut self, activation: Activation) -> Self {
+        self.activation = activation;
+        self
+    }
+}
+
+impl TransformerBlock {
+    /// `[batch, length, size] -> [batch, length, size]`.
+    #[must_use]
+    #[track_caller]
+    pub fn forward<'g>(&self, x: Tensor<'g>) -> Tensor<'g> {
+        let _here = x.graph().scope(&self.name);
+        let dropped = |y: Tensor<'g>| if self.dropout == Dropout::new(0.0) { y } else { self.dropout.forward(y) };
+        let x = x + dropped(self.attention.forward(self.first_norm.forward(x)));
+        let hidden = self.activation.forward(self.up.forward(self.second_norm.forward(x)));
+        x + dropped(self.down.forward(hidden))
+    }
+}
