@@ -51,4 +51,15 @@ impl Weights {
         let drawn = symmetric(self.0, inputs * outputs, 1.0 / (inputs as f32).sqrt());
         (0..inputs * outputs).map(|place| drawn[place % inputs * outputs + place / inputs]).collect()
     }
+
+    /// Uniform within a bound, as they are drawn.
+    pub fn within(&mut self, count: usize, bound: f32) -> Vec<f32> {
+        self.0 += 1;
+        symmetric(self.0, count, bound)
+    }
+
+    /// The weight of a convolution, for so many outputs that depend on so many inputs each.
+    pub fn kernel(&mut self, outputs: usize, inputs: usize) -> Vec<f32> {
+        self.within(outputs * inputs, 1.0 / (inputs as f32).sqrt())
+    }
 }

@@ -19,7 +19,7 @@ use std::time::{Duration, Instant};
 /// Times the workloads, and prints losses that other libraries must agree with.
 #[derive(Parser)]
 struct Arguments {
-    /// Workloads, separated by commas: w1, w2, w3, `w6_512`, `w6_1024`, `w6_2048`, `w6_tn`, `w6_nt`, w7.
+    /// Workloads, separated by commas: w1, w2, w3, w4, w5, `w6_512`, `w6_1024`, `w6_2048`, `w6_tn`, `w6_nt`, w7.
     #[arg(long, value_delimiter = ',')]
     only: Vec<String>,
     /// The device: cpu, gpu, vulkan, metal, dx12, gl, or part of a name; else that of `RETROGRAD_DEVICE`.

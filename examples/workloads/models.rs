@@ -2,6 +2,7 @@
 
 use crate::data::{Weights, labels, spiral, symmetric, uniform};
 use retrograd::nn::Activation;
+use retrograd::ops::PoolSettings;
 use retrograd::optim::{Adam, AdamW};
 use retrograd::{
     Device, Error, ErrorKind, Graph, HostData, HostTensor, Inference, Init, Params, Result, Shape, Step, Tensor,
@@ -14,7 +15,7 @@ use std::path::Path;
 pub type Use<'u> = &'u mut dyn FnMut(Step, Tensor<'_>) -> Result<()>;
 
 /// The names of all workloads.
-pub const ALL: [&str; 9] = ["w1", "w2", "w3", "w6_512", "w6_1024", "w6_2048", "w6_tn", "w6_nt", "w7"];
+pub const ALL: [&str; 11] = ["w1", "w2", "w3", "w4", "w5", "w6_512", "w6_1024", "w6_2048", "w6_tn", "w6_nt", "w7"];
 
 /// A network of the command line: layer sizes and batch.
 #[derive(Clone, Debug)]
@@ -70,6 +71,8 @@ pub fn compile(name: &str, device: &Device, options: &Options<'_>, with: Use<'_>
         }
         ("w2", _) => classifier(device, &[784, 512, 256, 10], uniform(1, 128 * 784), labels(2, 128, 10), options, with),
         ("w3", _) => regression(device, options, with),
+        ("w4", _) => convolutions(device, options, with),
+        ("w5", _) => transformer(device, options, with),
         ("w7", _) => chain(device, options, with),
         (name, _) if name.starts_with("w6_") && ALL.contains(&name) => product(device, name, options, with),
         _ => Err(Error::new(ErrorKind::Argument, format!("there is no workload `{name}`: {}", ALL.join(", ")))),
@@ -121,6 +124,88 @@ fn regression(device: &Device, options: &Options<'_>, with: Use<'_>) -> Result<(
     let mut params = Params::seeded(0);
     let loss = network(&mut params, x, &[WIDTH; 4], Activation::Gelu).mse_loss(y);
     with(options.training(g.train(loss, AdamW::new(1e-4).weight_decay(0.01)), device, &params)?, loss)
+}
+
+/// Gives parameters the initial values that all libraries in the comparison begin with. Biases begin at zero.
+fn begin(step: &Step, values: Vec<(String, HostTensor)>) -> Result<()> {
+    let names: Vec<String> = step.state().parameters().map(|(name, _)| name.to_owned()).collect();
+    let biases = names.iter().filter(|name| name.ends_with(".bias"));
+    for name in biases {
+        let zeros = vec![0.0; step.state().parameter(name)?.shape().elements()];
+        let shape = step.state().parameter(name)?.shape().clone();
+        step.state().set_parameter(name, HostTensor::new(shape, HostData::F32(zeros))?)?;
+    }
+    for (name, value) in values {
+        step.state().set_parameter(&name, value)?;
+    }
+    Ok(())
+}
+
+fn convolutions(device: &Device, options: &Options<'_>, with: Use<'_>) -> Result<()> {
+    const BATCH: usize = 64;
+    let g = Graph::new();
+    let x = g.constant(host([BATCH, 1, 28, 28], uniform(1, BATCH * 784))?);
+    let y = g.constant(HostTensor::new([BATCH], HostData::I32(labels(2, BATCH, 10)))?);
+    let mut params = Params::seeded(0);
+    let model = nn::Sequential::new()
+        .then(nn::Conv2d::new(&mut params, "conv1", 1, 32, [3, 3]))
+        .then(Activation::Relu)
+        .then(nn::Conv2d::new(&mut params, "conv2", 32, 64, [3, 3]))
+        .then(Activation::Relu)
+        .then(nn::MaxPool2d(PoolSettings::new(2)))
+        .then(nn::Flatten)
+        .then(nn::Linear::new(&mut params, "up", 64 * 12 * 12, 128))
+        .then(Activation::Relu)
+        .then(nn::Linear::new(&mut params, "down", 128, 10));
+    let loss = model.forward(x).cross_entropy(y);
+    let step = options.training(g.train(loss, Adam::new(1e-3)), device, &params)?;
+    let mut weights = Weights::new();
+    let values = vec![
+        ("conv1.weight".to_owned(), host([32, 1, 3, 3], weights.kernel(32, 9))?),
+        ("conv2.weight".to_owned(), host([64, 32, 3, 3], weights.kernel(64, 288))?),
+        ("up.weight".to_owned(), host([128, 9216], weights.layer(9216, 128))?),
+        ("down.weight".to_owned(), host([10, 128], weights.layer(128, 10))?),
+    ];
+    begin(&step, values)?;
+    with(step, loss)
+}
+
+fn transformer(device: &Device, options: &Options<'_>, with: Use<'_>) -> Result<()> {
+    const BATCH: usize = 16;
+    const LENGTH: usize = 128;
+    const SIZE: usize = 128;
+    const LETTERS: usize = 65;
+    let g = Graph::new();
+    let tokens = HostTensor::new([BATCH, LENGTH], HostData::I32(labels(1, BATCH * LENGTH, LETTERS)))?;
+    let next = HostTensor::new([BATCH, LENGTH], HostData::I32(labels(2, BATCH * LENGTH, LETTERS)))?;
+    let mut params = Params::seeded(0);
+    let mut weights = Weights::new();
+    let mut values = vec![
+        ("token.weight".to_owned(), host([LETTERS, SIZE], weights.within(LETTERS * SIZE, 0.1))?),
+        ("position".to_owned(), host([LENGTH, SIZE], weights.within(LENGTH * SIZE, 0.1))?),
+    ];
+    let token = nn::Embedding::new(&mut params, "token", LETTERS, SIZE);
+    let position = params.add("position", [LENGTH, SIZE], Init::Zeros);
+    let mut y = token.forward(g.constant(tokens)) + g.param(&position);
+    for number in 0..4 {
+        let name = format!("block{number}");
+        y = nn::TransformerBlock::new(&mut params, &name, SIZE, 4).causal().forward(y);
+        for (part, inputs, outputs) in [
+            ("attention.in_proj", SIZE, 3 * SIZE),
+            ("attention.out_proj", SIZE, SIZE),
+            ("mlp.up", SIZE, 4 * SIZE),
+            ("mlp.down", 4 * SIZE, SIZE),
+        ] {
+            values.push((format!("{name}.{part}.weight"), host([outputs, inputs], weights.layer(inputs, outputs))?));
+        }
+    }
+    values.push(("head.weight".to_owned(), host([LETTERS, SIZE], weights.layer(SIZE, LETTERS))?));
+    let norm = nn::LayerNorm::new(&mut params, "norm", [SIZE]);
+    let head = nn::Linear::new(&mut params, "head", SIZE, LETTERS);
+    let loss = head.forward(norm.forward(y)).cross_entropy(g.constant(next));
+    let step = options.training(g.train(loss, AdamW::new(3e-4).weight_decay(0.01)), device, &params)?;
+    begin(&step, values)?;
+    with(step, loss)
 }
 
 fn chain(device: &Device, options: &Options<'_>, with: Use<'_>) -> Result<()> {
