@@ -24,7 +24,7 @@ impl Op for Argmax {
     }
     fn lower(&self, cx: &LowerContext<'_>) -> Lowering {
         let text = Text::new(include_str!("../../shaders/argmax.wgsl"), &[&libraries::NUMBERS]);
-        rows::lower("argmax", text, &cx.inputs[0].shape, cx.class, &["x"], &["y"])
+        rows::lower("argmax", text, &cx.inputs[0].shape, cx.class, &["x"], &["y"], None)
     }
 }
 

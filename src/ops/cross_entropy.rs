@@ -5,15 +5,16 @@
 //!
 //! dx = g d; and for the gradient of d itself, softmax's Jacobian.
 
-use super::log_softmax::log_softmax_value;
+use super::log_softmax::{log_softmax_row, log_softmax_value};
 use super::rows;
 use super::softmax::softmax_backward;
 use crate::base::{DType, Real, TensorType, Value};
 use crate::record::{
-    Attributes, Case, CaseInput, Cotangents, Draw, EvalContext, LowerContext, Lowering, Op, Reference, Tensor, Text,
-    Vjp, libraries,
+    Attributes, Case, CaseInput, Cotangents, Draw, EvalContext, HostKernel, LowerContext, Lowering, Op, Reference,
+    Tensor, Text, Vjp, libraries,
 };
 use ndarray::{ArrayD, IxDyn};
+use rayon::prelude::*;
 
 #[derive(Debug)]
 struct CrossEntropy {
@@ -59,7 +60,9 @@ impl Op for CrossEntropy {
         ];
         let text =
             Text::new(include_str!("../../shaders/cross_entropy.wgsl"), &libraries).float("SMOOTHING", self.smoothing);
-        rows::lower("cross_entropy", text, &cx.inputs[0].shape, cx.class, &["x", "labels"], &["loss", "dx"])
+        let shape = &cx.inputs[0].shape;
+        let host = on_host(self.smoothing, shape.last());
+        rows::lower("cross_entropy", text, shape, cx.class, &["x", "labels"], &["loss", "dx"], Some(host))
     }
     fn attributes(&self) -> Attributes {
         Attributes::default().with("smoothing", self.smoothing)
@@ -76,6 +79,34 @@ impl Op for CrossEntropy {
     fn index_limit(&self, input: usize, inputs: &[&TensorType]) -> Option<usize> {
         (input == 1).then(|| inputs[0].shape.last())
     }
+}
+
+/// Losses and gradients of all rows.
+fn on_host(smoothing: f64, columns: usize) -> HostKernel {
+    let (off, on) = ((smoothing / columns as f64) as f32, (1.0 - smoothing) as f32);
+    HostKernel::new(move |inputs, outputs| {
+        let (x, labels): (&[f32], &[i32]) = (bytemuck::cast_slice(inputs[0]), bytemuck::cast_slice(inputs[1]));
+        let [losses, gradients] = outputs else { return };
+        let rows = x.par_chunks(columns).zip(labels);
+        let outs = losses.par_iter_mut().zip(gradients.par_chunks_mut(columns));
+        rows.zip(outs).with_min_len(1024usize.div_ceil(columns)).for_each(|((x, &label), (loss, dx))| {
+            let dx: &mut [f32] = bytemuck::cast_slice_mut(dx);
+            let found = pulp::Arch::new().dispatch(|| {
+                log_softmax_row(x, dx);
+                let label = usize::try_from(label).ok().filter(|&label| label < columns)?;
+                // Without smoothing the sum does not count: it may be infinite where scores are masked.
+                let spread = if smoothing > 0.0 { off * rows::sum_of(dx, dx, |y, _| y) } else { 0.0 };
+                let loss = -(on * dx[label]) - spread;
+                dx.iter_mut().for_each(|y| *y = y.exponential() - off);
+                dx[label] -= on;
+                Some(loss)
+            });
+            if found.is_none() {
+                dx.fill(f32::NAN);
+            }
+            *loss = found.unwrap_or(f32::NAN).to_bits();
+        });
+    })
 }
 
 impl Reference for CrossEntropy {

@@ -42,7 +42,15 @@ impl Op for CrossEntropyProbabilities {
     fn lower(&self, cx: &LowerContext<'_>) -> Lowering {
         let libraries = [&libraries::EXPONENTIAL, &libraries::LOGARITHM, &libraries::COMPARISON, &libraries::ROWS];
         let text = Text::new(include_str!("../../shaders/cross_entropy_probabilities.wgsl"), &libraries);
-        rows::lower("cross_entropy_probabilities", text, &cx.inputs[0].shape, cx.class, &["x", "q"], &["loss", "dx"])
+        rows::lower(
+            "cross_entropy_probabilities",
+            text,
+            &cx.inputs[0].shape,
+            cx.class,
+            &["x", "q"],
+            &["loss", "dx"],
+            None,
+        )
     }
     fn composition<'g>(&self, inputs: &[Tensor<'g>]) -> Option<Vec<Tensor<'g>>> {
         let (x, q) = (inputs[0], inputs[1]);

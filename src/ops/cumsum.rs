@@ -24,7 +24,7 @@ impl Op for Cumsum {
     }
     fn lower(&self, cx: &LowerContext<'_>) -> Lowering {
         let text = Text::new(include_str!("../../shaders/cumsum.wgsl"), &[&libraries::NUMBERS]);
-        rows::lower("cumsum", text, &cx.inputs[0].shape, cx.class, &["x"], &["y"])
+        rows::lower("cumsum", text, &cx.inputs[0].shape, cx.class, &["x"], &["y"], None)
     }
 }
 

@@ -23,7 +23,9 @@ impl Op for LogSoftmax {
     fn lower(&self, cx: &LowerContext<'_>) -> Lowering {
         let libraries = [&libraries::EXPONENTIAL, &libraries::LOGARITHM, &libraries::COMPARISON, &libraries::ROWS];
         let text = Text::new(include_str!("../../shaders/log_softmax.wgsl"), &libraries);
-        rows::lower("log_softmax", text, &cx.inputs[0].shape, cx.class, &["x"], &["y"])
+        let shape = &cx.inputs[0].shape;
+        let host = rows::on_host(shape.last(), |[x], y| log_softmax_row(x, y));
+        rows::lower("log_softmax", text, shape, cx.class, &["x"], &["y"], Some(host))
     }
     fn composition<'g>(&self, inputs: &[Tensor<'g>]) -> Option<Vec<Tensor<'g>>> {
         let shifted = inputs[0] - inputs[0].amax_keep(-1).detach();
@@ -41,6 +43,14 @@ pub(super) fn log_softmax_value<T: Real>(x: &ArrayD<T>) -> ArrayD<T> {
         lane.mapv_inplace(|x| (x - greatest) - shift);
     }
     y
+}
+
+/// The same for one row of floats.
+#[inline(always)]
+pub(super) fn log_softmax_row(x: &[f32], y: &mut [f32]) {
+    let greatest = rows::greatest_of(x);
+    let shift = rows::sum_of(x, x, |x, _| (x - greatest).exponential()).ln();
+    y.iter_mut().zip(x).for_each(|(y, &x)| *y = (x - greatest) - shift);
 }
 
 impl Reference for LogSoftmax {
@@ -71,7 +81,12 @@ impl Op for LogSoftmaxBackward {
             include_str!("../../shaders/log_softmax_backward.wgsl"),
             &[&libraries::EXPONENTIAL, &libraries::ROWS],
         );
-        rows::lower("log_softmax_backward", text, &cx.inputs[0].shape, cx.class, &["y", "g"], &["dx"])
+        let shape = &cx.inputs[0].shape;
+        let host = rows::on_host(shape.last(), |[y, g], dx| {
+            let total = rows::sum_of(g, g, |g, _| g);
+            dx.iter_mut().zip(y).zip(g).for_each(|((dx, &y), &g)| *dx = g - y.exponential() * total);
+        });
+        rows::lower("log_softmax_backward", text, shape, cx.class, &["y", "g"], &["dx"], Some(host))
     }
     fn composition<'g>(&self, inputs: &[Tensor<'g>]) -> Option<Vec<Tensor<'g>>> {
         Some(vec![inputs[1] - inputs[0].exp() * inputs[1].sum_keep(-1)])

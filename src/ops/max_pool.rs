@@ -37,6 +37,28 @@ fn greatest<T: Real>(planes: &Planes, x: &[T], mut store: impl FnMut(usize, T, u
     });
 }
 
+/// The same of floats: line by line, and of every line element by element of the windows, which takes a third of the time.
+fn greatest_of_plane(planes: &Planes, x: &[f32], y: &mut [f32], at: &mut [u32]) {
+    const NONE: u32 = u32::MAX;
+    let (width, out_width, stride) = (planes.extents[1], planes.outs[1], planes.stride(1));
+    at.fill(NONE);
+    for (row, (y, at)) in y.chunks_exact_mut(out_width).zip(at.chunks_exact_mut(out_width)).enumerate() {
+        for line in planes.covered(0, row) {
+            for tap in 0..planes.kernel()[1] {
+                let (windows, start) = planes.inside(1, tap);
+                let mut place = (windows.start * stride).wrapping_add_signed(start) + line * width;
+                for (best, best_at) in y[windows.clone()].iter_mut().zip(&mut at[windows]) {
+                    let value = x[place];
+                    let takes = *best_at == NONE || leads(value, *best);
+                    *best = if takes { value } else { *best };
+                    *best_at = if takes { place as u32 } else { *best_at };
+                    place += stride;
+                }
+            }
+        }
+    }
+}
+
 impl Op for MaxPool {
     fn name(&self) -> &'static str {
         "max_pool2d"
@@ -59,10 +81,7 @@ impl Op for MaxPool {
             let size = planes.out_size();
             let outs = y.par_chunks_mut(size).zip(at.par_chunks_mut(size));
             inputs[0].par_chunks(planes.size()).zip(outs).for_each(|(x, (y, at))| {
-                greatest(&planes, bytemuck::cast_slice::<u32, f32>(x), |window, value, place| {
-                    y[window] = value.to_bits();
-                    at[window] = place as u32;
-                });
+                greatest_of_plane(&planes, bytemuck::cast_slice(x), bytemuck::cast_slice_mut(y), at);
             });
         });
         let text = Text::new(include_str!("../../shaders/max_pool.wgsl"), &[&libraries::NUMBERS]);

@@ -26,14 +26,6 @@ fn scale_shape(shape: &Shape) -> Shape {
     shape.reduced(&[shape.rank() - 1], true)
 }
 
-/// With its function on the host: rows go to threads where there are many elements.
-fn with_host(lowering: Lowering, host: HostKernel) -> Lowering {
-    match lowering {
-        Lowering::Kernel(kernel) => Lowering::Kernel(crate::record::Kernel { host: Some(host), ..kernel }),
-        other => other,
-    }
-}
-
 /// Fewer elements than this are not worth a second thread.
 const PARALLEL: usize = 1 << 15;
 
@@ -107,7 +99,7 @@ impl Op for Normalize {
                 }
             });
         });
-        with_host(rows::lower("normalize", text, shape, cx.class, &["x"], &["y", "scale"]), host)
+        rows::lower("normalize", text, shape, cx.class, &["x"], &["y", "scale"], Some(host))
     }
     fn attributes(&self) -> Attributes {
         Attributes::default().with("epsilon", self.epsilon).with("centered", self.centered)
@@ -200,7 +192,7 @@ impl Op for NormalizeBackward {
             });
         });
         let loads = ["y", "scale", "g"];
-        with_host(rows::lower("normalize_backward", text, shape, cx.class, &loads, &["dx"]), host)
+        rows::lower("normalize_backward", text, shape, cx.class, &loads, &["dx"], Some(host))
     }
     fn attributes(&self) -> Attributes {
         Attributes::default().with("centered", self.centered)

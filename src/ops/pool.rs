@@ -145,12 +145,30 @@ impl Planes {
     }
 
     /// The places that a window covers along an axis, those past the edges left out.
-    fn covered(&self, axis: usize, window: usize) -> impl Iterator<Item = usize> + use<> {
+    pub fn covered(&self, axis: usize, window: usize) -> impl Iterator<Item = usize> + use<> {
         let PoolSettings { kernel, stride, padding, dilation } = self.settings;
         let (extent, step, start) = (self.extents[axis], dilation[axis], window * stride[axis]);
         let padding = padding[axis];
         let taps: Range<usize> = 0..kernel[axis];
         taps.filter_map(move |tap| (start + tap * step).checked_sub(padding).filter(|&place| place < extent))
+    }
+
+    /// The windows along an axis whose tap of this number lies inside, and where that of the window 0 would lie.
+    pub fn inside(&self, axis: usize, tap: usize) -> (Range<usize>, isize) {
+        let PoolSettings { stride, padding, dilation, .. } = self.settings;
+        let offset = tap * dilation[axis];
+        let reached = |end: usize| end.saturating_sub(offset).div_ceil(stride[axis]).min(self.outs[axis]);
+        (reached(padding[axis])..reached(self.extents[axis] + padding[axis]), offset as isize - padding[axis] as isize)
+    }
+
+    /// Height and width of a window.
+    pub const fn kernel(&self) -> [usize; 2] {
+        self.settings.kernel
+    }
+
+    /// How far a window moves along an axis.
+    pub const fn stride(&self, axis: usize) -> usize {
+        self.settings.stride[axis]
     }
 
     /// Calls `each` with the number of every window, and the places of its elements in the plane, in order.

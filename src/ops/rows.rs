@@ -1,7 +1,8 @@
 //! What kernels that work row by row along the last axis have in common.
 
 use crate::base::{Shape, TensorType};
-use crate::record::{Dispatched, Kernel, KernelClass, Lowering, Operand, Tensor, Text, grid, lanes};
+use crate::record::{Dispatched, HostKernel, Kernel, KernelClass, Lowering, Operand, Tensor, Text, grid, lanes};
+use rayon::prelude::*;
 
 /// 64 lanes share a row, and software adapters stop loops after 65,535 iterations.
 const MOST_COLUMNS: usize = 64 * 65_000;
@@ -15,6 +16,7 @@ pub(super) fn lower(
     class: KernelClass,
     loads: &[&'static str],
     stores: &[&'static str],
+    host: Option<HostKernel>,
 ) -> Lowering {
     let columns = shape.last();
     let rows = shape.elements() / columns;
@@ -40,8 +42,63 @@ pub(super) fn lower(
         stages: vec![dispatched],
         scratch: Vec::new(),
         any_layout: vec![false; loads.len()],
-        host: None,
+        host,
     })
+}
+
+/// Elements of neighbouring rows that one thread computes at a time.
+const HOST_ELEMENTS: usize = 1 << 14;
+
+/// On the host: a function from the rows of all inputs to the row of the only output, compiled for the vector units that
+/// this machine has.
+pub(super) fn on_host<const N: usize>(
+    columns: usize,
+    function: impl Fn([&[f32]; N], &mut [f32]) + Send + Sync + 'static,
+) -> HostKernel {
+    HostKernel::new(move |inputs, outputs| {
+        let inputs: [&[f32]; N] = std::array::from_fn(|number| bytemuck::cast_slice(inputs[number]));
+        let block = (HOST_ELEMENTS / columns).max(1) * columns;
+        outputs[0].par_chunks_mut(block).enumerate().for_each(|(number, out)| {
+            let out: &mut [f32] = bytemuck::cast_slice_mut(out);
+            pulp::Arch::new().dispatch(|| {
+                for (row, y) in out.chunks_exact_mut(columns).enumerate() {
+                    let start = number * block + row * columns;
+                    function(inputs.map(|input| &input[start..start + columns]), y);
+                }
+            });
+        });
+    })
+}
+
+/// The sum of f over pairs of neighbours: eight running sums, which are vector code, in an order that never changes.
+#[inline(always)]
+pub(super) fn sum_of(x: &[f32], y: &[f32], f: impl Fn(f32, f32) -> f32) -> f32 {
+    let mut sums = [0.0f32; 8];
+    let (eights, rest) = x.as_chunks::<8>();
+    let (others, other_rest) = y.as_chunks::<8>();
+    for (x, y) in eights.iter().zip(others) {
+        for lane in 0..8 {
+            sums[lane] += f(x[lane], y[lane]);
+        }
+    }
+    for ((sum, &x), &y) in sums.iter_mut().zip(rest).zip(other_rest) {
+        *sum += f(x, y);
+    }
+    let [a, b, c, d, e, f, g, h] = sums;
+    ((a + b) + (c + d)) + ((e + f) + (g + h))
+}
+
+/// The greatest of a row, NaN left out.
+#[inline(always)]
+pub(super) fn greatest_of(x: &[f32]) -> f32 {
+    let mut lanes = [f32::NEG_INFINITY; 8];
+    let (eights, rest) = x.as_chunks::<8>();
+    for eight in eights {
+        for (lane, &x) in lanes.iter_mut().zip(eight) {
+            *lane = if x > *lane { x } else { *lane };
+        }
+    }
+    lanes.iter().chain(rest).copied().fold(f32::NEG_INFINITY, f32::max)
 }
 
 /// The type of a row op's output, which is that of its inputs.

@@ -25,7 +25,14 @@ impl Op for Softmax {
     fn lower(&self, cx: &LowerContext<'_>) -> Lowering {
         let libraries = [&libraries::EXPONENTIAL, &libraries::COMPARISON, &libraries::ROWS];
         let text = Text::new(include_str!("../../shaders/softmax.wgsl"), &libraries);
-        rows::lower("softmax", text, &cx.inputs[0].shape, cx.class, &["x"], &["y"])
+        let shape = &cx.inputs[0].shape;
+        let host = rows::on_host(shape.last(), |[x], y| {
+            let greatest = rows::greatest_of(x);
+            y.iter_mut().zip(x).for_each(|(y, &x)| *y = (x - greatest).exponential());
+            let total = rows::sum_of(y, y, |e, _| e);
+            y.iter_mut().for_each(|y| *y /= total);
+        });
+        rows::lower("softmax", text, shape, cx.class, &["x"], &["y"], Some(host))
     }
     fn composition<'g>(&self, inputs: &[Tensor<'g>]) -> Option<Vec<Tensor<'g>>> {
         let x = inputs[0];
@@ -71,7 +78,12 @@ impl Op for SoftmaxBackward {
     }
     fn lower(&self, cx: &LowerContext<'_>) -> Lowering {
         let text = Text::new(include_str!("../../shaders/softmax_backward.wgsl"), &[&libraries::ROWS]);
-        rows::lower("softmax_backward", text, &cx.inputs[0].shape, cx.class, &["y", "g"], &["dx"])
+        let shape = &cx.inputs[0].shape;
+        let host = rows::on_host(shape.last(), |[y, g], dx| {
+            let product = rows::sum_of(y, g, |y, g| y * g);
+            dx.iter_mut().zip(y).zip(g).for_each(|((dx, &y), &g)| *dx = y * (g - product));
+        });
+        rows::lower("softmax_backward", text, shape, cx.class, &["y", "g"], &["dx"], Some(host))
     }
     fn composition<'g>(&self, inputs: &[Tensor<'g>]) -> Option<Vec<Tensor<'g>>> {
         let (y, g) = (inputs[0], inputs[1]);

@@ -1,6 +1,7 @@
 //! The host as an executor of plans: the same groups of ops as on a GPU, natively.
 
 mod contract;
+mod loads;
 mod memory;
 mod op;
 mod pack;

@@ -1,7 +1,8 @@
 //! Fused pointwise ops on the host: block by block, so that values between ops stay in the first cache.
 
+use super::loads::{Padding, Source, collect, coordinates, joined};
 use super::memory::Places;
-use crate::base::{DType, HostData, Layout, Shape, Value};
+use crate::base::{DType, HostData, Shape, Value};
 use crate::fuse::{Access, Load, Operand, Place, Program, Step};
 use crate::plan::HOST_BLOCK as BLOCK;
 use crate::record::{EvalContext, HostBlock};
@@ -79,7 +80,8 @@ pub fn total(values: &[f32]) -> f32 {
 /// A program with the memory that it loads from.
 pub struct Evaluator<'a> {
     program: &'a Program,
-    loads: Vec<Vec<(&'a [u32], Layout)>>,
+    loads: Vec<Vec<Source<'a>>>,
+    paddings: Vec<Option<Padding>>,
     seed: [u32; 2],
 }
 
@@ -133,7 +135,12 @@ impl<'a> Evaluator<'a> {
                 Load::Padded { access, .. } => vec![whole(access)],
             })
             .collect();
-        Self { program, loads, seed }
+        let padding = |load: &Load| match load {
+            Load::Padded { shape, access, before, steps } => Some(Padding::new(shape, &access.layout, before, steps)),
+            _ => None,
+        };
+        let paddings = program.loads.iter().map(padding).collect();
+        Self { program, loads, paddings, seed }
     }
 
     /// Computes the elements of a range, at most a block.
@@ -141,28 +148,18 @@ impl<'a> Evaluator<'a> {
         let length = range.len();
         for (number, load) in self.program.loads.iter().enumerate() {
             let sources = &self.loads[number];
-            registers.loads[number] = match load {
-                Load::Plain(_) if sources[0].1.is_dense() => Loaded::Direct(&sources[0].0[range.clone()]),
-                Load::Plain(_) => {
-                    let mut words = reuse(&mut registers.loads[number], length);
-                    collect(sources[0].0, &sources[0].1, range.start, &mut words[..length]);
-                    Loaded::Collected(words)
-                }
-                Load::Joined { shape, axis, .. } => {
-                    let mut words = reuse(&mut registers.loads[number], length);
-                    for (word, index) in words.iter_mut().zip(range.clone()) {
-                        *word = joined(sources, shape, *axis, index);
-                    }
-                    Loaded::Collected(words)
-                }
-                Load::Padded { shape, before, steps, .. } => {
-                    let mut words = reuse(&mut registers.loads[number], length);
-                    for (word, index) in words.iter_mut().zip(range.clone()) {
-                        *word = padded(&sources[0], shape, before, steps, index);
-                    }
-                    Loaded::Collected(words)
-                }
-            };
+            if matches!(load, Load::Plain(_)) && sources[0].1.is_dense() {
+                registers.loads[number] = Loaded::Direct(&sources[0].0[range.clone()]);
+                continue;
+            }
+            let mut words = reuse(&mut registers.loads[number], length);
+            let out = &mut words[..length];
+            match (load, &self.paddings[number]) {
+                (Load::Joined { shape, axis, .. }, _) => joined(sources, shape, *axis, range.start, out),
+                (_, Some(padding)) => padding.fill(sources[0].0, range.start, out),
+                _ => collect(&sources[0], range.start, out),
+            }
+            registers.loads[number] = Loaded::Collected(words);
         }
         for (number, step) in self.program.steps.iter().enumerate() {
             let mut out = std::mem::take(&mut registers.steps[number]);
@@ -179,7 +176,9 @@ impl<'a> Evaluator<'a> {
             .map(|operand| match *operand {
                 Operand::Index => range.clone().map(|index| index as u32).collect(),
                 Operand::Coordinate { stride, extent } => {
-                    range.clone().map(|index| (index / stride % extent) as u32).collect()
+                    let mut made = vec![0; range.len()];
+                    coordinates(range.start, stride, extent, &mut made);
+                    made
                 }
                 _ => Vec::new(),
             })
@@ -216,79 +215,6 @@ fn reuse(loaded: &mut Loaded<'_>, length: usize) -> Vec<u32> {
         Loaded::Collected(words) if words.len() >= length => words,
         _ => vec![0; length.max(1)],
     }
-}
-
-/// Collects elements of a layout from an index on, run by run of its last axis.
-fn collect(words: &[u32], layout: &Layout, first: usize, out: &mut [u32]) {
-    let rank = layout.shape.rank();
-    if rank == 0 {
-        out.fill(words[layout.offset]);
-        return;
-    }
-    let (extent, stride) = (layout.shape[rank - 1], layout.strides[rank - 1]);
-    let mut done = 0;
-    while done < out.len() {
-        let index = first + done;
-        let column = index % extent;
-        let (mut rest, mut place) = (index / extent, layout.offset as isize);
-        for axis in (0..rank - 1).rev() {
-            place += (rest % layout.shape[axis]) as isize * layout.strides[axis];
-            rest /= layout.shape[axis];
-        }
-        let length = (extent - column).min(out.len() - done);
-        let run = &mut out[done..done + length];
-        let start = place + column as isize * stride;
-        match stride {
-            0 => run.fill(words[start as usize]),
-            1 => run.copy_from_slice(&words[start as usize..][..length]),
-            _ => {
-                for (step, word) in run.iter_mut().enumerate() {
-                    *word = words[(start + step as isize * stride) as usize];
-                }
-            }
-        }
-        done += length;
-    }
-}
-
-/// The coordinates of a row-major index, last axis first.
-fn coordinates(shape: &Shape, index: usize) -> Vec<usize> {
-    let mut rest = index;
-    let mut coordinates = vec![0; shape.rank()];
-    for axis in (0..shape.rank()).rev() {
-        coordinates[axis] = rest % shape[axis];
-        rest /= shape[axis];
-    }
-    coordinates
-}
-
-fn element((words, layout): &(&[u32], Layout), coordinates: &[usize]) -> u32 {
-    let steps = coordinates.iter().zip(&layout.strides).map(|(&at, &stride)| at as isize * stride);
-    words[(layout.offset as isize + steps.sum::<isize>()) as usize]
-}
-
-fn joined(parts: &[(&[u32], Layout)], shape: &Shape, axis: usize, index: usize) -> u32 {
-    let mut at = coordinates(shape, index);
-    for part in parts {
-        let extent = part.1.shape[axis];
-        if at[axis] < extent {
-            return element(part, &at);
-        }
-        at[axis] -= extent;
-    }
-    0
-}
-
-fn padded(part: &(&[u32], Layout), shape: &Shape, before: &[usize], steps: &[usize], index: usize) -> u32 {
-    let mut at = coordinates(shape, index);
-    for axis in 0..at.len() {
-        let Some(inside) = at[axis].checked_sub(before[axis]) else { return 0 };
-        if inside % steps[axis] != 0 || inside / steps[axis] >= part.1.shape[axis] {
-            return 0;
-        }
-        at[axis] = inside / steps[axis];
-    }
-    element(part, &at)
 }
 
 /// The number of words of a type: every element type of a tensor is one word.
