@@ -14,17 +14,20 @@ use retrograd::record::NodeId;
 use retrograd::{DType, Graph, HostData, HostTensor, Init, Params, Tensor};
 use safetensors::SafeTensors;
 use serde_json::Value as Json;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Mutex;
 
-/// How many cases an engine ran, and its largest errors.
+/// How many cases of an op an engine ran, and its largest errors.
 #[derive(Clone, Copy, Debug, Default)]
 struct Tally {
     cases: usize,
     worst: Distance,
 }
 
-static TALLIES: Mutex<BTreeMap<&str, Tally>> = Mutex::new(BTreeMap::new());
+const ENGINES: [&str; 4] = ["reference", "cpu", "vulkan", "gl"];
+
+/// By op and engine.
+static TALLIES: Mutex<BTreeMap<(String, &str), Tally>> = Mutex::new(BTreeMap::new());
 
 struct Set {
     cases: Vec<Json>,
@@ -57,7 +60,7 @@ fn main() {
             lacking.insert(op, cases.len());
             continue;
         }
-        for engine in ["reference", "cpu", "vulkan", "gl"] {
+        for engine in ENGINES {
             let missing = ["vulkan", "gl"].contains(&engine) && device(engine).is_none();
             let cases = cases.clone();
             let run = move || cases.iter().try_for_each(|case| check(set, engine, case));
@@ -66,15 +69,40 @@ fn main() {
     }
     let conclusion = libtest_mimic::run(&arguments, trials);
     if !arguments.list {
-        println!("golden cases:");
-        for (engine, tally) in TALLIES.lock().expect("no trial panics while it holds this").iter() {
-            println!("  {engine:<10} {:>4} ran, largest relative error {:.2e}", tally.cases, tally.worst.relative);
-        }
+        print_table(&TALLIES.lock().expect("no trial panics while it holds this"));
         let count: usize = lacking.values().sum();
         let list: Vec<String> = lacking.iter().map(|(op, count)| format!("{op} ({count})")).collect();
         println!("  lacking: {count} cases of {} ops: {}", lacking.len(), list.join(", "));
     }
     conclusion.exit();
+}
+
+/// The largest relative error of every op on every engine, and of all.
+fn print_table(tallies: &BTreeMap<(String, &str), Tally>) {
+    let row = |name: &str, tally: &dyn Fn(&str) -> Tally| {
+        let cells = ENGINES.map(|engine| match tally(engine) {
+            Tally { cases: 0, .. } => format!("{:>10}", "-"),
+            Tally { worst, .. } => format!("{:>10.1e}", worst.relative),
+        });
+        println!(
+            "  {name:<34} {:>5} {}",
+            ENGINES.map(|engine| tally(engine).cases).iter().max().unwrap(),
+            cells.concat()
+        );
+    };
+    println!("golden cases, and their largest relative errors:");
+    println!("  {:<34} cases {}", "op", ENGINES.map(|engine| format!("{engine:>10}")).concat());
+    let ops: BTreeSet<&str> = tallies.keys().map(|(op, _)| op.as_str()).collect();
+    for op in &ops {
+        row(op, &|engine| tallies.get(&((*op).to_owned(), engine)).copied().unwrap_or_default());
+    }
+    row(&format!("all {} ops", ops.len()), &|engine| {
+        let own = tallies.iter().filter(|((_, of), _)| *of == engine);
+        own.fold(Tally::default(), |all, (_, tally)| Tally {
+            cases: all.cases + tally.cases,
+            worst: all.worst.join(tally.worst),
+        })
+    });
 }
 
 /// Whether this program knows how to say an op of the set with the crate.
@@ -142,7 +170,7 @@ fn check(set: &Set, engine: &'static str, case: &Json) -> Result<(), Failed> {
         worst = worst.join(distance);
     }
     let mut tallies = TALLIES.lock().expect("no trial panics while it holds this");
-    let tally = tallies.entry(engine).or_default();
+    let tally = tallies.entry((op.to_owned(), engine)).or_default();
     tally.cases += 1;
     tally.worst = tally.worst.join(worst);
     Ok(())

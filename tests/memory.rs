@@ -102,3 +102,24 @@ fn dispatches_change_places_where_that_needs_less_memory() {
         assert!(distance(&got[0], &want[0], 1e-5, 1e-5).excess <= 1.0, "{name}");
     }
 }
+
+/// Bytes of the plan of a training step of attention, 4 heads of 64, at a length.
+fn attention_bytes(length: usize, profile: &Profile) -> u64 {
+    let mut params = Params::seeded(1);
+    let attention = nn::MultiHeadAttention::new(&mut params, "attention", 256, 4).causal();
+    let g = Graph::new();
+    let loss = attention.forward(g.input("x", [1, length, 256])).square().mean(..);
+    g.train(loss, Sgd::new(0.1)).plan(&params, profile).unwrap().total_bytes()
+}
+
+/// The scores of 2,048 queries and keys alone would take 64 MiB, four times those of 1,024.
+#[test]
+fn attention_takes_memory_in_proportion_to_the_length() {
+    for profile in [Profile::webgpu_default(), Device::cpu().profile()] {
+        let [short, middle, long] = [1024, 2048, 4096].map(|length| attention_bytes(length, &profile));
+        println!("{}: {short}, {middle} and {long} bytes at 1024, 2048 and 4096", profile.name);
+        let (first, second) = (middle - short, long - middle);
+        assert!(second.abs_diff(2 * first) * 20 < second, "{}: {first}, then {second} more bytes", profile.name);
+        assert!(middle < 48 << 20, "{}: {middle} bytes", profile.name);
+    }
+}
