@@ -54,6 +54,12 @@ fn a_mistake_inside_a_layer_is_reported_where_the_layer_is_used() {
     let error = g.infer(&[y]).compile(&Device::cpu(), &params).unwrap_err();
     assert_eq!(error.faults()[0].location.rsplit(':').nth(1), Some(used.to_string().as_str()), "{error}");
     assert_eq!(error.faults()[0].scope, "up");
+    // The names of layers within layers are not put together twice.
+    let block = nn::TransformerBlock::new(&mut params, "block", 6, 2).rotary(8, 1e4);
+    let g = Graph::new();
+    let y = block.forward(g.input("x", [2, 5, 6]));
+    let error = g.infer(&[y]).compile(&Device::cpu(), &params).unwrap_err();
+    assert_eq!(error.faults()[0].scope, "block.attention");
 }
 
 #[test]
@@ -270,7 +276,7 @@ fn only_kept_tensors_can_be_read() {
 }
 
 #[test]
-fn labels_that_are_computed_give_nan_instead_of_a_stray_read() {
+fn labels_that_are_computed_are_checked_by_the_step() {
     let g = Graph::new();
     let (x, other) = (g.input("x", [1, 3]), g.input("other", [1, 5]));
     // The argmax may lie outside the three classes.
@@ -282,7 +288,9 @@ fn labels_that_are_computed_give_nan_instead_of_a_stray_read() {
         };
         let mut step = g.infer(&[loss]).compile(&device, &Params::seeded(0)).unwrap();
         step.run([x.feed(&[1.0f32, 2.0, 3.0]), other.feed(&[0.0f32, 0.0, 0.0, 0.0, 1.0])]).unwrap();
-        assert!(step.read(loss).unwrap().item().is_nan(), "{name}");
+        let error = step.read(loss).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Index, "{name}: {error}");
+        assert!(error.to_string().contains("position 0 (in row-major order) lies outside of 0 .. 3"), "{error}");
         step.run([x.feed(&[1.0f32, 2.0, 3.0]), other.feed(&[0.0f32, 0.0, 1.0, 0.0, 0.0])]).unwrap();
         assert!((step.read(loss).unwrap().item() - 0.407_606).abs() < 1e-5, "{name}");
     }

@@ -1,5 +1,7 @@
-//! What the examples share: the bundled digits, and how results are printed.
+//! What the examples share: data, and how results are printed.
 #![allow(dead_code)] // every example uses another part
+
+pub mod idx;
 
 use flate2::read::GzDecoder;
 use retrograd::Generator;
@@ -15,6 +17,8 @@ pub type Outcome<T> = Result<T, Box<dyn Error>>;
 pub struct Images {
     /// Pixels per image.
     pub width: usize,
+    /// Their height and width.
+    pub extents: [usize; 2],
     /// All pixels, image by image.
     pub pixels: Vec<f32>,
     /// The class of every image.
@@ -37,6 +41,7 @@ impl Images {
         let row = |&place: &usize| self.pixels[place * self.width..(place + 1) * self.width].iter().copied();
         Self {
             width: self.width,
+            extents: self.extents,
             pixels: places.iter().flat_map(row).collect(),
             labels: places.iter().map(|&place| self.labels[place]).collect(),
         }
@@ -67,7 +72,7 @@ pub fn digits(folder: Option<&Path>) -> Outcome<Images> {
     GzDecoder::new(&bytes[..])
         .read_to_string(&mut text)
         .map_err(|error| format!("{name} is damaged or truncated: {error}"))?;
-    let mut images = Images { width: 64, ..Images::default() };
+    let mut images = Images { width: 64, extents: [8, 8], ..Images::default() };
     for (number, record) in
         csv::ReaderBuilder::new().has_headers(false).from_reader(text.as_bytes()).deserialize().enumerate()
     {

@@ -29,6 +29,8 @@ pub enum ErrorKind {
     Argument,
     /// A step computed an index that lies outside of what it selects from.
     Index,
+    /// A check of an op found that it is wrong.
+    Check,
     /// The operating system refused something.
     System,
 }

@@ -20,10 +20,15 @@ impl MultiHeadAttention {
     /// this order.
     #[track_caller]
     pub fn new(params: &mut Params, name: &str, size: usize, heads: usize) -> Self {
-        if heads == 0 || !size.is_multiple_of(heads) {
-            let reason = format!("{heads} heads do not divide size {size} evenly");
+        let divides = heads > 0 && size.is_multiple_of(heads);
+        if !divides {
+            let reason = format!(
+                "{heads} heads do not divide {size} elements evenly: use a number of heads, at least 1, that divides it"
+            );
             params.refuse(&format!("attention `{name}`"), reason);
         }
+        // With one head instead, what uses the layer adds no mistake of its own.
+        let heads = if divides { heads } else { 1 };
         let input = Linear::new(params, &format!("{name}.in_proj"), size, 3 * size);
         let output = Linear::new(params, &format!("{name}.out_proj"), size, size);
         Self { name: name.to_owned(), heads, size, causal: false, rotary: None, input, output }
@@ -50,7 +55,7 @@ impl MultiHeadAttention {
         let graph = x.graph();
         let _scope = graph.scope(&self.name);
         let shape = x.shape();
-        if !x.is_valid() || shape.rank() != 3 || shape[2] != self.size || !self.size.is_multiple_of(self.heads.max(1)) {
+        if !x.is_valid() || shape.rank() != 3 || shape[2] != self.size {
             let reason = format!("it needs an input [batch, length, {}], and {shape} is another", self.size);
             return graph.fault("multi_head_attention", &[x], reason);
         }
@@ -59,9 +64,19 @@ impl MultiHeadAttention {
         let part = |number: usize| all.slice(2, number..number + 1).squeeze(2).permute([0, 2, 1, 3]);
         let (mut query, mut key, value) = (part(0), part(1), part(2));
         if let Some((longest, base)) = self.rotary {
+            if !head_size.is_multiple_of(2) {
+                let reason = format!(
+                    "rotary embedding turns pairs of elements, and {} heads of {} elements have {head_size} each: use a \
+                     number of heads that leaves each an even size",
+                    self.heads, self.size
+                );
+                return graph.fault("multi_head_attention", &[x], reason);
+            }
             if length > longest {
-                let reason =
-                    format!("the sequence of {length} is longer than the {longest} positions of its rotary table");
+                let reason = format!(
+                    "the sequence of {length} is longer than the {longest} positions of its rotary table: shorten it, or \
+                     give `rotary` a larger number"
+                );
                 return graph.fault("multi_head_attention", &[x], reason);
             }
             query = query.rotary(0, base, RotaryPairs::Halves);

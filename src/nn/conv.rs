@@ -1,4 +1,4 @@
-use crate::ops::ConvSettings;
+use crate::ops::{ConvSettings, divides};
 use crate::record::{Init, Param, Params, Tensor};
 
 /// The bound within which weights and biases of so many inputs start, as in `PyTorch`.
@@ -59,9 +59,22 @@ impl<const N: usize> Kernel<N> {
     }
 }
 
-/// Channels per group; what does not divide evenly is told when the layer is used.
-fn per_group(channels: usize, groups: usize) -> usize {
-    (channels / groups.max(1)).max(1)
+/// Notes groups that do not divide the channels evenly, and gives the settings that a layer then goes on with: what uses it
+/// adds no mistake of its own.
+#[track_caller]
+fn grouped<const N: usize>(
+    params: &mut Params,
+    name: &str,
+    [inputs, outputs]: [usize; 2],
+    settings: ConvSettings<N>,
+) -> ConvSettings<N> {
+    for (role, channels) in [("input", inputs), ("output", outputs)] {
+        if let Err(reason) = divides(settings.groups, role, channels) {
+            params.refuse(&format!("convolution `{name}`"), reason);
+            return settings.groups(1);
+        }
+    }
+    settings
 }
 
 macro_rules! convolution {
@@ -88,7 +101,8 @@ macro_rules! convolution {
                 kernel: [usize; $axes],
                 settings: ConvSettings<$axes>,
             ) -> Self {
-                let lead = [outputs, per_group(inputs, settings.groups)];
+                let settings = grouped(params, name, [inputs, outputs], settings);
+                let lead = [outputs, inputs / settings.groups];
                 Self(Kernel::new(params, name, lead, outputs, kernel, settings))
             }
 
@@ -102,7 +116,8 @@ macro_rules! convolution {
                 kernel: [usize; $axes],
                 settings: ConvSettings<$axes>,
             ) -> Self {
-                let lead = [outputs, per_group(inputs, settings.groups)];
+                let settings = grouped(params, name, [inputs, outputs], settings);
+                let lead = [outputs, inputs / settings.groups];
                 Self(Kernel::without_bias(params, name, lead, kernel, settings))
             }
 
@@ -161,7 +176,8 @@ impl ConvTranspose2d {
         kernel: [usize; 2],
         settings: ConvSettings<2>,
     ) -> Self {
-        let lead = [inputs, per_group(outputs, settings.groups)];
+        let settings = grouped(params, name, [inputs, outputs], settings);
+        let lead = [inputs, outputs / settings.groups];
         Self { kernel: Kernel::new(params, name, lead, outputs, kernel, settings), output_padding: [0; 2] }
     }
 

@@ -17,7 +17,14 @@ impl Embedding {
     /// With given initial values.
     #[track_caller]
     pub fn with_init(params: &mut Params, name: &str, entries: usize, size: usize, init: Init) -> Self {
-        Self { name: name.to_owned(), weight: params.add(&format!("{name}.weight"), [entries, size], init) }
+        if entries == 0 || size == 0 {
+            let reason =
+                format!("a table of {entries} entries of {size} elements holds nothing: use at least 1 of each");
+            params.refuse(&format!("embedding `{name}`"), reason);
+        }
+        // With one instead of none, what uses the layer adds no mistake of its own.
+        let shape = [entries.max(1), size.max(1)];
+        Self { name: name.to_owned(), weight: params.add(&format!("{name}.weight"), shape, init) }
     }
 
     /// The table, `[entries, size]`.

@@ -124,13 +124,19 @@ fn parts(graph: &Graph, extent: usize, out: usize) -> Tensor<'_> {
     graph.constant(host.expect("one number was made per element"))
 }
 
-impl<'g> Tensor<'g> {
+impl Tensor<'_> {
     /// The mean of every window over the last two axes, `[.., height, width]`. Padding counts as zeros where
     /// `counts_padding`; else a mean is over those elements alone that lie in the image.
+    ///
+    /// # Panics
+    /// Never: one number is made for every window.
     #[must_use]
     #[track_caller]
     pub fn avg_pool2d(self, settings: PoolSettings, counts_padding: bool) -> Self {
         let _here = self.graph.here();
+        if let (true, Err(reason)) = (self.is_valid(), settings.output(&self.shape())) {
+            return self.graph.fault("avg_pool2d", &[self], reason);
+        }
         let sums = self.graph.record(SumPool { settings }, &[self]);
         if counts_padding || settings.padding == [0; 2] || !sums.is_valid() {
             return sums / (settings.kernel[0] * settings.kernel[1]) as f64;
@@ -161,7 +167,7 @@ impl<'g> Tensor<'g> {
             return self.mean_keep([-2, -1]);
         }
         let extents = [shape[shape.rank() - 2], shape[shape.rank() - 1]];
-        if (0..2).all(|axis| extents[axis] % output[axis] == 0) {
+        if (0..2).all(|axis| extents[axis].is_multiple_of(output[axis])) {
             let kernel = [extents[0] / output[0], extents[1] / output[1]];
             return self.avg_pool2d(PoolSettings::of(kernel), true);
         }

@@ -51,8 +51,8 @@ impl<'g> Tensor<'g> {
         let count = shape.elements() / shape[1];
         if count < 2 {
             return refuse(format!(
-                "{shape} has one value per channel, which has no variance: use a larger batch, or `batch_norm_with` for \
-                 evaluation"
+                "{shape} has one value per channel, which has no variance: use a larger batch, or for evaluation \
+                 `Graph::evaluation` or `batch_norm_with`"
             ));
         }
         let axes: Vec<isize> = (0..shape.rank() as isize).filter(|&axis| axis != 1).collect();

@@ -17,6 +17,7 @@ pub use recurrent::CellWeights;
 pub(crate) use recurrent::{gru_step, lstm_step, rnn_step};
 pub use rotary::RotaryPairs;
 pub use window::ConvSettings;
+pub(crate) use window::divides;
 
 /// An op file in the list.
 pub struct Listed {

@@ -86,15 +86,9 @@ impl<const N: usize> ConvSettings<N> {
                 w.rank()
             ));
         }
-        if self.groups == 0 {
-            return Err("the number of groups must be at least 1, and is 0".into());
-        }
         let (channels, outs) = if transposed { (w[0], w[1] * self.groups) } else { (w[1] * self.groups, w[0]) };
-        if outs % self.groups != 0 || x[1] % self.groups != 0 {
-            return Err(format!(
-                "{} groups divide neither {} input channels nor {outs} output channels evenly: both must be multiples",
-                self.groups, x[1]
-            ));
+        for (role, count) in [("input", x[1]), ("output", outs)] {
+            divides(self.groups, role, count)?;
         }
         if channels != x[1] {
             let role =
@@ -111,6 +105,19 @@ impl<const N: usize> ConvSettings<N> {
     }
 }
 
+/// Whether groups divide the channels on one side evenly.
+pub(crate) fn divides(groups: usize, role: &str, channels: usize) -> Result<(), String> {
+    if groups == 0 {
+        return Err("the number of groups must be at least 1, and is 0".into());
+    }
+    if !channels.is_multiple_of(groups) {
+        return Err(format!(
+            "{groups} groups do not divide {channels} {role} channels evenly: use a number of groups that divides it"
+        ));
+    }
+    Ok(())
+}
+
 /// Whether a window fits into an extent with its padding.
 pub(super) fn fits(
     extent: usize,
@@ -123,19 +130,31 @@ pub(super) fn fits(
     if stride == 0 {
         return Err("a stride of 0 never moves: it must be at least 1".into());
     }
+    // Shaders index with 32 bits.
+    let most = u32::MAX as usize / 2;
+    if let Some((what, value)) =
+        [("stride", stride), ("padding", padding), ("dilation", dilation)].into_iter().find(|&(_, value)| value > most)
+    {
+        return Err(format!("a {what} of {value} is larger than any tensor: it must be at most {most}"));
+    }
     if dilation == 0 {
         return Err("a dilation of 0 puts a window's elements on one another: it must be at least 1".into());
     }
-    let reach = dilation.checked_mul(kernel - 1).and_then(|reach| reach.checked_add(1));
+    let reach = dilation.checked_mul(kernel - 1).and_then(|reach| reach.checked_add(1)).filter(|&reach| reach <= most);
     let padded = padding.checked_mul(2).and_then(|padding| padding.checked_add(extent));
-    let (Some(reach), Some(padded)) = (reach, padded) else {
-        return Err(format!("dilation {dilation} or padding {padding} is out of all bounds"));
+    let spread = if transposed { extent.checked_mul(stride).filter(|&spread| spread <= most) } else { Some(0) };
+    let (Some(reach), Some(padded), Some(_)) = (reach, padded, spread) else {
+        return Err(format!(
+            "a kernel of {kernel} with stride {stride}, padding {padding} and dilation {dilation} on an input of {extent} \
+             reaches further than any tensor: its extents must stay below {most}"
+        ));
     };
     if !transposed && reach > padded {
         let spread =
             if dilation == 1 { String::new() } else { format!(" (spread over {reach} by dilation {dilation})") };
         return Err(format!(
-            "the kernel of {kernel}{spread} is larger than the input of {extent} with padding {padding} on either side, {padded}"
+            "the kernel of {kernel}{spread} is larger than the input of {extent} with padding {padding} on either side, \
+             {padded}: use a smaller kernel or more padding"
         ));
     }
     Ok(())

@@ -135,14 +135,19 @@ impl Graph {
         }
     }
 
-    /// Opens a name scope, which lasts until the guard is dropped. Names nest: `decoder.attention`.
+    /// Opens a name scope, which lasts until the guard is dropped. Names nest: `decoder.attention`. One that begins with all
+    /// open ones, as that of a layer within a layer, is taken as a whole.
     ///
     /// Everything recorded meanwhile also keeps the location of this call, so that a mistake
     /// inside a layer is reported at the line that uses the layer.
     #[track_caller]
     pub fn scope(&self, name: &str) -> ScopeGuard<'_> {
         let location = self.here();
-        self.surroundings.borrow_mut().scopes.push(name.to_owned());
+        let mut surroundings = self.surroundings.borrow_mut();
+        let open = surroundings.scopes.join(".") + ".";
+        let own = name.strip_prefix(&open).unwrap_or(name).to_owned();
+        surroundings.scopes.push(own);
+        drop(surroundings);
         ScopeGuard { location }
     }
 

@@ -196,6 +196,24 @@ pub struct Kernel {
     pub host: Option<HostKernel>,
 }
 
+impl Kernel {
+    /// One shader, bound to all inputs and then all outputs in order, each dense: the simplest kernel that there is.
+    #[must_use]
+    pub fn of_shader(name: &'static str, text: Text, workgroups: [u32; 3], inputs: usize, outputs: usize) -> Self {
+        let stage = Dispatched {
+            name,
+            text,
+            reads: (0..inputs).map(Operand::Input).collect(),
+            writes: (0..outputs).map(Operand::Output).collect(),
+            loads: Vec::new(),
+            stores: Vec::new(),
+            uses_step: false,
+            workgroups,
+        };
+        Self { stages: vec![stage], scratch: Vec::new(), any_layout: vec![false; inputs], host: None }
+    }
+}
+
 /// A shader with what it is bound to.
 #[derive(Clone, Debug)]
 pub struct Dispatched {

@@ -1,9 +1,15 @@
 //! Evaluation of a recording on the host, op by op: in float64 the oracle of every check, in
 //! float32 the CPU device.
 
+mod case;
 mod check;
+mod distance;
 
+pub use case::RecordedCase;
+#[cfg(not(target_arch = "wasm32"))]
+pub(crate) use case::{values, wrong};
 pub use check::{GradientCheck, check_gradient};
+pub use distance::{Distance, distance, within};
 
 use crate::base::{Real, Result, Value};
 use crate::record::{EvalContext, Leaf, Node, NodeId, NodeKind, Op, Recording, TensorId};

@@ -1,5 +1,7 @@
 //! Training: optimizers, compilation of recordings into steps, checkpoints.
 
+#[cfg(not(target_arch = "wasm32"))]
+mod case;
 mod ceilings;
 mod checkpoint;
 mod compile;

@@ -4,6 +4,8 @@
 use retrograd::base::Value;
 use retrograd::record::{EvalContext, Leaf, NodeId, TensorId};
 use retrograd::reference::evaluate;
+#[allow(unused_imports)] // every test program uses another part
+pub use retrograd::reference::{Distance, distance, within};
 use retrograd::{Device, Graph, HostTensor, Params, Tensor};
 use std::collections::BTreeMap;
 use std::io::Write as _;
@@ -49,41 +51,6 @@ fn with_images(device: Device) -> Device {
     let mut profile = device.profile();
     profile.image_loads = 0;
     device.with_profile(profile).expect("images are no limit")
-}
-
-/// How far a result lies from what it should be.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct Distance {
-    /// The greatest |got - want| / (relative |want| + share max|want|): at most 1 passes.
-    pub excess: f64,
-    /// The greatest |got - want| / |want|, where |want| is at least a thousandth of the greatest.
-    pub relative: f64,
-}
-
-impl Distance {
-    pub fn join(self, other: Self) -> Self {
-        let worse = |a: f64, b: f64| if b > a || b.is_nan() { b } else { a };
-        Self { excess: worse(self.excess, other.excess), relative: worse(self.relative, other.relative) }
-    }
-}
-
-/// Compares element by element against `relative` |want| + `share` max|want|.
-pub fn distance(got: &[f64], want: &[f64], relative: f64, share: f64) -> Distance {
-    within(got, want, |want, greatest| relative * want + share * greatest)
-}
-
-/// Compares element by element against what is allowed for |want| and max|want|.
-pub fn within(got: &[f64], want: &[f64], allowed: impl Fn(f64, f64) -> f64) -> Distance {
-    assert_eq!(got.len(), want.len(), "as many elements as expected");
-    let greatest = want.iter().fold(0.0f64, |greatest, w| greatest.max(w.abs()));
-    let mut worst = Distance::default();
-    for (&g, &w) in got.iter().zip(want) {
-        let error = if g == w || (g.is_nan() && w.is_nan()) { 0.0 } else { (g - w).abs() };
-        let excess = if error == 0.0 { 0.0 } else { error / allowed(w.abs(), greatest) };
-        let ratio = if w.abs() > 1e-3 * greatest { error / w.abs() } else { 0.0 };
-        worst = worst.join(Distance { excess, relative: ratio });
-    }
-    worst
 }
 
 /// A value as numbers in double precision.

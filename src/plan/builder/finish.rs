@@ -4,7 +4,7 @@ use super::{Builder, Draft, Memory, Planned, order};
 use crate::base::{DType, Result};
 use crate::fuse::{Group, Grouped, Place, Resolved, Usage};
 use crate::plan::slots::{Lifetime, Slots, assign};
-use crate::plan::{Apart, Binding, Buffer, BufferKind, Dispatch, Image, Native, Plan, Stored};
+use crate::plan::{Apart, Binding, Buffer, BufferKind, Dispatch, Image, Native, Phase, Plan, Stored};
 use crate::record::{Lowering, NodeId, NodeKind, TensorId};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
@@ -54,7 +54,8 @@ impl Builder<'_> {
 
     /// Puts the dispatches into an order, and what belongs to each.
     fn reorder(&mut self, order: &[usize]) {
-        let of_host = |draft: &Draft| draft.dispatch.node.is_some();
+        // A batch stands for its input, and is gathered without being anything's own work.
+        let of_host = |draft: &Draft| draft.dispatch.node.is_some() && draft.dispatch.phase != Phase::Batch;
         let host: Vec<usize> = (0..self.drafts.len()).filter(|&number| of_host(&self.drafts[number])).collect();
         if !self.natives.is_empty() {
             let place = |number: &usize| host.binary_search(number).ok();
