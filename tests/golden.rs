@@ -8,7 +8,7 @@ mod common;
 use common::{Distance, device, distance, on_device, on_reference, within};
 use libtest_mimic::{Arguments, Failed, Trial};
 use retrograd::ops::{AttentionSettings, CellWeights, ConvSettings, PoolSettings};
-use retrograd::optim::{Adam, AdamW, Optimizer, Sgd};
+use retrograd::optim::{Adagrad, Adam, AdamW, Adamax, NAdam, Optimizer, RAdam, RmsProp, Sgd};
 use retrograd::plan::StepScalars;
 use retrograd::record::NodeId;
 use retrograd::{DType, Graph, HostData, HostTensor, Init, Params, Tensor};
@@ -424,6 +424,37 @@ fn optimizer(case: &Json) -> Option<Box<dyn Optimizer>> {
         ),
         "optim_adam" | "optim_adam_wd" => Box::new(
             Adam::new(number("lr")).betas(beta(0), beta(1)).epsilon(number("eps")).weight_decay(number("weight_decay")),
+        ),
+        "optim_rmsprop" => {
+            let rmsprop = RmsProp::new(number("lr")).alpha(number("alpha")).epsilon(number("eps"));
+            let rmsprop = rmsprop.momentum(number("momentum")).weight_decay(number("weight_decay"));
+            Box::new(if attrs["centered"].as_bool() == Some(true) { rmsprop.centered() } else { rmsprop })
+        }
+        "optim_adagrad" => Box::new(
+            Adagrad::new(number("lr"))
+                .rate_decay(number("lr_decay"))
+                .epsilon(number("eps"))
+                .initial_sum(number("initial_accumulator_value"))
+                .weight_decay(number("weight_decay")),
+        ),
+        "optim_adamax" => Box::new(
+            Adamax::new(number("lr"))
+                .betas(beta(0), beta(1))
+                .epsilon(number("eps"))
+                .weight_decay(number("weight_decay")),
+        ),
+        "optim_nadam" => Box::new(
+            NAdam::new(number("lr"))
+                .betas(beta(0), beta(1))
+                .epsilon(number("eps"))
+                .momentum_decay(number("momentum_decay"))
+                .weight_decay(number("weight_decay")),
+        ),
+        "optim_radam" => Box::new(
+            RAdam::new(number("lr"))
+                .betas(beta(0), beta(1))
+                .epsilon(number("eps"))
+                .weight_decay(number("weight_decay")),
         ),
         _ => return None,
     })

@@ -94,10 +94,7 @@ fn folder() -> Option<PathBuf> {
         return Some(folder);
     }
     let message = format!("there are no ONNX tests in {}: run scripts/fetch_onnx_tests.sh", folder.display());
-    assert!(
-        std::env::var_os("RETROGRAD_TEST_ONNX").is_none(),
-        "RETROGRAD_TEST_ONNX is set, and {message}"
-    );
+    assert!(std::env::var_os("RETROGRAD_TEST_ONNX").is_none(), "RETROGRAD_TEST_ONNX is set, and {message}");
     let _ = writeln!(std::io::stderr(), "\n*** NOT RUN: {message}\n");
     None
 }

@@ -10,6 +10,10 @@ struct Step {
     scalars: vec4<f32>,
     // Where in the order of a dataset the step's batch begins.
     first_row: u32,
+    // How far running averages of the weights move toward them.
+    averaging: f32,
+    // How many gradients have been added up since the last update.
+    gathered: u32,
 }
 
 @group(1) @binding(0) var<uniform> step: Step;

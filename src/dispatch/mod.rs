@@ -1,5 +1,6 @@
 //! Executors: the GPU through wgpu, and the host.
 
+mod averages;
 mod cpu;
 mod device;
 mod gpu;
@@ -13,5 +14,5 @@ pub use device::{Device, DeviceInfo};
 pub use order::RowOrder;
 pub use pending::PendingRead;
 pub use program::{Program, ProgramRequest};
-pub use state::State;
+pub use state::{Counts, State};
 pub use times::{Ceilings, DispatchTime, StepTimes};

@@ -2,9 +2,9 @@ use super::cpu::CpuProgram;
 use super::device::Inner;
 use super::gpu::GpuProgram;
 use super::{PendingRead, RowOrder, State, StepTimes};
-use crate::base::{DType, Error, ErrorKind, HostData, HostTensor, Result};
+use crate::base::{DType, Error, ErrorKind, HostData, HostTensor, Result, Shape};
 use crate::fuse::Gather;
-use crate::plan::{Buffer, BufferKind, Native, Plan, StepScalars, Update};
+use crate::plan::{Binding, Buffer, BufferKind, Native, Plan, StepScalars, Updates};
 use crate::record::{Leaf, NodeId, NodeKind, Recording, TensorId};
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -23,7 +23,7 @@ pub struct ProgramRequest<'a> {
     /// For plans of the host: what the dispatches that gather a batch copy.
     pub gathers: Vec<Gather>,
     /// How parameters change, if they do.
-    pub update: Option<Update>,
+    pub updates: Option<Updates>,
     /// The data of inputs that are gathered on the device.
     pub datasets: &'a BTreeMap<NodeId, &'a HostData>,
     /// In which order they are taken.
@@ -52,7 +52,7 @@ impl Program {
     /// # Errors
     /// When the device has no room, rejects a kernel, or is lost.
     pub async fn new(request: ProgramRequest<'_>) -> Result<Self> {
-        let ProgramRequest { recording, plan, natives, state, gathers, update, datasets, order } = request;
+        let ProgramRequest { recording, plan, natives, state, gathers, updates, datasets, order } = request;
         log::debug!(
             "{} dispatches, {} kernels, {} bytes",
             plan.dispatches.len(),
@@ -71,10 +71,11 @@ impl Program {
                 let bytes = datasets.get(input)?.bytes();
                 bytes.get(part * first..(part * first + buffer.bytes as usize))
             }
+            BufferKind::Table(number) => plan.tables.get(*number).map(|table| bytemuck::cast_slice(table)),
             _ => None,
         };
         let executor = match &state.device().inner {
-            Inner::Cpu => Executor::Cpu(CpuProgram::new(Arc::clone(&plan), natives, gathers, update, contents)),
+            Inner::Cpu => Executor::Cpu(CpuProgram::new(Arc::clone(&plan), natives, gathers, updates, contents)),
             Inner::Gpu(gpu) => {
                 let shared = |kind: &BufferKind| state.segment(kind);
                 Executor::Gpu(GpuProgram::new(Arc::clone(gpu), Arc::clone(&plan), shared, contents).await?)
@@ -83,13 +84,13 @@ impl Program {
         Ok(Self { plan, state: state.clone(), executor, order, has_run: false })
     }
 
-    /// Runs one step. Returns as soon as the work is submitted.
+    /// Runs one step, given by the numbers of every group. Returns as soon as the work is submitted.
     ///
     /// # Errors
     /// When the device is lost or reports an error.
-    pub fn run(&mut self, feeds: &[(NodeId, &HostData)], scalars: &StepScalars) -> Result<()> {
+    pub fn run(&mut self, feeds: &[(NodeId, &HostData)], scalars: &[StepScalars]) -> Result<()> {
         self.feed(feeds);
-        self.take_order(scalars.epoch);
+        self.take_order(scalars[0].epoch);
         match &mut self.executor {
             Executor::Cpu(program) => program.run(scalars, &self.state)?,
             Executor::Gpu(program) => program.run(scalars)?,
@@ -102,9 +103,9 @@ impl Program {
     ///
     /// # Errors
     /// When the device has no timestamps, is lost or reports an error.
-    pub async fn time(&mut self, feeds: &[(NodeId, &HostData)], scalars: &StepScalars) -> Result<StepTimes> {
+    pub async fn time(&mut self, feeds: &[(NodeId, &HostData)], scalars: &[StepScalars]) -> Result<StepTimes> {
         self.feed(feeds);
-        self.take_order(scalars.epoch);
+        self.take_order(scalars[0].epoch);
         let times = match &mut self.executor {
             Executor::Cpu(program) => program.time(scalars, &self.state)?,
             Executor::Gpu(program) => program.time(scalars).await?,
@@ -113,7 +114,7 @@ impl Program {
         Ok(StepTimes::new(self.state.device().name(), &self.plan, &times))
     }
 
-    /// Runs many steps on the same fed data, and collects what kept tensors of one element are after each.
+    /// Runs many steps, each given by the numbers of every group, on the same fed data, and collects what kept tensors of one element are after each.
     ///
     /// # Errors
     /// When the device is lost or reports an error.
@@ -121,7 +122,7 @@ impl Program {
         self.feed(feeds);
         match &mut self.executor {
             Executor::Cpu(program) => program.begin_many(),
-            Executor::Gpu(program) => program.begin_many(scalars.len()),
+            Executor::Gpu(program) => program.begin_many(scalars.len() / self.plan.groups),
         }
         for part in scalars.chunk_by(|one, next| one.epoch == next.epoch) {
             self.take_order(part[0].epoch);
@@ -189,15 +190,44 @@ impl Program {
         let binding = self.plan.gradient_norm.as_ref().ok_or_else(|| {
             missing("this step does not compute the norm of its gradients: ask for it with `Training::gradient_norm`")
         })?;
+        self.begin_binding(binding, [1].into())
+    }
+
+    /// Starts to read how many updates were left out.
+    ///
+    /// # Errors
+    /// When nothing has run yet, none can be left out, or the device fails.
+    pub fn begin_left_out(&self) -> Result<PendingRead> {
+        let binding = self.plan.left_out.as_ref().ok_or_else(|| {
+            let message = "this step leaves out no updates: only those of `Training::clip_norm` may be";
+            Error::new(ErrorKind::NotKept, message)
+        })?;
+        self.begin_binding(binding, [1].into())
+    }
+
+    /// Starts to read the norms of every gradient and parameter, and says whose they are.
+    ///
+    /// # Errors
+    /// When nothing has run yet, they are not computed, or the device fails.
+    pub fn begin_layer_norms(&self) -> Result<(PendingRead, &[String])> {
+        let (binding, names) = self.plan.layer_norms.as_ref().ok_or_else(|| {
+            let message = "this step does not compute norms of layers: ask for them with `Training::layer_norms`";
+            Error::new(ErrorKind::NotKept, message)
+        })?;
+        Ok((self.begin_binding(binding, [names.len(), 2].into())?, names))
+    }
+
+    /// Starts to read floats that lie in a range.
+    fn begin_binding(&self, binding: &Binding, shape: Shape) -> Result<PendingRead> {
         if !self.has_run {
-            return Err(missing("nothing has been computed yet: run a step before reading"));
+            return Err(Error::new(ErrorKind::NotKept, "nothing has been computed yet: run a step before reading"));
         }
         match &self.executor {
             Executor::Cpu(program) => {
-                let norm = program.gradient_norm().unwrap_or(f32::NAN);
-                Ok(PendingRead::ready(HostTensor::new([1], HostData::F32(vec![norm]))?))
+                let data = HostData::from_bytes(DType::F32, bytemuck::cast_slice(program.words(binding)));
+                Ok(PendingRead::ready(HostTensor::new(shape, data)?))
             }
-            Executor::Gpu(program) => Ok(PendingRead::from_gpu(program.begin_read(binding)?, [1].into(), DType::F32)),
+            Executor::Gpu(program) => Ok(PendingRead::from_gpu(program.begin_read(binding)?, shape, DType::F32)),
         }
     }
 

@@ -2,7 +2,7 @@ use super::PendingRead;
 use super::device::{Device, Inner};
 use super::gpu::{Gpu, GpuBuffer, GpuSegments, InTurn};
 use crate::base::{DType, Error, ErrorKind, HostData, HostTensor, Result, Shape};
-use crate::plan::{Arena, ArenaEntry, BufferKind};
+use crate::plan::{Arena, ArenaEntry, BufferKind, Updates};
 use crate::record::Params;
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -24,8 +24,26 @@ struct Inside {
     cells: Vec<bool>,
     memory: Memory,
     steps: Mutex<u32>,
-    /// How often every parameter was updated since its optimizer states were zero.
-    updates: Mutex<Vec<u32>>,
+    counts: Mutex<Counts>,
+}
+
+/// What is counted of every parameter.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Counts {
+    /// Updates since its optimizer states were zero.
+    pub updates: Vec<u32>,
+    /// Gradients that were added up since its last update.
+    pub gathered: Vec<u32>,
+    /// Updates that its running average is of, where it has one.
+    pub averages: Vec<Option<u32>>,
+}
+
+impl Counts {
+    /// Nothing has happened to so many parameters.
+    #[must_use]
+    pub fn new(parameters: usize) -> Self {
+        Self { updates: vec![0; parameters], gathered: vec![0; parameters], averages: vec![None; parameters] }
+    }
 }
 
 #[derive(Debug)]
@@ -50,7 +68,7 @@ impl State {
         if !params.faults().is_empty() {
             return Err(Error::recording(params.faults().to_vec()));
         }
-        let arena = Arena::new(params.iter().map(|(name, value, _)| (name, value.shape())), &device.profile())?;
+        let arena = Arena::new(params.extents(), &device.profile())?;
         let memory = match &device.inner {
             Inner::Cpu => Memory::Host(Mutex::default()),
             Inner::Gpu(gpu) => {
@@ -77,7 +95,7 @@ impl State {
             cells: params.cells(),
             memory,
             steps: Mutex::new(0),
-            updates: Mutex::new(vec![0; params.len()]),
+            counts: Mutex::new(Counts::new(params.len())),
         }));
         for (number, (_, value, _)) in params.iter().enumerate() {
             state.write(None, number, value)?;
@@ -149,23 +167,24 @@ impl State {
         Ok(())
     }
 
-    pub(crate) fn updates(&self) -> Vec<u32> {
-        locked(&self.0.updates).clone()
+    /// Looks at what is counted, or changes it.
+    pub(crate) fn with_counts<R>(&self, work: impl FnOnce(&mut Counts) -> R) -> R {
+        work(&mut locked(&self.0.counts))
     }
 
-    pub(crate) fn set_updates(&self, updates: Vec<u32>) {
-        *locked(&self.0.updates) = updates;
-    }
-
-    /// Sets all optimizer states to zero, as they were before the first step.
+    /// Sets all optimizer states to zero, as they were before the first step, and forgets gradients that were added up.
+    /// Running averages stay.
     ///
     /// # Errors
     /// When the device fails.
     pub fn reset_optimizer(&self) -> Result<()> {
-        for state in self.optimizer_states() {
-            self.clear_optimizer_state(&state)?;
+        for state in self.optimizer_states().iter().filter(|state| *state != Updates::AVERAGE) {
+            self.clear_optimizer_state(state)?;
         }
-        self.set_updates(vec![0; self.0.arena.entries.len()]);
+        self.with_counts(|counts| {
+            counts.updates.fill(0);
+            counts.gathered.fill(0);
+        });
         Ok(())
     }
 
@@ -205,10 +224,14 @@ impl State {
             let message = format!("parameter `{name}` is f32{} and the new value {}", entry.shape, value.tensor_type());
             return Err(Error::new(ErrorKind::Argument, message));
         }
+        // An average of no weight yet is the weight itself.
+        if self.with_counts(|counts| counts.averages[number] == Some(0)) {
+            self.write(Some(Updates::AVERAGE), number, &value)?;
+        }
         self.write(None, number, &value)
     }
 
-    fn number(&self, name: &str) -> Result<usize> {
+    pub(super) fn number(&self, name: &str) -> Result<usize> {
         self.0.arena.entries.iter().position(|entry| entry.name == name).ok_or_else(|| {
             let names: Vec<&str> = self.parameters().map(|(name, _)| name).collect();
             Error::new(ErrorKind::Argument, format!("there is no parameter `{name}`. Here are: {}", names.join(", ")))

@@ -30,31 +30,54 @@ pub struct ArenaEntry {
     pub bytes: u64,
 }
 
+/// What lies together.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Class {
+    Matrix,
+    Vector,
+    Cell,
+}
+
 impl Arena {
-    /// Lays out parameters one after another, opening a new segment where a binding would grow too long.
+    /// Lays out parameters, given by name, shape and whether they are cells: first those of two axes and more, then
+    /// the others, then cells, each in the order of the store. So the groups that optimizers usually tell apart, weights and vectors, lie
+    /// next to one another, and each is one run, as is what one part of a network has of either. A new segment opens where a
+    /// binding would grow too long.
     ///
     /// # Errors
     /// When one parameter alone exceeds a binding.
-    pub fn new<'a>(params: impl Iterator<Item = (&'a str, &'a Shape)>, profile: &Profile) -> Result<Self> {
+    pub fn new<'a>(params: impl Iterator<Item = (&'a str, &'a Shape, bool)>, profile: &Profile) -> Result<Self> {
         let limit = profile.binding_bytes.min(profile.buffer_bytes) / ALIGNMENT * ALIGNMENT;
         let mut arena = Self::default();
-        for (name, shape) in params {
+        let mut classes: Vec<Class> = Vec::new();
+        for (name, shape, cell) in params {
             let bytes = shape.elements() as u64 * 4;
-            let padded = bytes.next_multiple_of(ALIGNMENT);
-            if padded > limit {
+            if bytes.next_multiple_of(ALIGNMENT) > limit {
                 let message = format!(
                     "parameter `{name}` f32{shape} takes {bytes} bytes and {} binds at most {limit}: split it into several parameters",
                     profile.name
                 );
                 return Err(Error::new(ErrorKind::Limit, message));
             }
+            let entry = ArenaEntry { name: name.to_owned(), shape: shape.clone(), segment: 0, offset: 0, bytes };
+            arena.entries.push(entry);
+            classes.push(match shape.rank() {
+                _ if cell => Class::Cell,
+                0 | 1 => Class::Vector,
+                _ => Class::Matrix,
+            });
+        }
+        let mut order: Vec<usize> = (0..classes.len()).collect();
+        order.sort_by_key(|&number| classes[number]);
+        for number in order {
+            let entry = &mut arena.entries[number];
+            let padded = entry.bytes.next_multiple_of(ALIGNMENT);
             match arena.segments.last_mut() {
                 Some(filled) if *filled + padded <= limit => *filled += padded,
                 _ => arena.segments.push(padded),
             }
-            let segment = arena.segments.len() - 1;
-            let offset = arena.segments[segment] - padded;
-            arena.entries.push(ArenaEntry { name: name.to_owned(), shape: shape.clone(), segment, offset, bytes });
+            entry.segment = arena.segments.len() - 1;
+            entry.offset = arena.segments[entry.segment] - padded;
         }
         Ok(arena)
     }
@@ -63,7 +86,10 @@ impl Arena {
     #[must_use]
     pub fn runs(&self, wanted: &[bool]) -> Vec<(usize, u64, u64)> {
         let mut runs: Vec<(usize, u64, u64)> = Vec::new();
-        for (entry, _) in self.entries.iter().zip(wanted).filter(|(_, wanted)| **wanted) {
+        let mut entries: Vec<&ArenaEntry> =
+            self.entries.iter().zip(wanted).filter(|(_, wanted)| **wanted).map(|(entry, _)| entry).collect();
+        entries.sort_by_key(|entry| (entry.segment, entry.offset));
+        for entry in entries {
             let padded = entry.bytes.next_multiple_of(ALIGNMENT);
             match runs.last_mut() {
                 Some((segment, offset, bytes)) if *segment == entry.segment && *offset + *bytes == entry.offset => {
@@ -90,10 +116,23 @@ mod tests {
     fn segments_open_where_a_binding_ends_and_runs_skip_the_unwanted() {
         let profile = Profile { binding_bytes: 1024, ..Profile::webgpu_default() };
         let shapes: Vec<Shape> = vec![[100].into(), [3].into(), [64].into(), [1].into()];
-        let arena = Arena::new(["a", "b", "c", "d"].into_iter().zip(&shapes), &profile).unwrap();
+        let params = ["a", "b", "c", "d"].into_iter().zip(&shapes).map(|(name, shape)| (name, shape, false));
+        let arena = Arena::new(params, &profile).unwrap();
         assert_eq!(arena.segments, [1024, 256]);
         assert_eq!(arena.runs(&[true, true, false, true]), [(0, 0, 768), (1, 0, 256)]);
         let long: Shape = [300].into();
-        assert!(Arena::new([("w", &long)].into_iter(), &profile).unwrap_err().to_string().contains("`w`"));
+        assert!(Arena::new([("w", &long, false)].into_iter(), &profile).unwrap_err().to_string().contains("`w`"));
+    }
+    #[test]
+    fn weights_lie_before_vectors_and_these_before_cells() {
+        let shapes: Vec<Shape> = vec![[3].into(), [8, 8].into(), [2].into(), [4].into(), [2, 2].into()];
+        let cells = [false, false, true, false, false];
+        let names = ["gain", "up", "mean", "shift", "down"];
+        let params = names.into_iter().zip(&shapes).zip(cells).map(|((name, shape), cell)| (name, shape, cell));
+        let arena = Arena::new(params, &Profile::webgpu_default()).unwrap();
+        let offsets: Vec<u64> = arena.entries.iter().map(|entry| entry.offset).collect();
+        assert_eq!(offsets, [512, 0, 1024, 768, 256]);
+        assert_eq!(arena.runs(&[false, true, false, false, true]), [(0, 0, 512)]);
+        assert_eq!(arena.runs(&[true, false, false, true, false]), [(0, 512, 512)]);
     }
 }

@@ -23,10 +23,28 @@ pub struct Plan {
     /// Where the global norm of the gradients is after a step, if it is computed.
     #[serde(default)]
     pub gradient_norm: Option<Binding>,
+    /// Where the number of updates that were left out is, if any may be.
+    #[serde(default)]
+    pub left_out: Option<Binding>,
+    /// Where the norms of every gradient and parameter are after a step, if they are computed: pairs, in the order of
+    /// these names.
+    #[serde(default)]
+    pub layer_norms: Option<(Binding, Vec<String>)>,
+    /// What the tables hold.
+    #[serde(default)]
+    pub tables: Vec<Vec<u32>>,
+    /// How many groups of parameters change in different ways: every step has the numbers of each.
+    #[serde(default = "one")]
+    pub groups: usize,
     /// The greatest sum of bytes of intermediate tensors that are needed at one time.
     pub live_bytes: u64,
     /// Why neighbouring ops run as kernels of their own.
     pub apart: Vec<Apart>,
+}
+
+/// How many groups there are where a plan does not say.
+const fn one() -> usize {
+    1
 }
 
 /// Two neighbouring ops that run as kernels of their own.
@@ -111,6 +129,14 @@ pub enum BufferKind {
         /// The segment.
         segment: usize,
     },
+    /// Numbers that say where parameters lie.
+    Table(usize),
+    /// A segment of the directions that parameters move in.
+    Directions(usize),
+    /// Sums of squares of chunks of parameters.
+    ParameterSquares(usize),
+    /// Norms of parameters.
+    ParameterNorms(usize),
     /// Sums of squares of gradients.
     GradientSquares,
     /// The global norm of the gradients.
@@ -134,6 +160,19 @@ pub enum Phase {
     Update,
 }
 
+/// What a dispatch does to the state, where no op of the recording says it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Work {
+    /// Adds gradients to those of runs before.
+    Accumulate,
+    /// Computes the global norm of the gradients.
+    Norm,
+    /// Computes norms of parameters and their gradients.
+    LayerNorms,
+    /// Changes the parameters of a group.
+    Change(usize),
+}
+
 /// One run of one kernel.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Dispatch {
@@ -143,6 +182,9 @@ pub struct Dispatch {
     pub kernel: usize,
     /// The op with its attributes and the type that it makes.
     pub label: String,
+    /// What it does to the state, where no op says it.
+    #[serde(default)]
+    pub work: Option<Work>,
     /// The buffers, in the order of the kernel's bindings.
     pub bindings: Vec<Binding>,
     /// The numbers of the images that its bindings are copied to, for those that are read so.
@@ -190,6 +232,23 @@ pub struct Stored {
     pub dtype: DType,
 }
 
+impl Dispatch {
+    /// Whether it runs in a step that only adds up gradients.
+    #[must_use]
+    pub fn gathers(&self) -> bool {
+        matches!(self.work, None | Some(Work::Accumulate))
+    }
+
+    /// The group whose numbers it reads.
+    #[must_use]
+    pub const fn group(&self) -> usize {
+        match self.work {
+            Some(Work::Change(group)) => group,
+            _ => 0,
+        }
+    }
+}
+
 impl Plan {
     /// The dispatches of one list, in order.
     pub fn list(&self, phase: Phase) -> impl Iterator<Item = &Dispatch> {
@@ -229,13 +288,6 @@ impl Plan {
         let line =
             |apart: &Apart| format!("{}\n  is apart from {}:\n  {}\n", apart.consumer, apart.producer, apart.reason);
         self.apart.iter().map(line).collect()
-    }
-
-    /// Whether a dispatch writes the global norm of the gradients.
-    #[must_use]
-    pub fn writes_norm(&self, dispatch: &Dispatch) -> bool {
-        let last = dispatch.bindings.last();
-        self.gradient_norm.is_some() && self.gradient_norm.as_ref() == last
     }
 
     /// Where a tensor can be read after a step, if it can.

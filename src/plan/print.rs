@@ -62,7 +62,10 @@ impl Plan {
 
     fn memory(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let is_slot = |kind: &BufferKind| matches!(kind, BufferKind::Slot(_));
-        let rows: [(&str, u64); 10] = [
+        let of_norms = |kind: &BufferKind| {
+            matches!(kind, BufferKind::Table(_) | BufferKind::ParameterSquares(_) | BufferKind::ParameterNorms(_))
+        };
+        let rows: [(&str, u64); 12] = [
             ("datasets", self.bytes(|kind| matches!(kind, BufferKind::Dataset { .. } | BufferKind::Order))),
             ("inputs", self.bytes(|kind| matches!(kind, BufferKind::Input(_)))),
             ("constants", self.bytes(|kind| matches!(kind, BufferKind::Constant(_)))),
@@ -73,6 +76,8 @@ impl Plan {
                 "gradient norm",
                 self.bytes(|kind| matches!(kind, BufferKind::GradientSquares | BufferKind::GradientNorm)),
             ),
+            ("norms of parameters", self.bytes(of_norms)),
+            ("directions", self.bytes(|kind| matches!(kind, BufferKind::Directions(_)))),
             ("kept tensors", self.bytes(|kind| matches!(kind, BufferKind::Kept(_)))),
             ("images of buffers", self.image_bytes()),
             ("intermediate tensors", self.bytes(is_slot)),
@@ -106,6 +111,10 @@ impl fmt::Display for BufferKind {
             Self::Parameters(segment) => write!(f, "parameters{segment}"),
             Self::Gradients(segment) => write!(f, "gradients{segment}"),
             Self::OptimizerState { state, segment } => write!(f, "{state}{segment}"),
+            Self::Table(number) => write!(f, "table{number}"),
+            Self::Directions(segment) => write!(f, "directions{segment}"),
+            Self::ParameterSquares(number) => write!(f, "parameter squares{number}"),
+            Self::ParameterNorms(number) => write!(f, "parameter norms{number}"),
             Self::GradientSquares => f.write_str("gradient squares"),
             Self::GradientNorm => f.write_str("gradient norm"),
             Self::Slot(number) => write!(f, "slot{number}"),

@@ -283,6 +283,11 @@ impl Params {
         self.entries.iter().map(|entry| (entry.name.as_str(), &entry.value, entry.frozen))
     }
 
+    /// Name, shape and whether it is a cell, in the order of addition.
+    pub(crate) fn extents(&self) -> impl Iterator<Item = (&str, &Shape, bool)> {
+        self.entries.iter().map(|entry| (entry.name.as_str(), entry.value.shape(), entry.cell))
+    }
+
     pub(crate) const fn store(&self) -> u64 {
         self.store
     }

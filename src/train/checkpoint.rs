@@ -1,6 +1,7 @@
 use super::Step;
 use crate::base::{DType, Error, ErrorKind, HostData, HostTensor, Result};
-use crate::dispatch::State;
+use crate::dispatch::{Counts, State};
+use crate::plan::Updates;
 use safetensors::tensor::{Dtype, SafeTensors, TensorView};
 use std::collections::{BTreeSet, HashMap};
 use std::path::Path;
@@ -11,11 +12,15 @@ const OPTIMIZER: &str = "optimizer/";
 const STEPS: &str = "retrograd.steps";
 /// How often a parameter was updated stands in the metadata under this prefix and its name.
 const UPDATES: &str = "retrograd.updates/";
+/// How many of its gradients were added up since then stands under this one.
+const GATHERED: &str = "retrograd.gathered/";
+/// How many updates its running average is of stands under this one, where it has an average.
+const AVERAGES: &str = "retrograd.averages/";
 
 impl State {
     /// Parameters and optimizer states in the safetensors format. Parameters stand under their
-    /// names, optimizer states under `optimizer/<state>/<parameter>`, and the number of steps in
-    /// the metadata.
+    /// names, optimizer states under `optimizer/<state>/<parameter>`, running averages among them, and the number of steps
+    /// in the metadata.
     ///
     /// # Errors
     /// When the device fails.
@@ -25,7 +30,10 @@ impl State {
         for (number, entry) in self.arena().entries.iter().enumerate() {
             reads.push((entry.name.clone(), self.begin_read(None, number)?));
         }
-        for state in self.optimizer_states() {
+        let counts = self.with_counts(|counts| counts.clone());
+        let gathers = counts.gathered.iter().any(|&count| count > 0);
+        // What was added up for an update that is over will not be looked at again.
+        for state in self.optimizer_states().into_iter().filter(|state| gathers || state != Updates::ACCUMULATED) {
             for (number, entry) in self.arena().entries.iter().enumerate() {
                 reads.push((format!("{OPTIMIZER}{state}/{}", entry.name), self.begin_read(Some(&state), number)?));
             }
@@ -37,8 +45,14 @@ impl State {
         let views =
             tensors.iter().map(|(name, tensor)| Ok((name.as_str(), view(tensor)?))).collect::<Result<Vec<_>>>()?;
         let mut metadata = HashMap::from([(STEPS.to_owned(), self.steps().to_string())]);
-        for (entry, count) in self.arena().entries.iter().zip(self.updates()).filter(|(_, count)| *count > 0) {
-            metadata.insert(format!("{UPDATES}{}", entry.name), count.to_string());
+        for (number, entry) in self.arena().entries.iter().enumerate() {
+            for (prefix, count) in [
+                (UPDATES, Some(counts.updates[number]).filter(|count| *count > 0)),
+                (GATHERED, Some(counts.gathered[number]).filter(|count| *count > 0)),
+                (AVERAGES, counts.averages[number]),
+            ] {
+                metadata.extend(count.map(|count| (format!("{prefix}{}", entry.name), count.to_string())));
+            }
         }
         safetensors::serialize(views, Some(metadata))
             .map_err(|error| file(format!("the state could not be written down: {error}")))
@@ -89,20 +103,25 @@ impl State {
                 }
             }
         }
-        let number = |key: &str| match metadata.metadata().as_ref().and_then(|metadata| metadata.get(key)) {
-            None => Ok(0),
-            Some(text) => {
-                text.parse::<u32>().map_err(|_| format!("its metadata `{key}` is `{text}`, which is no count"))
-            }
+        let mut number = |key: &str| {
+            let text = metadata.metadata().as_ref().and_then(|metadata| metadata.get(key))?;
+            text.parse::<u32>()
+                .map_err(|_| differences.push(format!("its metadata `{key}` is `{text}`, which is no count")))
+                .ok()
         };
-        let mut count = |key: &str| {
-            number(key).unwrap_or_else(|reason| {
-                differences.push(reason);
-                0
-            })
-        };
-        let steps = count(STEPS);
-        let updates = self.arena().entries.iter().map(|entry| count(&format!("{UPDATES}{}", entry.name))).collect();
+        let steps = number(STEPS).unwrap_or(0);
+        let mut counts = Counts::new(self.arena().entries.len());
+        for (place, entry) in self.arena().entries.iter().enumerate() {
+            counts.updates[place] = number(&format!("{UPDATES}{}", entry.name)).unwrap_or(0);
+            counts.gathered[place] = number(&format!("{GATHERED}{}", entry.name)).unwrap_or(0);
+            counts.averages[place] = number(&format!("{AVERAGES}{}", entry.name));
+        }
+        if !states.contains(Updates::AVERAGE) && counts.averages.iter().any(Option::is_some) {
+            differences.push("its metadata counts running averages, which the file lacks".into());
+        }
+        if !states.contains(Updates::ACCUMULATED) && counts.gathered.iter().any(|&count| count > 0) {
+            differences.push("its metadata counts gradients that were added up, which the file lacks".into());
+        }
         if !differences.is_empty() {
             return Err(file(format!("the file does not fit the model:\n  {}", differences.join("\n  "))));
         }
@@ -112,8 +131,16 @@ impl State {
         for state in self.optimizer_states().iter().filter(|state| !states.contains(*state)) {
             self.clear_optimizer_state(state)?;
         }
+        // Steps that average go on, from the weights where the file has no averages.
+        let had = self.averaged();
+        for (_, number, tensor) in writes.iter().filter(|(state, number, _)| state.is_none() && had[*number]) {
+            if counts.averages[*number].is_none() {
+                self.write(Some(Updates::AVERAGE), *number, tensor)?;
+                counts.averages[*number] = Some(0);
+            }
+        }
         self.set_steps(steps);
-        self.set_updates(updates);
+        self.with_counts(|known| *known = counts);
         Ok(())
     }
 }

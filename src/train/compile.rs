@@ -1,10 +1,12 @@
 use super::Step;
+use super::craft::Craft;
 use super::dataset::Dataset;
 use super::draft::{Draft, Options, Targets, parameter_leaves, strangers};
-use super::optim::Optimizer;
+use super::optim::Grouped;
+use super::trainer::Trainer;
 #[cfg(not(target_arch = "wasm32"))]
 use super::tune::tune;
-use crate::base::{DType, Error, Fault, Result};
+use crate::base::{DType, Error, ErrorKind, Fault, Result};
 use crate::differentiate::backward;
 use crate::dispatch::{Device, State};
 use crate::plan::{Arena, Plan, Profile};
@@ -14,10 +16,10 @@ use std::sync::Arc;
 
 impl Graph {
     /// A training step: all trainable parameters of a store change against the gradient of `loss`,
-    /// which must have one element and is kept. Compile it to run it.
+    /// which must have one element and is kept. Compile it to run it. The optimizer may have [groups](crate::optim::Groups).
     #[must_use]
     #[track_caller]
-    pub fn train<'g>(&'g self, loss: Tensor<'g>, optimizer: impl Optimizer + 'static) -> Training<'g> {
+    pub fn train<'g>(&'g self, loss: Tensor<'g>, optimizer: impl Into<Grouped>) -> Training<'g> {
         let location = std::panic::Location::caller().to_string();
         let refuse = |operands: Vec<String>, reason: &str| Fault {
             op: "train".into(),
@@ -45,7 +47,8 @@ impl Graph {
         Training {
             graph: self,
             loss,
-            optimizer: Box::new(optimizer),
+            optimizer: optimizer.into(),
+            craft: Craft::default(),
             only: None,
             checks_feeds: false,
             options: Options::default(),
@@ -62,7 +65,7 @@ impl Graph {
             self.fault("infer", &[], "an output belongs to another graph");
         }
         let outputs = outputs.iter().map(|output| output.id()).filter(|output| output.is_valid()).collect();
-        Inference { graph: self, outputs, checks_feeds: false, options: Options::default() }
+        Inference { graph: self, outputs, checks_feeds: false, averages: false, options: Options::default() }
     }
 }
 
@@ -71,7 +74,8 @@ impl Graph {
 pub struct Training<'g> {
     graph: &'g Graph,
     loss: Tensor<'g>,
-    optimizer: Box<dyn Optimizer>,
+    optimizer: Grouped,
+    pub(super) craft: Craft,
     only: Option<Vec<ParamInfo>>,
     checks_feeds: bool,
     options: Options,
@@ -108,16 +112,6 @@ impl Training<'_> {
     #[must_use]
     pub fn without_fusion(mut self) -> Self {
         self.options.unfused = true;
-        self
-    }
-
-    /// Computes in every step the global norm of the gradients as well, the square root of the sum of the squares of all
-    /// their elements, straight from where they lie one after another: one dispatch, or two where they are many. On
-    /// GPUs in single precision, so it is infinite where an element is beyond 1e19.
-    /// [`Step::read_gradient_norm`] reads it.
-    #[must_use]
-    pub fn gradient_norm(mut self) -> Self {
-        self.options.gradient_norm = true;
         self
     }
 
@@ -158,11 +152,11 @@ impl Training<'_> {
     /// # Errors
     /// All mistakes of the recording at once; a tensor that exceeds the limits.
     pub fn plan(&self, params: &Params, profile: &Profile) -> Result<Plan> {
-        let arena = Arena::new(params.iter().map(|(name, value, _)| (name, value.shape())), profile)?;
+        let arena = Arena::new(params.extents(), profile)?;
         let frozen: Vec<bool> = params.iter().map(|(_, _, frozen)| frozen).collect();
-        let update = self.optimizer.update()?;
+        let updates = self.craft.updates(&self.optimizer, &arena)?;
         let draft = self.draft(params.store(), &arena, &frozen, params.faults())?;
-        Ok(draft.fitted(profile, &arena, Some(&update))?.1.plan)
+        Ok(draft.fitted(profile, &arena, Some(&updates), &[])?.1.plan)
     }
 
     /// Measures which kernels compute the matrix products of this step fastest on a device, and returns the device
@@ -216,10 +210,20 @@ impl Training<'_> {
     /// # Errors
     /// As there.
     pub async fn compile_on_async(self, state: &State) -> Result<Step> {
-        let update = self.optimizer.update()?;
+        let updates = self.craft.updates(&self.optimizer, state.arena())?;
         let draft = self.draft(state.store(), state.arena(), &state.frozen(), &[])?;
-        let rate = self.optimizer.learning_rate();
-        draft.finish(state, Some(update), Some((self.optimizer, rate)), self.checks_feeds).await
+        let trainer = Trainer {
+            rate: self.optimizer.learning_rate(),
+            groups: self.optimizer.into_optimizers()?,
+            schedule: self.craft.schedule,
+            accumulate: updates.accumulate,
+            average: self.craft.average,
+            trained: draft.trained(),
+        };
+        if updates.averages {
+            state.begin_averages(&trainer.trained).await?;
+        }
+        draft.finish(state, Some((updates, trainer)), &[], self.checks_feeds).await
     }
 
     /// As [`compile_async`](Self::compile_async), blocking.
@@ -319,10 +323,21 @@ pub struct Inference<'g> {
     graph: &'g Graph,
     outputs: Vec<TensorId>,
     checks_feeds: bool,
+    averages: bool,
     options: Options,
 }
 
 impl Inference<'_> {
+    /// Reads the running averages of parameters in their place: see [`Training::average`]. Parameters that have none, such as
+    /// frozen ones, and cells are read as they are.
+    ///
+    /// Compiling fails with [`ErrorKind::Argument`] where the state has no averages.
+    #[must_use]
+    pub fn with_average(mut self) -> Self {
+        self.averages = true;
+        self
+    }
+
     /// Looks for NaN and infinity in everything that is fed, and refuses it.
     #[must_use]
     pub fn check_feeds(mut self) -> Self {
@@ -342,10 +357,11 @@ impl Inference<'_> {
     /// # Errors
     /// All mistakes of the recording at once; a tensor that exceeds the limits.
     pub fn plan(&self, params: &Params, profile: &Profile) -> Result<Plan> {
-        let arena = Arena::new(params.iter().map(|(name, value, _)| (name, value.shape())), profile)?;
+        let arena = Arena::new(params.extents(), profile)?;
         let wanted = Targets { kept: self.outputs.clone(), ..Targets::default() };
         let draft = Draft::new(self.graph, params.store(), wanted, params.faults(), self.options.clone())?;
-        Ok(draft.fitted(profile, &arena, None)?.1.plan)
+        let averaged: Vec<bool> = params.extents().map(|(_, _, cell)| self.averages && !cell).collect();
+        Ok(draft.fitted(profile, &arena, None, &averaged)?.1.plan)
     }
 
     /// As [`Training::tune`], for the products of this step.
@@ -373,8 +389,14 @@ impl Inference<'_> {
     /// As there.
     pub async fn compile_on_async(self, state: &State) -> Result<Step> {
         let wanted = Targets { kept: self.outputs, ..Targets::default() };
+        let averaged = if self.averages { state.averaged() } else { Vec::new() };
+        if self.averages && !averaged.contains(&true) {
+            let message = "`Inference::with_average` needs running averages, and this state has none: train with \
+                           `Training::average` first, or load a checkpoint that holds them";
+            return Err(Error::new(ErrorKind::Argument, message));
+        }
         Draft::new(self.graph, state.store(), wanted, &[], self.options)?
-            .finish(state, None, None, self.checks_feeds)
+            .finish(state, None, &averaged, self.checks_feeds)
             .await
     }
 

@@ -1,12 +1,12 @@
 use super::Step;
 use super::dataset::{Dataset, Passes};
 use super::input::InputSlot;
-use super::optim::Optimizer;
 use super::step::StepParts;
+use super::trainer::Trainer;
 use crate::base::{Error, ErrorKind, Fault, Layout, Result, TensorType};
 use crate::dispatch::{Program, ProgramRequest, RowOrder, State};
 use crate::fuse::{Simplified, recompute, simplify};
-use crate::plan::{Arena, Planned, Profile, Request, Resident, Update, build};
+use crate::plan::{Arena, Planned, Profile, Request, Resident, Updates, build};
 use crate::record::{
     Graph, IndexCheck, KernelClass, Leaf, LowerContext, Lowering, Node, NodeId, NodeKind, Recording, TensorId,
 };
@@ -43,8 +43,6 @@ pub(super) struct Options {
     pub unfused: bool,
     /// The bytes that the whole step may take.
     pub budget: Option<u64>,
-    /// Whether the global norm of the gradients is computed.
-    pub gradient_norm: bool,
     /// Data that stay on the device.
     pub dataset: Option<Arc<Dataset>>,
 }
@@ -92,8 +90,14 @@ impl Draft {
 
     /// This draft and its plan; where that exceeds the budget, the first that fits with ever more, ever shorter
     /// segments computed again.
-    pub fn fitted(self, profile: &Profile, arena: &Arena, update: Option<&Update>) -> Result<(Self, Planned)> {
-        let planned = self.plan(profile, arena, update)?;
+    pub fn fitted(
+        self,
+        profile: &Profile,
+        arena: &Arena,
+        updates: Option<&Updates>,
+        averaged: &[bool],
+    ) -> Result<(Self, Planned)> {
+        let planned = self.plan(profile, arena, updates, averaged)?;
         let bytes = planned.plan.total_bytes();
         let Some(budget) = self.options.budget.filter(|&budget| bytes > budget) else { return Ok((self, planned)) };
         let is_op = |node: &&Node| node.origin.is_none() && matches!(node.kind, NodeKind::Op(_));
@@ -106,7 +110,7 @@ impl Draft {
         let mut least = bytes;
         for parts in [2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64].into_iter().filter(|&parts| parts <= ops) {
             let draft = self.segmented(&|node| Some((before[node.index()] * parts / ops) as u32));
-            let planned = draft.plan(profile, arena, update)?;
+            let planned = draft.plan(profile, arena, updates, averaged)?;
             least = least.min(planned.plan.total_bytes());
             if planned.plan.total_bytes() <= budget {
                 return Ok((draft, planned));
@@ -124,7 +128,7 @@ impl Draft {
         self.options.dataset.as_ref().map(|dataset| dataset.resident(self.graph, &self.simplified)).transpose()
     }
 
-    fn plan(&self, profile: &Profile, arena: &Arena, update: Option<&Update>) -> Result<Planned> {
+    fn plan(&self, profile: &Profile, arena: &Arena, updates: Option<&Updates>, averaged: &[bool]) -> Result<Planned> {
         let resident = self.resident()?;
         build(&Request {
             recording: &self.simplified.recording,
@@ -134,20 +138,26 @@ impl Draft {
             assigned: &self.assigned,
             kept: &self.kept,
             resident: resident.as_ref().map(|(resident, _)| resident),
-            update,
-            gradient_norm: self.options.gradient_norm,
+            updates,
+            averaged,
             fuses: !self.options.unfused,
         })
+    }
+
+    /// The numbers of the parameters that have gradients.
+    pub fn trained(&self) -> Vec<usize> {
+        self.gradients.iter().map(|&(number, _)| number).collect()
     }
 
     pub async fn finish(
         self,
         state: &State,
-        update: Option<Update>,
-        optimizer: Option<(Box<dyn Optimizer>, f64)>,
+        training: Option<(Updates, Trainer)>,
+        averaged: &[bool],
         checks_feeds: bool,
     ) -> Result<Step> {
-        let (draft, planned) = self.fitted(&state.device().profile(), state.arena(), update.as_ref())?;
+        let (updates, trainer) = training.unzip();
+        let (draft, planned) = self.fitted(&state.device().profile(), state.arena(), updates.as_ref(), averaged)?;
         let Planned { plan, natives, gathers } = planned;
         let plan = Arc::new(plan);
         let recording = Arc::new(draft.simplified.recording.clone());
@@ -166,7 +176,7 @@ impl Draft {
             natives,
             state,
             gathers,
-            update,
+            updates,
             datasets: &datasets,
             order: resident.as_ref().map(|(resident, _)| RowOrder::new(resident.rows, seed)),
         })
@@ -183,8 +193,7 @@ impl Draft {
             simplified: draft.simplified,
             state: state.clone(),
             inputs,
-            optimizer,
-            trained: draft.gradients.iter().map(|&(number, _)| number).collect(),
+            trainer,
             checks_feeds,
             passes,
             checks,

@@ -5,14 +5,21 @@ mod case;
 mod ceilings;
 mod checkpoint;
 mod compile;
+mod craft;
 mod dataset;
 mod draft;
 mod input;
+mod layer_norms;
+mod observe;
 mod step;
+mod trainer;
 #[cfg(not(target_arch = "wasm32"))]
 mod tune;
 
 pub mod optim;
+pub mod schedule;
 
 pub use compile::{Inference, Training};
+pub use layer_norms::{LayerNorms, Verdict};
+pub use observe::{EarlyStopping, ReduceOnPlateau};
 pub use step::Step;

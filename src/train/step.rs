@@ -1,6 +1,7 @@
 use super::dataset::Passes;
 use super::input::InputSlot;
-use super::optim::{Optimizer, check_rate};
+use super::optim::check_rate;
+use super::trainer::Trainer;
 use crate::base::{Error, ErrorKind, HostData, HostTensor, Result, threefry};
 use crate::dispatch::{PendingRead, Program, State, StepTimes};
 use crate::fuse::Simplified;
@@ -13,14 +14,12 @@ use std::sync::Arc;
 #[derive(Debug)]
 pub struct Step {
     graph: u64,
-    program: Program,
+    pub(super) program: Program,
     plan: Arc<Plan>,
     simplified: Simplified,
     state: State,
     inputs: Vec<InputSlot>,
-    optimizer: Option<(Box<dyn Optimizer>, f64)>,
-    /// The numbers of the parameters that it updates.
-    trained: Vec<usize>,
+    trainer: Option<Trainer>,
     checks_feeds: bool,
     /// How it goes through data on the device, if there are any.
     passes: Option<Passes>,
@@ -37,8 +36,7 @@ pub(super) struct StepParts {
     pub simplified: Simplified,
     pub state: State,
     pub inputs: Vec<InputSlot>,
-    pub optimizer: Option<(Box<dyn Optimizer>, f64)>,
-    pub trained: Vec<usize>,
+    pub trainer: Option<Trainer>,
     pub checks_feeds: bool,
     pub passes: Option<Passes>,
     pub checks: Vec<IndexCheck>,
@@ -46,33 +44,9 @@ pub(super) struct StepParts {
 
 impl Step {
     pub(super) fn new(parts: StepParts) -> Self {
-        let StepParts {
-            graph,
-            program,
-            plan,
-            simplified,
-            state,
-            inputs,
-            optimizer,
-            trained,
-            checks_feeds,
-            passes,
-            checks,
-        } = parts;
-        Self {
-            graph,
-            program,
-            plan,
-            simplified,
-            state,
-            inputs,
-            optimizer,
-            trained,
-            checks_feeds,
-            passes,
-            checks,
-            inferences: 0,
-        }
+        let StepParts { graph, program, plan, simplified, state, inputs, trainer, checks_feeds, passes, checks } =
+            parts;
+        Self { graph, program, plan, simplified, state, inputs, trainer, checks_feeds, passes, checks, inferences: 0 }
     }
 
     /// Runs one step on the fed inputs, each exactly once, and returns as soon as the work is
@@ -83,7 +57,7 @@ impl Step {
     /// classes; a lost device.
     pub fn run<'a>(&mut self, feeds: impl AsRef<[Feed<'a>]>) -> Result<()> {
         let fed = self.match_feeds(feeds.as_ref())?;
-        let scalars = self.scalars(0)?;
+        let scalars = self.scalars(1)?;
         self.program.run(&fed, &scalars)?;
         self.has_run(1);
         Ok(())
@@ -101,7 +75,7 @@ impl Step {
         if count == 0 {
             return Ok(());
         }
-        let scalars = (0..count).map(|ahead| self.scalars(ahead)).collect::<Result<Vec<_>>>()?;
+        let scalars = self.scalars(count)?;
         self.program.run_many(&fed, &scalars)?;
         self.has_run(count);
         Ok(())
@@ -132,7 +106,7 @@ impl Step {
     /// As those of [`run`](Self::run); a device without timestamps.
     pub async fn profile_async<'a>(&mut self, feeds: impl AsRef<[Feed<'a>]>) -> Result<StepTimes> {
         let fed = self.match_feeds(feeds.as_ref())?;
-        let scalars = self.scalars(0)?;
+        let scalars = self.scalars(1)?;
         let times = self.program.time(&fed, &scalars).await?;
         self.has_run(1);
         Ok(times)
@@ -149,53 +123,35 @@ impl Step {
 
     /// Counts steps.
     fn has_run(&mut self, count: u32) {
-        if self.optimizer.is_none() {
+        let Some(trainer) = &self.trainer else {
             self.inferences += count;
             return;
-        }
-        let mut updates = self.state.updates();
-        for &number in &self.trained {
-            updates[number] += count;
-        }
-        self.state.set_updates(updates);
+        };
+        trainer.has_run(&self.state, count);
         self.state.set_steps(self.state.steps() + count);
     }
 
-    /// What changes from step to step, for the step that is `ahead` steps after the next.
-    fn scalars(&self, ahead: u32) -> Result<StepScalars> {
+    /// What changes from step to step, for so many steps: the numbers of every group of each.
+    fn scalars(&self, count: u32) -> Result<Vec<StepScalars>> {
         let seed = self.state.seed();
-        let number = if self.optimizer.is_some() { self.state.steps() } else { self.inferences } + 1 + ahead;
-        let seed = threefry([seed as u32, (seed >> 32) as u32], [number, 0x5354_4550]);
-        let Some((optimizer, learning_rate)) = &self.optimizer else {
-            return Ok(StepScalars { seed, count: number, ..StepScalars::default() });
-        };
-        let count = self.update_count()? + 1 + ahead;
-        let scalars = optimizer.scalars(count, *learning_rate);
-        let (epoch, first_row) = self
-            .passes
-            .as_ref()
-            .map_or((0, 0), |passes| ((number - 1) / passes.steps, (number - 1) % passes.steps * passes.batch));
-        Ok(StepScalars { seed, count, learning_rate: *learning_rate, scalars, first_row, epoch })
-    }
-
-    /// How often the trained parameters were updated. Optimizers correct their running means by it, so
-    /// it has to be the same for all.
-    fn update_count(&self) -> Result<u32> {
-        let updates = self.state.updates();
-        let counts = || self.trained.iter().map(|&number| (updates[number], number));
-        let (Some((least, young)), Some((most, old))) = (counts().min(), counts().max()) else { return Ok(0) };
-        if least == most {
-            return Ok(most);
+        let done = if self.trainer.is_some() { self.state.steps() } else { self.inferences };
+        let place = self.trainer.as_ref().map(|trainer| trainer.place(&self.state)).transpose()?;
+        let mut all = Vec::new();
+        for ahead in 0..count {
+            let number = done + 1 + ahead;
+            let seed = threefry([seed as u32, (seed >> 32) as u32], [number, 0x5354_4550]);
+            let (epoch, first_row) = self
+                .passes
+                .as_ref()
+                .map_or((0, 0), |passes| ((number - 1) / passes.steps, (number - 1) % passes.steps * passes.batch));
+            let known = StepScalars { seed, count: number, first_row, epoch, ..StepScalars::default() };
+            match (&self.trainer, &place) {
+                (Some(trainer), Some(place)) => all.extend(trainer.scalars(&self.state, place, ahead, known)?),
+                // Inference takes no rows of a dataset.
+                _ => all.push(StepScalars { first_row: 0, epoch: 0, ..known }),
+            }
         }
-        let name = |number: usize| &self.state.arena().entries[number].name;
-        let message = format!(
-            "parameter `{}` was updated {most} times on this state and `{}` {least} times, and one optimizer step cannot \
-             correct both for their start: train them by steps of their own (`Training::only`), or start their optimizer \
-             states anew with `State::reset_optimizer`",
-            name(old),
-            name(young)
-        );
-        Err(Error::new(ErrorKind::Argument, message))
+        Ok(all)
     }
 
     /// Checks everything fed and pairs it with its input.
@@ -357,23 +313,25 @@ impl Step {
         self.read_async(tensor)?.wait()
     }
 
-    /// Sets the learning rate of the steps to come. Nothing is compiled anew.
+    /// Sets the learning rate of the steps to come. Nothing is compiled anew. A schedule gives factors of it, and groups of
+    /// parameters keep their proportion to it.
     ///
     /// # Errors
     /// When the rate is negative or not finite, or the step does not train.
     pub fn set_learning_rate(&mut self, learning_rate: f64) -> Result<()> {
-        let Some((_, rate)) = &mut self.optimizer else {
+        let Some(trainer) = &mut self.trainer else {
             return Err(Error::new(ErrorKind::Argument, "an inference step has no learning rate"));
         };
         check_rate("step", learning_rate)?;
-        *rate = learning_rate;
+        trainer.rate = learning_rate;
         Ok(())
     }
 
-    /// The learning rate of the next step; `None` for inference.
+    /// The learning rate of the next step, with the schedule's factor; NaN where that cannot be used, which `run` reports.
+    /// `None` for inference.
     #[must_use]
     pub fn learning_rate(&self) -> Option<f64> {
-        self.optimizer.as_ref().map(|(_, rate)| *rate)
+        self.trainer.as_ref().map(|trainer| trainer.rate_after(self.state.steps()).unwrap_or(f64::NAN))
     }
 
     /// Parameters and optimizer states, which other steps may share.

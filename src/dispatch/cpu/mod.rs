@@ -7,12 +7,13 @@ mod op;
 mod pack;
 mod pointwise;
 mod reduce;
+mod update;
 
 use self::memory::{Operands, Words};
 use super::State;
 use crate::base::{DType, Error, ErrorKind, HostData, HostTensor, Result};
 use crate::fuse::Gather;
-use crate::plan::{Buffer, BufferKind, Native, NativeRoot, Phase, Plan, StepScalars, Stored, Update};
+use crate::plan::{Binding, Buffer, BufferKind, Native, NativeRoot, Phase, Plan, StepScalars, Stored, Updates, Work};
 use crate::record::TensorId;
 use std::sync::Arc;
 use std::time::Instant;
@@ -23,7 +24,7 @@ pub(super) struct CpuProgram {
     plan: Arc<Plan>,
     natives: Vec<Native>,
     gathers: Vec<Gather>,
-    update: Option<Update>,
+    updates: Option<Updates>,
     buffers: Vec<Words>,
     /// For every kept tensor of one element: its values after the steps of the last run of many.
     history: Vec<(TensorId, Words)>,
@@ -37,7 +38,7 @@ impl CpuProgram {
         plan: Arc<Plan>,
         natives: Vec<Native>,
         gathers: Vec<Gather>,
-        update: Option<Update>,
+        updates: Option<Updates>,
         contents: impl for<'d> Fn(&'d Buffer) -> Option<&'c [u8]>,
     ) -> Self {
         let words = |bytes: u64| vec![0; (bytes / DType::BYTES as u64) as usize];
@@ -46,7 +47,7 @@ impl CpuProgram {
             _ => contents(buffer).map_or_else(|| words(buffer.bytes), |bytes| bytemuck::cast_slice(bytes).to_vec()),
         };
         let buffers = plan.buffers.iter().map(buffer).collect();
-        Self { plan, natives, gathers, update, buffers, history: Vec::new(), times: None }
+        Self { plan, natives, gathers, updates, buffers, history: Vec::new(), times: None }
     }
 
     /// Takes over what is fed.
@@ -56,10 +57,10 @@ impl CpuProgram {
         }
     }
 
-    /// Runs one step.
-    pub fn run(&mut self, scalars: &StepScalars, state: &State) -> Result<()> {
+    /// Runs one step, given by the numbers of every group.
+    pub fn run(&mut self, scalars: &[StepScalars], state: &State) -> Result<()> {
         self.history.clear();
-        self.steps(std::slice::from_ref(scalars), state)
+        self.steps(scalars, state)
     }
 
     /// Runs many steps, and collects the values of kept tensors of one element after each.
@@ -74,10 +75,10 @@ impl CpuProgram {
     }
 
     /// Runs one step, and returns when every dispatch began and ended, in seconds.
-    pub fn time(&mut self, scalars: &StepScalars, state: &State) -> Result<Vec<(f64, f64)>> {
+    pub fn time(&mut self, scalars: &[StepScalars], state: &State) -> Result<Vec<(f64, f64)>> {
         self.history.clear();
         self.times = Some((Instant::now(), Vec::new()));
-        let run = self.steps(std::slice::from_ref(scalars), state);
+        let run = self.steps(scalars, state);
         let times = self.times.take().map(|(_, times)| times).unwrap_or_default();
         run.map(|()| times)
     }
@@ -99,7 +100,7 @@ impl CpuProgram {
                     self.buffers[number] = std::mem::take(words);
                     borrowed.push((number, segment));
                 }
-                for scalars in all {
+                for scalars in all.chunks(self.plan.groups) {
                     self.dispatches(scalars);
                     for (tensor, values) in &mut self.history {
                         if let Some(stored) = self.plan.stored(*tensor) {
@@ -116,20 +117,28 @@ impl CpuProgram {
             .ok_or_else(missing)
     }
 
-    fn dispatches(&mut self, scalars: &StepScalars) {
+    fn dispatches(&mut self, groups: &[StepScalars]) {
+        let scalars = &groups[0];
         let plan = Arc::clone(&self.plan);
         let (mut natives, mut gathers) = (self.natives.iter(), self.gathers.iter());
         for dispatch in &plan.dispatches {
             let usages = &plan.kernels[dispatch.kernel].usages;
             let start = self.times.as_ref().map(|(since, _)| since.elapsed().as_secs_f64());
             let mut operands = Operands::take(&mut self.buffers, &dispatch.bindings, usages);
-            if dispatch.phase == Phase::Update && plan.writes_norm(dispatch) {
-                let (reads, mut writes) = operands.split(&self.buffers);
-                writes[0][0] = norm(&reads).to_bits();
-            } else if dispatch.phase == Phase::Update && dispatch.node.is_none() {
-                if let Some(update) = &self.update {
-                    let (reads, writes) = operands.split(&self.buffers);
-                    apply(update, scalars, &reads, writes);
+            if let Some(work) = dispatch.work {
+                if let Some(updates) = self.updates.as_ref().filter(|_| !scalars.gathers_only || dispatch.gathers()) {
+                    let (reads, mut writes) = operands.split(&self.buffers);
+                    match work {
+                        Work::Accumulate => {
+                            let scale = f64::from(updates.accumulate).recip() as f32;
+                            update::accumulate(scale, scalars.gathered == 0, reads[0], writes[0]);
+                        }
+                        Work::Norm => update::gradient_norm(&reads, updates.clip_norm, writes[0]),
+                        Work::LayerNorms => update::parameter_norms(&reads, writes[0]),
+                        Work::Change(group) => {
+                            update::change(updates, &updates.groups[group], &groups[group], &reads, writes);
+                        }
+                    }
                 }
             } else if dispatch.phase == Phase::Batch {
                 if let Some(gather) = gathers.next() {
@@ -147,10 +156,9 @@ impl CpuProgram {
         }
     }
 
-    /// The global norm of the gradients of the last step.
-    pub fn gradient_norm(&self) -> Option<f32> {
-        let binding = self.plan.gradient_norm.as_ref()?;
-        Some(f32::from_bits(self.buffers[binding.buffer][memory::range(binding).start]))
+    /// The words of a range.
+    pub fn words(&self, binding: &Binding) -> &[u32] {
+        &self.buffers[binding.buffer][memory::range(binding)]
     }
 
     /// The value of a kept tensor after the last step.
@@ -186,46 +194,11 @@ fn run(native: &Native, reads: Vec<&[u32]>, writes: Vec<&mut [u32]>, seed: [u32;
     }
 }
 
-/// The Euclidean norm of everything, added up in parts of fixed length: threads do not change the result.
-fn norm(arrays: &[&[u32]]) -> f32 {
-    const PART: usize = 1 << 14;
-    use rayon::prelude::*;
-    let part = |words: &[u32]| -> f64 { words.iter().map(|&word| f64::from(f32::from_bits(word)).powi(2)).sum() };
-    let sums: Vec<f64> = arrays.iter().flat_map(|words| words.par_chunks(PART).map(part).collect::<Vec<_>>()).collect();
-    sums.iter().sum::<f64>().sqrt() as f32
-}
-
 /// Copies those rows of a batch that lie in a part of the data.
 fn copy_rows(gather: Gather, data: &[u32], order: &[u32], batch: &mut [u32]) {
     for (&row, to) in order.iter().zip(batch.chunks_exact_mut(gather.words)) {
         if let Some(row) = (row as usize).checked_sub(gather.first).filter(|&row| row < gather.rows) {
             to.copy_from_slice(&data[row * gather.words..(row + 1) * gather.words]);
         }
-    }
-}
-
-/// Changes parameters by their gradients.
-fn apply(update: &Update, scalars: &StepScalars, reads: &[&[u32]], mut writes: Vec<&mut [u32]>) {
-    /// Fewer elements than this are not worth a thread.
-    const PART: usize = 1 << 15;
-    let gradient: &[f32] = bytemuck::cast_slice(reads[0]);
-    let parts = gradient.len().div_ceil(PART).min(rayon::current_num_threads()).max(1);
-    let length = gradient.len().div_ceil(parts).max(1);
-    let mut arrays: Vec<_> =
-        writes.iter_mut().map(|words| bytemuck::cast_slice_mut::<u32, f32>(words).chunks_mut(length)).collect();
-    let mut jobs = Vec::new();
-    for gradient in gradient.chunks(length) {
-        let slices: Vec<&mut [f32]> = arrays.iter_mut().filter_map(Iterator::next).collect();
-        jobs.push((gradient, slices));
-    }
-    let work = |(gradient, mut slices): (&[f32], Vec<&mut [f32]>)| {
-        let (weight, states) = slices.split_at_mut(1);
-        update.host.apply_f32(scalars, gradient, weight[0], states);
-    };
-    if jobs.len() == 1 {
-        jobs.into_iter().for_each(work);
-    } else {
-        use rayon::prelude::*;
-        jobs.into_par_iter().for_each(work);
     }
 }

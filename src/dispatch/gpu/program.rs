@@ -5,7 +5,7 @@ use crate::record::TensorId;
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-/// The uniform ring holds this many steps, so that steps in flight do not share an entry.
+/// The uniform ring holds this many steps, with an entry for every group of parameters, so that steps in flight do not share an entry.
 const RING: u64 = 64;
 /// Dynamic offsets are multiples of this on every device.
 const RING_STRIDE: u64 = 256;
@@ -71,7 +71,7 @@ impl GpuProgram {
         let turn = gpu.turn();
         let steps = gpu.device.create_buffer(&wgpu::BufferDescriptor {
             label: Some("steps"),
-            size: RING * RING_STRIDE,
+            size: RING * plan.groups as u64 * RING_STRIDE,
             usage: wgpu::BufferUsages::UNIFORM | wgpu::BufferUsages::COPY_DST,
             mapped_at_creation: false,
         });
@@ -115,15 +115,15 @@ impl GpuProgram {
         }
     }
 
-    /// Runs one step: all dispatches as one compute pass.
-    pub fn run(&mut self, scalars: &StepScalars) -> Result<()> {
+    /// Runs one step, given by the numbers of every group: all dispatches as one compute pass.
+    pub fn run(&mut self, scalars: &[StepScalars]) -> Result<()> {
         let gpu = Arc::clone(&self.gpu);
         let _turn = gpu.turn();
         self.objects.history.clear();
         let mut encoder =
             self.gpu.device.create_command_encoder(&wgpu::CommandEncoderDescriptor { label: Some("step") });
-        let first = self.write_scalars(std::slice::from_ref(scalars));
-        self.encode(&mut encoder, first);
+        let first = self.write_scalars(scalars);
+        self.encode(&mut encoder, first, scalars[0].gathers_only);
         let index = self.gpu.queue.submit([encoder.finish()]);
         self.submitted(index)
     }
@@ -149,16 +149,18 @@ impl GpuProgram {
     /// seconds. The values of kept tensors of one element are collected after every step.
     pub fn run_many(&mut self, all: &[StepScalars]) -> Result<()> {
         let gpu = Arc::clone(&self.gpu);
+        let groups = self.plan.groups;
+        let steps = all.len() / groups;
         let mut done = 0;
-        while done < all.len() {
+        while done < steps {
             let _turn = gpu.turn();
-            let count = self.pace.steps().min(all.len() - done);
-            let part = &all[done..done + count];
+            let count = self.pace.steps().min(steps - done);
+            let part = &all[done * groups..(done + count) * groups];
             let mut encoder =
                 self.gpu.device.create_command_encoder(&wgpu::CommandEncoderDescriptor { label: Some("steps") });
             let first = self.write_scalars(part);
             for place in 0..count {
-                self.encode(&mut encoder, first + place as u64);
+                self.encode(&mut encoder, first + (place * groups) as u64, part[place * groups].gathers_only);
                 let number = self.recorded + place;
                 for (readable, history) in &self.objects.history {
                     let binding = &self.plan.readable[*readable].1.binding;
@@ -177,7 +179,7 @@ impl GpuProgram {
     }
 
     /// Runs one step with a pass for every dispatch, and returns when each began and ended, in seconds.
-    pub async fn time(&mut self, scalars: &StepScalars) -> Result<Vec<(f64, f64)>> {
+    pub async fn time(&mut self, scalars: &[StepScalars]) -> Result<Vec<(f64, f64)>> {
         if !self.gpu.device.features().contains(wgpu::Features::TIMESTAMP_QUERY) {
             let message = format!("{} has no timestamps", self.gpu.found.describe());
             return Err(Error::new(ErrorKind::Device, message));
@@ -193,7 +195,7 @@ impl GpuProgram {
     }
 
     /// Submits one step with a pass for every dispatch. Returns where the ticks at which each began and ended will be.
-    fn encode_timed(&mut self, scalars: &StepScalars) -> Result<wgpu::Buffer> {
+    fn encode_timed(&mut self, scalars: &[StepScalars]) -> Result<wgpu::Buffer> {
         let gpu = Arc::clone(&self.gpu);
         let _turn = gpu.turn();
         let count = 2 * self.plan.dispatches.len() as u32;
@@ -210,7 +212,7 @@ impl GpuProgram {
         });
         let mut encoder =
             self.gpu.device.create_command_encoder(&wgpu::CommandEncoderDescriptor { label: Some("timed step") });
-        let entry = self.write_scalars(std::slice::from_ref(scalars));
+        let entry = self.write_scalars(scalars);
         for (number, (dispatch, group)) in self.plan.dispatches.iter().zip(&self.objects.bind_groups).enumerate() {
             let (begin, end) = (Some(2 * number as u32), Some(2 * number as u32 + 1));
             let writes = |beginning_of_pass_write_index, end_of_pass_write_index| wgpu::ComputePassDescriptor {
@@ -230,9 +232,13 @@ impl GpuProgram {
                 None
             };
             let mut pass = encoder.begin_compute_pass(&writes(own_begin, end));
+            if scalars[0].gathers_only && !dispatch.gathers() {
+                continue;
+            }
             pass.set_pipeline(&self.objects.pipelines[dispatch.kernel]);
             pass.set_bind_group(0, group, &[]);
             if self.plan.kernels[dispatch.kernel].uses_step {
+                let entry = entry + dispatch.group() as u64;
                 pass.set_bind_group(1, &self.objects.step_group, &[(entry * RING_STRIDE) as u32]);
             }
             let [x, y, z] = dispatch.workgroups;
@@ -246,7 +252,7 @@ impl GpuProgram {
 
     /// Writes the scalars of steps next to one another into the ring, and returns the first entry.
     fn write_scalars(&mut self, all: &[StepScalars]) -> u64 {
-        if self.entry + all.len() as u64 > RING {
+        if self.entry + all.len() as u64 > RING * self.plan.groups as u64 {
             self.entry = 0;
         }
         let mut bytes = vec![0u8; all.len() * RING_STRIDE as usize];
@@ -259,15 +265,16 @@ impl GpuProgram {
         first
     }
 
-    /// Writes down the dispatches of a step whose scalars stand at an entry of the ring.
-    fn encode(&self, encoder: &mut wgpu::CommandEncoder, entry: u64) {
-        let mut rest = self.plan.dispatches.iter().zip(&self.objects.bind_groups).peekable();
+    /// Writes down the dispatches of a step whose scalars stand at an entry of the ring, those of further groups after it.
+    fn encode(&self, encoder: &mut wgpu::CommandEncoder, entry: u64, gathers_only: bool) {
+        let wanted = |(dispatch, _): &(&crate::plan::Dispatch, _)| !gathers_only || dispatch.gathers();
+        let mut rest = self.plan.dispatches.iter().zip(&self.objects.bind_groups).filter(wanted).peekable();
         // A pass for all dispatches up to one that reads images: they are copied between passes.
         while let Some((dispatch, _)) = rest.peek() {
             images::copy(encoder, dispatch, &self.objects.buffers, &self.objects.images);
             let mut pass = encoder.begin_compute_pass(&wgpu::ComputePassDescriptor::default());
             let mut current = None;
-            let mut has_scalars = false;
+            let mut bound = None;
             let mut is_first = true;
             while let Some((dispatch, group)) = rest.next_if(|(next, _)| is_first || next.images.is_empty()) {
                 is_first = false;
@@ -276,9 +283,10 @@ impl GpuProgram {
                     current = Some(dispatch.kernel);
                 }
                 pass.set_bind_group(0, group, &[]);
-                if self.plan.kernels[dispatch.kernel].uses_step && !has_scalars {
-                    pass.set_bind_group(1, &self.objects.step_group, &[(entry * RING_STRIDE) as u32]);
-                    has_scalars = true;
+                let own = entry + dispatch.group() as u64;
+                if self.plan.kernels[dispatch.kernel].uses_step && bound != Some(own) {
+                    pass.set_bind_group(1, &self.objects.step_group, &[(own * RING_STRIDE) as u32]);
+                    bound = Some(own);
                 }
                 let [x, y, z] = dispatch.workgroups;
                 pass.dispatch_workgroups(x, y, z);

@@ -26,7 +26,7 @@ pub use gather::{Gather, gather};
 pub use image::{ROWS as IMAGE_ROWS, WIDTH as IMAGE_WIDTH, worthwhile as image_loads};
 pub use norm::{MOST_SUMS as NORM_MOST_SUMS, is_short as norm_is_short, root as norm_root, squares as norm_squares};
 pub use tile::Tile;
-pub use update::{Updated, update};
+pub use update::{Operand, Role, UpdateKernel, Updated, Variable, update};
 
 use super::group::{Group, Grouped};
 use super::program::{Program, Programs};

@@ -20,14 +20,18 @@ pub struct Sums {
     pub count: usize,
 }
 
-/// The kernel that adds up the squares of `length` elements, a multiple of 4; in one workgroup where that is wanted, and
-/// then it takes the root. From a length of `images` on, they are read as an image.
+/// The kernel that adds up the squares of `length` elements, a multiple of 4. Where it is to take the `root`, it is one
+/// workgroup, and does with the norm what [`root`] does. From a length of `images` on, they are read as an image.
 ///
 /// # Errors
 /// When the shader file lacks what is to be replaced, a defect of this library.
-pub fn squares(length: usize, alone: bool, images: usize) -> Result<Sums, String> {
-    let run = if alone { length / 4 } else { (length / 4).div_ceil(MOST_SUMS).max(FEWEST_VECTORS) };
-    let text = if alone { text(length, run) } else { text(length, run).function("finish", identity("f32", "finish")) };
+pub fn squares(length: usize, root: Option<Option<f64>>, images: usize) -> Result<Sums, String> {
+    let alone = length / 4;
+    let run = if root.is_some() { alone } else { alone.div_ceil(MOST_SUMS).max(FEWEST_VECTORS) };
+    let text = match root {
+        Some(limit) => limited(text(length, run), limit),
+        None => text(length, run).function("finish", identity("f32", "finish")),
+    };
     let (text, reads) = if (images..=image::LARGEST).contains(&length) {
         let load = "fn load_x(index: u32) -> vec4<f32> {\n    return x_four(index);\n}";
         let declaration = image::declaration(0, "x", DType::F32);
@@ -38,13 +42,34 @@ pub fn squares(length: usize, alone: bool, images: usize) -> Result<Sums, String
     Ok(Sums { wgsl: text.assemble()?, reads, count: (length / 4).div_ceil(run.max(1)) })
 }
 
-/// The kernel that adds up `length` sums of squares, a multiple of 4, and takes the root.
+/// The kernel that adds up `length` sums of squares, a multiple of 4, and takes the root. With a limit, it writes the
+/// factor that brings gradients under it after the norm, negative where the norm is no number, and counts these cases
+/// after that.
 ///
 /// # Errors
 /// As those of [`squares`].
-pub fn root(length: usize) -> Result<Sums, String> {
+pub fn root(length: usize, limit: Option<f64>) -> Result<Sums, String> {
     let text = text(length, length / 4).function("term", identity("vec4<f32>", "term"));
-    Ok(Sums { wgsl: text.assemble()?, reads: Usage::Read, count: 1 })
+    Ok(Sums { wgsl: limited(text, limit).assemble()?, reads: Usage::Read, count: 1 })
+}
+
+/// With a limit of the norm.
+fn limited(text: Text, limit: Option<f64>) -> Text {
+    let Some(limit) = limit else { return text };
+    let factor = if limit.is_finite() {
+        format!("min(1.0f, {} / (norm + 1e-6f))", Text::literal(limit))
+    } else {
+        "1.0f".to_owned()
+    };
+    let finish = format!(
+        "fn finish(sum: f32) -> f32 {{\n    \
+         let norm = sqrt(sum);\n    \
+         let is_number = (bitcast<u32>(norm) & 0x7f800000u) != 0x7f800000u;\n    \
+         y[1] = select(-1.0f, {factor}, is_number);\n    \
+         y[2] += select(1.0f, 0.0f, is_number);\n    \
+         return norm;\n}}"
+    );
+    text.function("finish", finish)
 }
 
 /// Whether one workgroup is enough for so many elements.

@@ -51,6 +51,7 @@ impl Builder<'_> {
                     phase: Phase::Batch,
                     kernel: self.kernel_number(text),
                     label: format!("{} {}", node.label(), node.outputs[0]),
+                    work: None,
                     bindings: Vec::new(),
                     images: Vec::new(),
                     chosen: None,

@@ -143,6 +143,7 @@ impl Builder<'_> {
             phase,
             kernel,
             label: format!("{} {}", node.label(), outputs.join(", ")),
+            work: None,
             bindings: Vec::new(),
             images: Vec::new(),
             chosen: None,

@@ -4,7 +4,7 @@ use super::{Builder, Draft, Memory, Planned, order};
 use crate::base::{DType, Result};
 use crate::fuse::{Group, Grouped, Place, Resolved, Usage};
 use crate::plan::slots::{Lifetime, Slots, assign};
-use crate::plan::{Apart, Binding, Buffer, BufferKind, Dispatch, Image, Native, Phase, Plan, Stored};
+use crate::plan::{Apart, Binding, Buffer, BufferKind, Dispatch, Image, Phase, Plan, Stored};
 use crate::record::{Lowering, NodeId, NodeKind, TensorId};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
@@ -54,13 +54,14 @@ impl Builder<'_> {
 
     /// Puts the dispatches into an order, and what belongs to each.
     fn reorder(&mut self, order: &[usize]) {
-        // A batch stands for its input, and is gathered without being anything's own work.
-        let of_host = |draft: &Draft| draft.dispatch.node.is_some() && draft.dispatch.phase != Phase::Batch;
-        let host: Vec<usize> = (0..self.drafts.len()).filter(|&number| of_host(&self.drafts[number])).collect();
+        let numbers = |wanted: &dyn Fn(&Dispatch) -> bool| -> Vec<usize> {
+            (0..self.drafts.len()).filter(|&number| wanted(&self.drafts[number].dispatch)).collect()
+        };
+        let batches = numbers(&|dispatch| dispatch.phase == Phase::Batch);
+        let host = numbers(&|dispatch| dispatch.phase != Phase::Batch && dispatch.node.is_some());
+        self.gathers = moved(order, &batches, &mut self.gathers);
         if !self.natives.is_empty() {
-            let place = |number: &usize| host.binary_search(number).ok();
-            let mut natives: Vec<Option<Native>> = self.natives.drain(..).map(Some).collect();
-            self.natives = order.iter().filter_map(place).filter_map(|place| natives[place].take()).collect();
+            self.natives = moved(order, &host, &mut self.natives);
         }
         let mut drafts: Vec<Option<Draft>> = self.drafts.drain(..).map(Some).collect();
         self.drafts = order.iter().filter_map(|&number| drafts[number].take()).collect();
@@ -116,12 +117,23 @@ impl Builder<'_> {
             images,
             dispatches,
             readable,
-            gradient_norm: None,
+            gradient_norm: self.gradient_norm,
+            left_out: self.left_out,
+            layer_norms: self.layer_norms,
+            tables: self.tables,
+            groups: self.request.updates.map_or(1, |updates| updates.groups.len()),
             live_bytes: slots.live,
             apart: apart(self.resolved, self.grouped),
         };
         Ok(Planned { plan, natives: self.natives, gathers: self.gathers })
     }
+}
+
+/// What belongs to the dispatches of these numbers, in the new order.
+fn moved<T>(order: &[usize], numbers: &[usize], things: &mut Vec<T>) -> Vec<T> {
+    let mut things: Vec<Option<T>> = things.drain(..).map(Some).collect();
+    let place = |number: &usize| numbers.binary_search(number).ok();
+    order.iter().filter_map(place).filter_map(|place| things[place].take()).collect()
 }
 
 /// The images of a dispatch: of every element type the largest first, which grow to hold what is copied to them.

@@ -4,13 +4,14 @@
 mod batches;
 mod dispatches;
 mod finish;
+mod layers;
 mod norm;
 mod order;
 mod update;
 
 pub use batches::Resident;
 
-use super::{Arena, Buffer, BufferKind, Dispatch, KernelText, Native, Plan, Profile, Update};
+use super::{Arena, Binding, Buffer, BufferKind, Dispatch, KernelText, Native, Plan, Profile, Updates};
 use crate::base::{Error, ErrorKind, Result, TensorType};
 use crate::fuse::{self, Gather, Grouped, Place, Resolved};
 use crate::record::{Leaf, NodeId, NodeKind, Recording, TensorId};
@@ -34,9 +35,9 @@ pub struct Request<'a> {
     /// Inputs whose data stay on the device, if there are any.
     pub resident: Option<&'a Resident>,
     /// How parameters change, if they do.
-    pub update: Option<&'a Update>,
-    /// Whether the global norm of the gradients is computed.
-    pub gradient_norm: bool,
+    pub updates: Option<&'a Updates>,
+    /// For every parameter of the store, whether its running average is read in its place; empty where none is.
+    pub averaged: &'a [bool],
     /// Whether neighbouring ops may run as one kernel. Without, every op is a dispatch of its own: slow, and for
     /// comparison.
     pub fuses: bool,
@@ -89,6 +90,11 @@ struct Builder<'a> {
     gathers: Vec<Gather>,
     /// How many partial sums there are of a total.
     partials: BTreeMap<NodeId, usize>,
+    /// What the tables hold.
+    tables: Vec<Vec<u32>>,
+    gradient_norm: Option<Binding>,
+    left_out: Option<Binding>,
+    layer_norms: Option<(Binding, Vec<String>)>,
 }
 
 /// Plans a step.
@@ -112,6 +118,10 @@ pub fn build(request: &Request<'_>) -> Result<Planned> {
         natives: Vec::new(),
         gathers: Vec::new(),
         partials: BTreeMap::new(),
+        tables: Vec::new(),
+        gradient_norm: None,
+        left_out: None,
+        layer_norms: None,
     };
     builder.leaves()?;
     builder.gradients();
@@ -120,14 +130,11 @@ pub fn build(request: &Request<'_>) -> Result<Planned> {
     for group in groups {
         builder.group(group)?;
     }
-    let gradient_norm = builder.gradient_norm()?;
     builder.update()?;
     for group in last {
         builder.group(group)?;
     }
-    let mut planned = builder.finish()?;
-    planned.plan.gradient_norm = gradient_norm;
-    Ok(planned)
+    builder.finish()
 }
 
 impl Builder<'_> {
@@ -146,8 +153,12 @@ impl Builder<'_> {
                 }
                 Leaf::Parameter(info) => {
                     let entry = &self.request.arena.entries[info.index];
-                    let segment = entry.segment;
-                    let buffer = self.buffer(BufferKind::Parameters(segment), self.request.arena.segments[segment]);
+                    let averaged = self.request.averaged.get(info.index).is_some_and(|averaged| *averaged);
+                    let buffer = if averaged {
+                        self.state_segment(Updates::AVERAGE, entry.segment)
+                    } else {
+                        self.parameter_segment(entry.segment)
+                    };
                     Memory::Fixed { buffer, offset: entry.offset, bytes: entry.bytes }
                 }
             };

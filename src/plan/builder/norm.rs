@@ -1,68 +1,70 @@
 //! The global norm of all gradients, straight from the arena.
 
-use super::{Builder, Draft, Memory};
-use crate::base::{DType, Error, ErrorKind, Result};
+use super::update::defect;
+use super::{Builder, Memory};
+use crate::base::{DType, Result};
 use crate::fuse::{self, Usage};
-use crate::plan::{Binding, BufferKind, Dispatch, KernelText, Phase};
+use crate::plan::{Binding, BufferKind, KernelText, Updates, Work};
 use crate::record::KernelClass;
 
 const WORD: u64 = DType::BYTES as u64;
+/// The norm, the factor for gradients, and the number of updates that were left out.
+const CLIP_BYTES: u64 = 4 * WORD;
 
 impl Builder<'_> {
-    /// The dispatches that compute the norm, and where it will be.
-    pub(super) fn gradient_norm(&mut self) -> Result<Option<Binding>> {
-        let request = self.request;
-        if !request.gradient_norm {
-            return Ok(None);
+    /// The dispatches that compute the norm, where it is needed.
+    pub(super) fn gradient_norm(&mut self, updates: &Updates) -> Result<()> {
+        if !updates.gradient_norm && updates.clip_norm.is_none() {
+            return Ok(());
         }
-        let mut trained = vec![false; request.arena.entries.len()];
-        request.gradients.iter().for_each(|&(parameter, _)| trained[parameter] = true);
+        let limit = updates.clip_norm;
+        let request = self.request;
         let mut runs = Vec::new();
-        for (segment, offset, bytes) in request.arena.runs(&trained) {
-            let buffer = self.buffer(BufferKind::Gradients(segment), request.arena.segments[segment]);
+        for (segment, offset, bytes) in request.arena.runs(&self.trained()) {
+            let buffer = self.gradient_segment(segment);
             runs.push((Memory::Fixed { buffer, offset, bytes }, (bytes / WORD) as usize));
         }
-        let buffer = self.buffer(BufferKind::GradientNorm, WORD);
-        let norm = Memory::Fixed { buffer, offset: 0, bytes: WORD };
-        let place = Binding { buffer, offset: 0, bytes: WORD };
-        let defect = |reason: String| Error::new(ErrorKind::Driver, format!("gradient_norm: {reason}"));
+        let norm = self.clip();
+        let Memory::Fixed { buffer, .. } = norm else { unreachable!("it lies in a buffer of its own") };
+        self.gradient_norm = Some(Binding { buffer, offset: 0, bytes: WORD });
+        self.left_out = limit.map(|_| Binding { buffer, offset: 2 * WORD, bytes: WORD });
         if request.profile.class == KernelClass::Host {
             let usages = runs.iter().map(|_| Usage::Read).chain([Usage::Write]).collect();
             let operands = runs.iter().map(|(memory, _)| *memory).chain([norm]).collect();
             let text = "the square root of the sum of the squares of all gradients".to_owned();
             let elements = runs.iter().map(|(_, length)| *length).sum();
-            self.norm_dispatch("gradient norm", text, usages, operands, 1, elements)?;
-            return Ok(Some(place));
+            return self.norm_dispatch("gradient norm", text, usages, operands, 1, elements);
         }
         if let [(memory, length)] = runs[..]
             && fuse::norm_is_short(length)
         {
-            let sums = fuse::norm_squares(length, true, request.profile.image_loads()).map_err(defect)?;
-            self.norm_dispatch(
-                "gradient norm",
-                sums.wgsl,
-                vec![sums.reads, Usage::Write],
-                vec![memory, norm],
-                1,
-                length,
-            )?;
-            return Ok(Some(place));
+            let sums = fuse::norm_squares(length, Some(limit), request.profile.image_loads());
+            let sums = sums.map_err(|reason| defect("gradient_norm", &reason))?;
+            let usages = vec![sums.reads, Usage::Write];
+            return self.norm_dispatch("gradient norm", sums.wgsl, usages, vec![memory, norm], 1, length);
         }
         // Every run has a part of one buffer; what it does not fill stays zero.
         let part = (fuse::NORM_MOST_SUMS as u64) * WORD;
         let parts = self.buffer(BufferKind::GradientSquares, part * runs.len() as u64);
         for (number, (memory, length)) in runs.iter().enumerate() {
-            let sums = fuse::norm_squares(*length, false, request.profile.image_loads()).map_err(defect)?;
+            let sums = fuse::norm_squares(*length, None, request.profile.image_loads());
+            let sums = sums.map_err(|reason| defect("gradient_norm", &reason))?;
             let offset = part * number as u64;
             let to = Memory::Fixed { buffer: parts, offset, bytes: sums.count as u64 * WORD };
             let usages = vec![sums.reads, Usage::Write];
             self.norm_dispatch("squares of gradients", sums.wgsl, usages, vec![*memory, to], sums.count, *length)?;
         }
         let count = fuse::NORM_MOST_SUMS * runs.len();
-        let sums = fuse::norm_root(count).map_err(defect)?;
+        let sums = fuse::norm_root(count, limit).map_err(|reason| defect("gradient_norm", &reason))?;
         let all = Memory::Fixed { buffer: parts, offset: 0, bytes: part * runs.len() as u64 };
-        self.norm_dispatch("gradient norm", sums.wgsl, vec![Usage::Read, Usage::Write], vec![all, norm], 1, count)?;
-        Ok(Some(place))
+        self.norm_dispatch("gradient norm", sums.wgsl, vec![Usage::Read, Usage::Write], vec![all, norm], 1, count)
+    }
+
+    /// Where the norm is, and what follows from it.
+    pub(super) fn clip(&mut self) -> Memory {
+        let clips = self.request.updates.is_some_and(|updates| updates.clip_norm.is_some());
+        let bytes = if clips { CLIP_BYTES } else { WORD };
+        Memory::Fixed { buffer: self.buffer(BufferKind::GradientNorm, bytes), offset: 0, bytes }
     }
 
     fn norm_dispatch(
@@ -74,22 +76,7 @@ impl Builder<'_> {
         workgroups: usize,
         elements: usize,
     ) -> Result<()> {
-        let kernel = self.kernel_number(KernelText { name: "gradient_norm".into(), wgsl, usages, uses_step: false });
-        let dispatch = Dispatch {
-            phase: Phase::Update,
-            kernel,
-            label: label.into(),
-            bindings: Vec::new(),
-            images: Vec::new(),
-            workgroups: [workgroups as u32, 1, 1],
-            operations: 2 * elements as u64,
-            node: None,
-            nodes: Vec::new(),
-            origin: None,
-            chosen: None,
-            location: String::new(),
-            scope: String::new(),
-        };
-        self.push(Draft { dispatch, operands })
+        let text = KernelText { name: "gradient_norm".into(), wgsl, usages, uses_step: false };
+        self.state_dispatch(Work::Norm, text, label.into(), [workgroups as u32, 1, 1], 2 * elements, operands)
     }
 }

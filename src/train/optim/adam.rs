@@ -1,5 +1,7 @@
-use super::{Optimizer, check_decay, check_rate, refuse};
+use super::checks::{check_betas, check_decay, check_epsilon, check_rate};
+use super::{Decaying, Optimizer};
 use crate::base::{Real, Result};
+use crate::fuse::Role::{Change, Read};
 use crate::plan::{StepScalars, Update, UpdateRule};
 use crate::record::{Text, libraries};
 use std::sync::Arc;
@@ -30,14 +32,8 @@ impl Moments {
     fn update(&self) -> Result<Update> {
         check_rate(self.name, self.learning_rate)?;
         check_decay(self.name, self.l2_decay + self.decoupled_decay)?;
-        for beta in self.betas {
-            if !(0.0..1.0).contains(&(beta as f32)) {
-                return Err(refuse(self.name, "beta", beta, "at least 0 and below 1 in single precision"));
-            }
-        }
-        if self.epsilon as f32 <= 0.0 {
-            return Err(refuse(self.name, "epsilon", self.epsilon, "positive in single precision"));
-        }
+        check_betas(self.name, self.betas)?;
+        check_epsilon(self.name, self.epsilon)?;
         let [first, second] = self.betas;
         let text = Text::new(include_str!("../../../shaders/adam.wgsl"), &[&libraries::STEP])
             .float("BETA1", first)
@@ -49,8 +45,9 @@ impl Moments {
         Ok(Update {
             name: self.name,
             text,
-            variables: vec!["gradient", "weight", "mean", "square"],
+            variables: vec![Read.of("gradient"), Change.of("weight"), Change.of("mean"), Change.of("square")],
             states: vec!["adam.mean", "adam.square"],
+            trust_ratio: false,
             host: Arc::new(*self),
         })
     }
@@ -118,6 +115,12 @@ macro_rules! optimizer {
             }
             fn update(&self) -> Result<Update> {
                 self.0.update()
+            }
+        }
+
+        impl Decaying for $name {
+            fn without_decay(self) -> Self {
+                self.weight_decay(0.0)
             }
         }
     };

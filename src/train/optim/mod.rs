@@ -3,13 +3,32 @@
 //! Each is a kernel over the arena of parameters, the same rule on the host, and the numbers that
 //! change from step to step, which the host computes in double precision.
 
+mod adagrad;
 mod adam;
+mod adamax;
+mod checks;
+mod groups;
+mod lamb;
+mod lion;
+mod nadam;
+mod radam;
+mod rmsprop;
 mod sgd;
 
+pub use adagrad::Adagrad;
 pub use adam::{Adam, AdamW};
+pub use adamax::Adamax;
+pub use groups::{Grouped, Groups, without_decay_on_vectors};
+pub use lamb::Lamb;
+pub use lion::Lion;
+pub use nadam::NAdam;
+pub use radam::RAdam;
+pub use rmsprop::RmsProp;
 pub use sgd::Sgd;
 
-use crate::base::{Error, ErrorKind, Result};
+pub(super) use checks::check_rate;
+
+use crate::base::Result;
 use crate::plan::Update;
 
 /// An optimizer: what [`Graph::train`](crate::Graph::train) takes.
@@ -28,28 +47,11 @@ pub trait Optimizer: std::fmt::Debug + Send + Sync {
     fn update(&self) -> Result<Update>;
 }
 
-/// Refuses learning rates that are negative or not finite.
-pub(super) fn check_rate(optimizer: &str, rate: f64) -> Result<()> {
-    if rate >= 0.0 && (rate as f32).is_finite() {
-        Ok(())
-    } else {
-        Err(refuse(optimizer, "learning rate", rate, "finite and at least 0"))
-    }
-}
-
-/// Refuses weight decays that are negative or not finite.
-fn check_decay(optimizer: &str, decay: f64) -> Result<()> {
-    if decay >= 0.0 && (decay as f32).is_finite() {
-        Ok(())
-    } else {
-        Err(refuse(optimizer, "weight decay", decay, "finite and at least 0"))
-    }
-}
-
-/// An error that says which setting of which optimizer is out of range.
-fn refuse(optimizer: &str, setting: &str, value: f64, allowed: &str) -> Error {
-    let message = format!("{optimizer}: {setting} is {value} and must be {allowed}");
-    Error::new(ErrorKind::Argument, message)
+/// An optimizer whose weight decay can be turned off, as [`without_decay_on_vectors`] does.
+pub trait Decaying: Optimizer + Sized {
+    /// The same without weight decay.
+    #[must_use]
+    fn without_decay(self) -> Self;
 }
 
 impl<O: Optimizer + ?Sized> Optimizer for Box<O> {

@@ -1,5 +1,7 @@
-use super::{Optimizer, check_decay, check_rate, refuse};
+use super::checks::{check_decay, check_rate, refuse};
+use super::{Decaying, Optimizer};
 use crate::base::{Real, Result};
+use crate::fuse::Role::{Change, Read};
 use crate::plan::{StepScalars, Update, UpdateRule};
 use crate::record::{Text, libraries};
 use std::sync::Arc;
@@ -63,7 +65,8 @@ impl Optimizer for Sgd {
         if self.momentum == 0.0 {
             let text = Text::new(include_str!("../../../shaders/sgd_plain.wgsl"), &[&libraries::STEP])
                 .float("WEIGHT_DECAY", self.weight_decay);
-            return Ok(Update { name: "sgd", text, variables: vec!["gradient", "weight"], states: Vec::new(), host });
+            let variables = vec![Read.of("gradient"), Change.of("weight")];
+            return Ok(Update { name: "sgd", text, variables, states: Vec::new(), trust_ratio: false, host });
         }
         let text = Text::new(include_str!("../../../shaders/sgd.wgsl"), &[&libraries::STEP])
             .float("MOMENTUM", self.momentum)
@@ -72,10 +75,17 @@ impl Optimizer for Sgd {
         Ok(Update {
             name: "sgd",
             text,
-            variables: vec!["gradient", "weight", "velocity"],
+            variables: vec![Read.of("gradient"), Change.of("weight"), Change.of("velocity")],
             states: vec!["sgd.velocity"],
+            trust_ratio: false,
             host,
         })
+    }
+}
+
+impl Decaying for Sgd {
+    fn without_decay(self) -> Self {
+        self.weight_decay(0.0)
     }
 }
 
