@@ -128,12 +128,8 @@ fn regression(device: &Device, options: &Options<'_>, with: Use<'_>) -> Result<(
 
 /// Gives parameters the initial values that all libraries in the comparison begin with. Biases begin at zero.
 fn begin(step: &Step, values: Vec<(String, HostTensor)>) -> Result<()> {
-    let names: Vec<String> = step.state().parameters().map(|(name, _)| name.to_owned()).collect();
-    let biases = names.iter().filter(|name| name.ends_with(".bias"));
-    for name in biases {
-        let zeros = vec![0.0; step.state().parameter(name)?.shape().elements()];
-        let shape = step.state().parameter(name)?.shape().clone();
-        step.state().set_parameter(name, HostTensor::new(shape, HostData::F32(zeros))?)?;
+    for (name, shape) in step.state().parameters().filter(|(name, _)| name.rsplit('.').next() == Some("bias")) {
+        step.state().set_parameter(name, host(shape, vec![0.0; shape.elements()])?)?;
     }
     for (name, value) in values {
         step.state().set_parameter(&name, value)?;

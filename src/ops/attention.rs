@@ -8,7 +8,7 @@
 //! t = ln(sum of exp(s)), p = exp(s - t), and for the gradient g of y, with d = g . y per query,
 //! ds = p (g . v - d), dq = scale sum of ds k, dk = scale sum of ds q, dv = sum of p g.
 //!
-//! Source: Vaswani et al. 2017; Dao, Fu, Ermon, Rudra, Re 2022 (FlashAttention).
+//! Source: Vaswani et al. 2017; Dao, Fu, Ermon, Rudra, Re 2022 (`FlashAttention`).
 
 use super::attention_host as host;
 use crate::base::{DType, Real, Shape, TensorType, Value};

@@ -71,7 +71,9 @@ impl Job<'_> {
         let scale = self.attention.scale as f32;
         for (row, scores) in scores.chunks_exact_mut(width).enumerate() {
             let query = queries[0] + row;
-            scores.iter_mut().for_each(|score| *score *= scale);
+            for score in scores.iter_mut() {
+                *score *= scale;
+            }
             if self.attention.masked || (self.attention.causal && keys[1] > query) {
                 for (column, score) in scores.iter_mut().enumerate() {
                     if !self.sees(plane, query, keys[0] + column) {
@@ -140,7 +142,9 @@ impl Job<'_> {
         let totals = &self.arrays[totals][plane * self.sizes.queries + queries[0]..];
         pulp::Arch::new().dispatch(|| {
             for (row, &total) in p.chunks_exact_mut(width).zip(totals) {
-                row.iter_mut().for_each(|score| *score = Real::exponential(*score - total));
+                for score in row.iter_mut() {
+                    *score = Real::exponential(*score - total);
+                }
             }
         });
         p
@@ -179,9 +183,13 @@ fn softmax(row: &mut [f32]) -> f32 {
             row.fill(0.0);
             return 0.0;
         }
-        row.iter_mut().for_each(|score| *score = Real::exponential(*score - greatest));
+        for score in row.iter_mut() {
+            *score = Real::exponential(*score - greatest);
+        }
         let total: f32 = row.iter().sum();
-        row.iter_mut().for_each(|p| *p /= total);
+        for p in row.iter_mut() {
+            *p /= total;
+        }
         greatest + total.ln()
     })
 }

@@ -92,7 +92,6 @@ impl Graph {
             return;
         }
         match source(self, index.id()) {
-            Source::Fed => {}
             Source::Constant(HostData::I32(elements)) => {
                 let outside =
                     elements.iter().enumerate().find(|(_, element)| !(0..limit as i64).contains(&i64::from(**element)));
@@ -102,7 +101,7 @@ impl Graph {
                     self.fault(op, &[index], reason);
                 }
             }
-            Source::Constant(_) => {}
+            Source::Fed | Source::Constant(_) => {}
             Source::Computed => {
                 let outside = self.record(Outside { limit }, &[index]).flat();
                 self.add_check(op, index, limit, outside.amax(..), outside.argmax(0));

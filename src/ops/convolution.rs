@@ -249,7 +249,7 @@ impl Reference for WeightGradient {
     }
 }
 
-impl<'g> Tensor<'g> {
+impl Tensor<'_> {
     /// The convolution, without mirroring as is usual, of images `[batch, channels, height, width]` with weights `[out
     /// channels, channels / groups, kernel height, kernel width]`: `[batch, out channels, out height, out width]`.
     /// An extent of the output is (extent + 2 padding - dilation (kernel - 1) - 1) / stride + 1, rounded down.

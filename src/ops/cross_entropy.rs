@@ -97,7 +97,9 @@ fn on_host(smoothing: f64, columns: usize) -> HostKernel {
                 // Without smoothing the sum does not count: it may be infinite where scores are masked.
                 let spread = if smoothing > 0.0 { off * rows::sum_of(dx, dx, |y, _| y) } else { 0.0 };
                 let loss = -(on * dx[label]) - spread;
-                dx.iter_mut().for_each(|y| *y = y.exponential() - off);
+                for y in dx.iter_mut() {
+                    *y = y.exponential() - off;
+                }
                 dx[label] -= on;
                 Some(loss)
             });

@@ -38,7 +38,7 @@ impl Reference for Cumsum {
 }
 
 impl Tensor<'_> {
-    /// The running sums along an axis: y[k] = x[0] + .. + x[k].
+    /// The running sums along an axis: `y[k] = x[0] + .. + x[k]`.
     #[must_use]
     #[track_caller]
     pub fn cumsum(self, axis: isize) -> Self {

@@ -92,6 +92,9 @@ impl Op for MaxPool {
     }
 }
 
+/// Why arrays of the results fit their shapes.
+const FITS: &str = "one number was made per window";
+
 impl Reference for MaxPool {
     fn eval<T: Real>(&self, inputs: &[&Value<T>], _cx: &EvalContext) -> Vec<Value<T>> {
         let x = inputs[0].real();
@@ -106,7 +109,6 @@ impl Reference for MaxPool {
                 (y[to], at[to]) = (value, place as i32);
             });
         }
-        const FITS: &str = "one number was made per window";
         vec![
             Value::Real(ArrayD::from_shape_vec(IxDyn(&out), y).expect(FITS)),
             Value::I32(ArrayD::from_shape_vec(IxDyn(&out), at).expect(FITS)),

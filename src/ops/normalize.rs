@@ -237,7 +237,7 @@ pub(super) fn check_epsilon(epsilon: f64) -> Result<(), String> {
     }
 }
 
-impl<'g> Tensor<'g> {
+impl Tensor<'_> {
     /// Layer normalization: (x - mean) / sqrt(variance + epsilon) weight + bias, mean and variance (of the population) over
     /// the last axes, those of `weight` and `bias`. Source: Ba, Kiros, Hinton 2016.
     #[must_use]
@@ -291,7 +291,7 @@ impl<'g> Tensor<'g> {
             return refuse("it needs at least two axes, batch and channels".into());
         }
         let channels = shape[1];
-        if groups == 0 || channels % groups != 0 {
+        if groups == 0 || !channels.is_multiple_of(groups) {
             return refuse(format!("{groups} groups do not divide {channels} channels evenly"));
         }
         if weight.shape()[..] != [channels] || bias.shape()[..] != [channels] {

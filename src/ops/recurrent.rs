@@ -163,6 +163,11 @@ impl<'g> Tensor<'g> {
     }
 }
 
+/// The weights of a case.
+fn weights<'g>(x: &[Tensor<'g>]) -> CellWeights<'g> {
+    CellWeights { input: x[0], hidden: x[1], input_bias: Some(x[2]), hidden_bias: Some(x[3]) }
+}
+
 pub(super) fn cases() -> Vec<Case> {
     let input = |gates: usize, states: usize| {
         let (batch, inputs, hidden) = (3, 5, 4);
@@ -172,9 +177,6 @@ pub(super) fn cases() -> Vec<Case> {
         shapes.extend([vec![rows, inputs], vec![rows, hidden], vec![rows], vec![rows]]);
         shapes.into_iter().map(|shape| CaseInput::uniform(shape, -1.0, 1.0)).collect::<Vec<_>>()
     };
-    fn weights<'g>(x: &[Tensor<'g>]) -> CellWeights<'g> {
-        CellWeights { input: x[0], hidden: x[1], input_bias: Some(x[2]), hidden_bias: Some(x[3]) }
-    }
     vec![
         Case::new("lstm", input(4, 2), |x| {
             let (h, c) = x[0].lstm_cell(x[1], x[2], &weights(&x[3..]));

@@ -181,7 +181,7 @@ impl Reference for SegmentSum {
 
 /// Indices in ascending order, and the places where they stood.
 #[track_caller]
-pub(super) fn sorted<'g>(index: Tensor<'g>) -> (Tensor<'g>, Tensor<'g>) {
+pub(super) fn sorted(index: Tensor<'_>) -> (Tensor<'_>, Tensor<'_>) {
     let outputs = index.graph().record_outputs(SortIndex, &[index], 2);
     (outputs[0], outputs[1])
 }

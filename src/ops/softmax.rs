@@ -30,7 +30,9 @@ impl Op for Softmax {
             let greatest = rows::greatest_of(x);
             y.iter_mut().zip(x).for_each(|(y, &x)| *y = (x - greatest).exponential());
             let total = rows::sum_of(y, y, |e, _| e);
-            y.iter_mut().for_each(|y| *y /= total);
+            for y in y.iter_mut() {
+                *y /= total;
+            }
         });
         rows::lower("softmax", text, shape, cx.class, &["x"], &["y"], Some(host))
     }

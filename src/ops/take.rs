@@ -96,7 +96,7 @@ impl Reference for Take {
     }
 }
 
-impl<'g> Tensor<'g> {
+impl Tensor<'_> {
     /// The rows of this table `[entries, size]` that `index` (`i32`, any shape) names: `[.., size]`.
     ///
     /// Indices that are fed are checked then. One that is computed and lies outside of the table gives NaN, and is reported

@@ -79,6 +79,9 @@ fn order_row<T: Real>(row: &[T], order: &mut Vec<usize>) {
     });
 }
 
+/// Why arrays of the results fit their shapes.
+const FITS: &str = "k elements were taken of every row";
+
 impl Reference for TopK {
     fn eval<T: Real>(&self, inputs: &[&Value<T>], _cx: &EvalContext) -> Vec<Value<T>> {
         let x = inputs[0].real();
@@ -93,7 +96,6 @@ impl Reference for TopK {
             values.extend(order.iter().take(self.k).map(|&column| row[column]));
             places.extend(order.iter().take(self.k).map(|&column| column as i32));
         }
-        const FITS: &str = "k elements were taken of every row";
         vec![
             Value::Real(ArrayD::from_shape_vec(extents.clone(), values).expect(FITS)),
             Value::I32(ArrayD::from_shape_vec(extents, places).expect(FITS)),

@@ -22,7 +22,7 @@ fn between(graph: &Graph, extent: usize, out: usize, align_corners: bool) -> Ten
     graph.constant(host.expect("one number was made per element"))
 }
 
-impl<'g> Tensor<'g> {
+impl Tensor<'_> {
     /// Images `[.., height, width]` with every element repeated `factors` times along both axes.
     #[must_use]
     #[track_caller]
