@@ -5,8 +5,11 @@
 //! tensor was used several times, its gradients add up. What is recorded this way carries the
 //! forward node it came from, so that the backward list is the reversed forward list.
 
+mod gathered;
+
 use crate::base::DType;
 use crate::record::{Cotangents, Graph, Node, NodeId, NodeKind, Op, Tensor, TensorId, Vjp};
+use gathered::{Gathered, Gradient, Part};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -30,9 +33,9 @@ pub(crate) fn backward<'g>(
     let active = active_tensors(&nodes, of, first);
     let is_active = |tensor: &TensorId| active[tensor.node.index()].get(tensor.output as usize) == Some(&true);
 
-    let mut gradients: BTreeMap<TensorId, Tensor<'g>> = BTreeMap::new();
+    let mut gradients: BTreeMap<TensorId, Gathered<'g>> = BTreeMap::new();
     for &(tensor, gradient) in seeds {
-        accumulate(&mut gradients, tensor, gradient);
+        gradients.entry(tensor).or_default().add(Gradient::Whole(gradient));
     }
     let mut ended = Vec::new();
     let last = seeds.iter().map(|(tensor, _)| tensor.node.index() + 1).max().unwrap_or(0);
@@ -41,10 +44,10 @@ pub(crate) fn backward<'g>(
         let NodeKind::Op(op) = &node.kind else { continue };
         let outputs: Vec<TensorId> =
             (0..node.outputs.len() as u32).map(|output| TensorId { node: id, output }).collect();
-        let cotangents: Vec<Option<Tensor<'g>>> = outputs.iter().map(|output| gradients.get(output).copied()).collect();
-        if cotangents.iter().all(Option::is_none) || !node.inputs.iter().any(is_active) {
+        if !outputs.iter().any(|output| gradients.contains_key(output)) || !node.inputs.iter().any(is_active) {
             continue;
         }
+        let cotangents = outputs.iter().map(|output| total(graph, &mut gradients, *output)).collect();
         let cx = Vjp {
             inputs: node.inputs.iter().map(|&input| graph.tensor(input)).collect(),
             outputs: outputs.into_iter().map(|output| graph.tensor(output)).collect(),
@@ -56,14 +59,14 @@ pub(crate) fn backward<'g>(
             let cuts = own.iter().all(Option::is_none);
             for (input, gradient) in node.inputs.iter().zip(own) {
                 match gradient {
-                    Some(gradient) if is_active(input) => accumulate(&mut gradients, *input, gradient),
+                    Some(gradient) if is_active(input) => gradients.entry(*input).or_default().add(gradient),
                     None if cuts && is_active(input) && !gradients.contains_key(input) => ended.push(id),
                     _ => {}
                 }
             }
         });
     }
-    Backward { gradients: of.iter().map(|tensor| gradients.get(tensor).copied()).collect(), ended }
+    Backward { gradients: of.iter().map(|tensor| total(graph, &mut gradients, *tensor)).collect(), ended }
 }
 
 /// For every node and output: whether it is a float that depends on one of the tensors `of`.
@@ -82,47 +85,68 @@ fn active_tensors(nodes: &[Node], of: &[TensorId], first: usize) -> Vec<Vec<bool
     active
 }
 
-fn accumulate<'g>(gradients: &mut BTreeMap<TensorId, Tensor<'g>>, tensor: TensorId, gradient: Tensor<'g>) {
-    gradients.entry(tensor).and_modify(|sum| *sum = *sum + gradient).or_insert(gradient);
+/// The gradient of a tensor, where there is one, recorded on behalf of what made the tensor.
+fn total<'g>(
+    graph: &'g Graph,
+    gradients: &mut BTreeMap<TensorId, Gathered<'g>>,
+    tensor: TensorId,
+) -> Option<Tensor<'g>> {
+    let gathered = gradients.get_mut(&tensor)?;
+    graph.on_behalf_of(tensor.node, || gathered.total(graph, &graph.tensor(tensor).shape()))
 }
 
-fn input_gradients<'g>(op: &Arc<dyn Op>, cx: &Vjp<'g>) -> Vec<Option<Tensor<'g>>> {
+/// What an op gives back to each of its inputs.
+fn input_gradients<'g>(op: &Arc<dyn Op>, cx: &Vjp<'g>) -> Vec<Option<Gradient<'g>>> {
     let graph = cx.outputs[0].graph();
+    let whole =
+        |gradients: Vec<Option<Tensor<'g>>>| gradients.into_iter().map(|own| own.map(Gradient::Whole)).collect();
     match op.vjp(cx) {
-        Cotangents::Inputs(gradients) if gradients.len() == cx.inputs.len() => gradients,
+        Cotangents::Inputs(gradients) if gradients.len() == cx.inputs.len() => whole(gradients),
         Cotangents::Inputs(gradients) => {
             let reason = format!("its gradient rule answers for {} inputs: a defect of the op", gradients.len());
             graph.fault(op.name(), &cx.inputs, reason);
             vec![None; cx.inputs.len()]
         }
-        Cotangents::Composition => {
-            let first = graph.with_recording(|recording| recording.nodes.len());
-            let Some(outputs) = op.composition(&cx.inputs) else {
-                return missing(op, cx);
-            };
-            let seeds: Vec<_> = outputs
-                .iter()
-                .zip(&cx.cotangents)
-                .filter_map(|(output, cotangent)| Some((output.id(), (*cotangent)?)))
-                .collect();
-            if seeds.iter().any(|(output, _)| !output.is_valid()) {
-                return vec![None; cx.inputs.len()];
-            }
-            let inputs: Vec<TensorId> = cx.inputs.iter().map(|input| input.id()).collect();
-            let mut gradients = backward(graph, &seeds, &inputs, first).gradients;
-            // A tensor that is two inputs has its whole gradient already.
-            for place in 1..inputs.len() {
-                if inputs[..place].contains(&inputs[place]) {
-                    gradients[place] = None;
-                }
-            }
-            gradients
+        Cotangents::Part { axis, start, gradient } if cx.inputs.len() == 1 => {
+            vec![Some(Gradient::Part(Part { axis, start, gradient }))]
         }
+        Cotangents::Part { .. } => {
+            let reason = "its gradient rule answers for part of one input: a defect of the op, which has several";
+            graph.fault(op.name(), &cx.inputs, reason);
+            vec![None; cx.inputs.len()]
+        }
+        Cotangents::Composition => whole(through_composition(op, cx)),
         Cotangents::Missing => missing(op, cx),
     }
 }
 
-fn missing<'g>(op: &Arc<dyn Op>, cx: &Vjp<'g>) -> Vec<Option<Tensor<'g>>> {
+/// The gradients of all inputs of an op's composition.
+fn through_composition<'g>(op: &Arc<dyn Op>, cx: &Vjp<'g>) -> Vec<Option<Tensor<'g>>> {
+    let graph = cx.outputs[0].graph();
+    let first = graph.with_recording(|recording| recording.nodes.len());
+    let Some(outputs) = op.composition(&cx.inputs) else {
+        return missing(op, cx);
+    };
+    let seeds: Vec<_> = outputs
+        .iter()
+        .zip(&cx.cotangents)
+        .filter_map(|(output, cotangent)| Some((output.id(), (*cotangent)?)))
+        .collect();
+    if seeds.iter().any(|(output, _)| !output.is_valid()) {
+        return vec![None; cx.inputs.len()];
+    }
+    let inputs: Vec<TensorId> = cx.inputs.iter().map(|input| input.id()).collect();
+    let mut gradients = backward(graph, &seeds, &inputs, first).gradients;
+    // A tensor that is two inputs has its whole gradient already.
+    for place in 1..inputs.len() {
+        if inputs[..place].contains(&inputs[place]) {
+            gradients[place] = None;
+        }
+    }
+    gradients
+}
+
+fn missing<'g, T: Clone>(op: &Arc<dyn Op>, cx: &Vjp<'g>) -> Vec<Option<T>> {
     let reason = "it has no gradient rule, and a gradient has to pass through it: `detach` its input if none should, or write the rule";
     cx.outputs[0].graph().fault(op.name(), &cx.inputs, reason);
     vec![None; cx.inputs.len()]

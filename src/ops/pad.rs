@@ -78,6 +78,14 @@ pub(super) fn spread(tensor: Tensor<'_>, axis: usize, before: usize, step: usize
     tensor.graph().record(op, &[tensor])
 }
 
+impl Tensor<'_> {
+    /// Zeros before and after along an axis; the tensor itself where there are none.
+    #[track_caller]
+    pub(crate) fn surrounded(self, axis: usize, before: usize, after: usize) -> Self {
+        if before + after == 0 { self } else { spread(self, axis, before, 1, after) }
+    }
+}
+
 /// Zeros before, after, and between the elements, which lie `steps` apart, along every axis; the tensor itself where
 /// there are none.
 #[track_caller]

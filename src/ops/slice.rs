@@ -15,6 +15,9 @@ struct Back {
 impl ViewGradient for Back {
     fn vjp<'g>(&self, cx: &Vjp<'g>) -> Cotangents<'g> {
         let (extent, g) = (cx.inputs[0].shape()[self.axis], cx.cotangent());
+        if self.step == 1 {
+            return Cotangents::Part { axis: self.axis, start: self.start, gradient: g };
+        }
         let reach = self.start + (g.shape()[self.axis] - 1) * self.step + 1;
         Cotangents::one(super::pad::spread(g, self.axis, self.start, self.step, extent - reach))
     }

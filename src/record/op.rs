@@ -107,6 +107,15 @@ pub enum Cotangents<'g> {
     /// The gradient of every input. `None` ends the path on purpose: integers, masks, detached
     /// tensors, and functions whose derivative is zero wherever it exists.
     Inputs(Vec<Option<Tensor<'g>>>),
+    /// The gradient of the only input is zero but for a part of it along an axis, which begins at `start` and is `gradient`.
+    Part {
+        /// The axis.
+        axis: usize,
+        /// Where the part begins.
+        start: usize,
+        /// Its gradient.
+        gradient: Tensor<'g>,
+    },
     /// Differentiate [`Op::composition`] instead.
     Composition,
     /// There is no rule: an error wherever a gradient would have to pass.
