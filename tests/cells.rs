@@ -110,6 +110,37 @@ fn cells_are_no_parameters() {
     }
 }
 
+/// A bad index is told although later steps had good ones, whichever way they ran.
+#[test]
+fn computed_indices_of_earlier_steps_are_told_as_well() {
+    for device in devices() {
+        let g = Graph::new();
+        let (table, x) = (g.input("table", [4, 2]), g.input("x", [3]));
+        let sum = table.embedding(x.to_i32()).sum(..).keep();
+        let mut step = g.infer(&[sum]).compile(&device, &Params::seeded(1)).unwrap();
+        let rows = [0.0, 1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0f32];
+        let (good, bad) = ([3.0, 0.0, 1.0f32], [3.0, 0.0, 5.0f32]);
+        let told = |result: retrograd::Result<retrograd::HostTensor>| {
+            let text = result.unwrap_err().to_string();
+            assert!(text.contains("position 2") && text.contains("0 .. 4"), "{text} on {}", device.name());
+            text
+        };
+        step.run([table.feed(&rows), x.feed(&bad)]).unwrap();
+        for _ in 0..200 {
+            step.run([table.feed(&rows), x.feed(&good)]).unwrap();
+        }
+        told(step.read(sum));
+        // It was told; what came after is fine.
+        assert_eq!(step.read(sum).unwrap().item(), 1.0 + 2.0 + 3.0 + 6.0 + 7.0);
+        step.run_many(3, [table.feed(&rows), x.feed(&bad)]).unwrap();
+        assert!(told(step.read_history(sum)).contains("step 1 of 3"));
+        step.run_many(3, [table.feed(&rows), x.feed(&bad)]).unwrap();
+        step.run([table.feed(&rows), x.feed(&good)]).unwrap();
+        told(step.read(sum));
+        step.read(sum).unwrap();
+    }
+}
+
 /// An index that a step computes is found on the device, with its position; what it selects is NaN.
 #[test]
 fn computed_indices_are_checked() {

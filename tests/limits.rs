@@ -4,6 +4,7 @@
 mod common;
 
 use common::{device, distance, on_device, on_reference};
+use retrograd::ops::AttentionSettings;
 use retrograd::record::{CaseInput, Draw, NodeId};
 use retrograd::{Generator, Graph, HostTensor, Tensor};
 use std::collections::BTreeMap;
@@ -58,6 +59,33 @@ fn rows_of_many_columns() {
     check(&[CaseInput::new([2, 150_000], Draw::Distinct { low: -4.0, high: 4.0 })], |x| {
         vec![x[0].softmax(-1), x[0].log_softmax(-1), x[0].argmax(-1)]
     });
+}
+
+/// Kernels have several loops over a row, and it is all their iterations together that are limited.
+#[test]
+fn rows_of_as_many_columns_as_kernels_take() {
+    check(&[CaseInput::uniform([1, 1_340_000], -2.0, 2.0)], |x| {
+        vec![
+            x[0].softmax(-1),
+            x[0].log_softmax(-1),
+            x[0].group_norm(1, x[0].graph().full([1_340_000], 1.0), x[0].graph().full([1_340_000], 0.0), 1e-5),
+        ]
+    });
+}
+
+/// Four queries, or four keys, so that the sequence is long and the work is not.
+#[test]
+fn attention_over_sequences_as_long_as_kernels_take() {
+    let of = |length: usize| CaseInput::uniform([1, length, 64], -1.0, 1.5);
+    for (queries, keys) in [(4, 19_700), (19_700, 4)] {
+        // The gradient of y is random: of a constant one, what the kernels subtract leaves little but rounding.
+        check(&[of(queries), of(keys), of(keys), of(queries)], |x| {
+            let y = x[0].attention(x[1], x[2], &AttentionSettings::new());
+            let mut all = vec![y];
+            all.extend(x[0].graph().gradients((y * x[3]).sum(..), &x[..3]));
+            all
+        });
+    }
 }
 
 #[test]

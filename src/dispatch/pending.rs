@@ -9,6 +9,12 @@ pub struct PendingRead {
     guards: Vec<Guard>,
 }
 
+impl std::fmt::Debug for PendingRead {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("PendingRead")
+    }
+}
+
 enum Pending {
     Ready(HostTensor),
     Gpu { read: GpuRead, shape: Shape, dtype: DType },
@@ -39,7 +45,7 @@ impl Pending {
 }
 
 impl PendingRead {
-    pub(super) const fn ready(tensor: HostTensor) -> Self {
+    pub(crate) const fn ready(tensor: HostTensor) -> Self {
         Self { pending: Pending::Ready(tensor), guards: Vec::new() }
     }
 
@@ -81,17 +87,20 @@ impl PendingRead {
 
 /// An error where a check found something.
 fn judge(any: &HostTensor, position: &HostTensor, check: &IndexCheck) -> Result<()> {
-    let found = matches!(any.data(), HostData::F32(any) if any.iter().any(|&any| any != 0.0));
-    if !found {
-        return Ok(());
-    }
+    let any = any.to_vec();
+    let Some(number) = any.iter().position(|&any| any != 0.0) else { return Ok(()) };
     let position = match position.data() {
-        HostData::I32(position) => position.first().copied().unwrap_or_default(),
+        HostData::I32(position) => position.get(number).copied().unwrap_or_default(),
         _ => 0,
     };
+    let which = if any.len() > 1 {
+        format!("step {} of {} that ran together", number + 1, any.len())
+    } else {
+        "the step".into()
+    };
     let message = format!(
-        "{} at {}: the index at position {position} (in row-major order) lies outside of 0 .. {}: it was computed by the \
-         step, and what it selected is NaN",
+        "{} at {}: the index at position {position} (in row-major order) lies outside of 0 .. {}: {which} computed it, and \
+         what it selected is NaN, or left out of a sum",
         check.op, check.place.location, check.limit
     );
     Err(Error::new(ErrorKind::Index, message))

@@ -48,7 +48,8 @@ impl MultiHeadAttention {
         self
     }
 
-    /// As [`forward`](Self::forward), over what the mask lets every position see: see [`AttentionSettings::mask`].
+    /// As [`forward`](Self::forward), over what the mask lets every position see: see [`AttentionSettings::mask`]. One of three
+    /// axes, `[batch, length, length]`, is the same for all heads; others stretch to `[batch, heads, length, length]`.
     #[must_use]
     #[track_caller]
     pub fn forward_masked<'g>(&self, x: Tensor<'g>, mask: Option<Tensor<'g>>) -> Tensor<'g> {
@@ -82,6 +83,7 @@ impl MultiHeadAttention {
             query = query.rotary(0, base, RotaryPairs::Halves);
             key = key.rotary(0, base, RotaryPairs::Halves);
         }
+        let mask = mask.map(|mask| if mask.rank() == 3 { mask.unsqueeze(1) } else { mask });
         let settings = AttentionSettings { causal: self.causal, mask, scale: None };
         let heads = query.attention(key, value, &settings);
         self.output.forward(heads.permute([0, 2, 1, 3]).reshape(shape))

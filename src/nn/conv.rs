@@ -181,7 +181,7 @@ impl ConvTranspose2d {
         Self { kernel: Kernel::new(params, name, lead, outputs, kernel, settings), output_padding: [0; 2] }
     }
 
-    /// With more rows and columns at the end, below the stride.
+    /// With more rows and columns at the end: fewer than the stride, or than the dilation.
     #[must_use]
     pub fn output_padding(mut self, output_padding: [usize; 2]) -> Self {
         self.output_padding = output_padding;

@@ -20,10 +20,14 @@ use ndarray::{Array2, ArrayD, ArrayView2, Axis, Ix2};
 
 /// Sequences of up to so many queries times keys are composed.
 const SHORT: usize = 1 << 16;
-/// Most keys, or queries, times elements of a row: 64 lanes share them, and software adapters stop loops after 65,535
-/// iterations.
-const MOST: usize = 64 * LONGEST_LOOP;
-const LONGEST_LOOP: usize = 50_000;
+/// Software adapters stop an invocation after 65,535 iterations of all its loops together.
+const LONGEST_LOOP: usize = 60_000;
+
+/// The iterations of a kernel that shares so many keys, or queries, among lanes: three loops over the elements of each.
+const fn iterations(others: usize, size: usize) -> usize {
+    others.saturating_mul(3 * size + 2)
+}
+
 /// Less than every score that matters.
 const UNSEEN: f64 = -1e30;
 
@@ -139,9 +143,12 @@ impl Attention {
         }
     }
 
-    fn only_seen<'g>(p: Tensor<'g>, mask: Option<Tensor<'g>>) -> Tensor<'g> {
-        // A query that sees nothing gets nothing.
-        mask.map_or(p, |mask| mask.where_cond(p, p.graph().scalar(0.0)))
+    /// p where keys are seen, and 0 elsewhere: a query that sees nothing gets nothing. Without a mask every query sees the
+    /// first key, and p is as it should be.
+    fn only_seen<'g>(self, p: Tensor<'g>, mask: Option<Tensor<'g>>) -> Tensor<'g> {
+        let Some(mask) = mask else { return p };
+        let p = mask.where_cond(p, p.graph().scalar(0.0));
+        if self.causal { p.tril(0) } else { p }
     }
 
     /// p from scores and what one number per query tells of its softmax.
@@ -153,7 +160,7 @@ impl Attention {
         mask: Option<Tensor<'g>>,
     ) -> Tensor<'g> {
         let p = (self.scores(q, k, mask) - total.unsqueeze(-1)).exp();
-        Self::only_seen(p, mask)
+        self.only_seen(p, mask)
     }
 }
 
@@ -173,11 +180,12 @@ impl Op for Attention {
             return Err("queries, keys and values need three axes each: planes, length, size".into());
         }
         let Sizes { planes, queries, keys, size, value_size, .. } = self.sizes(&shapes);
-        if queries.max(keys) * size.max(value_size) > MOST {
+        let (longest, widest) = (queries.max(keys), size.max(value_size));
+        if iterations(longest, widest) > 64 * LONGEST_LOOP {
             return Err(format!(
-                "sequences of {} with {} elements each are longer than its kernels take: length times size is at most {MOST}",
-                queries.max(keys),
-                size.max(value_size)
+                "sequences of {longest} with {widest} elements each are longer than its kernels take: with this size the \
+                 length is at most {}",
+                64 * LONGEST_LOOP / iterations(1, widest)
             ));
         }
         Ok(match self.part {
@@ -221,7 +229,9 @@ impl Op for Attention {
         let lanes = match cx.class {
             // A GPU wants many invocations.
             KernelClass::Gpu => (1usize << 16).div_ceil(rows).next_power_of_two().min(16),
-            _ => (4 * others * sizes.size.max(sizes.value_size)).div_ceil(LONGEST_LOOP).next_power_of_two().min(64),
+            _ => {
+                iterations(others, sizes.size.max(sizes.value_size)).div_ceil(LONGEST_LOOP).next_power_of_two().min(64)
+            }
         };
         let workgroups = grid(rows.div_ceil(64 / lanes));
         let needed = [
@@ -281,7 +291,7 @@ impl Op for Attention {
         let graph = q.graph();
         if self.part == Part::Forward {
             let scores = self.scores(q, k, mask);
-            let p = Self::only_seen(scores.softmax(-1), mask);
+            let p = self.only_seen(scores.softmax(-1), mask);
             let total = scores.logsumexp(-1);
             let seen = p.amax(-1).gt(graph.scalar(0.0));
             return Some(vec![p.matmul(inputs[2]), seen.where_cond(total, graph.scalar(0.0))]);
@@ -458,7 +468,7 @@ impl<'g> Tensor<'g> {
             return op.record(&[q, k, v], mask)[0].reshape(shape);
         }
         // Products read batches in place, however they lie.
-        let p = Attention::only_seen(op.scores(self, key, mask).softmax(-1), mask);
+        let p = op.only_seen(op.scores(self, key, mask).softmax(-1), mask);
         p.matmul(value)
     }
 }
@@ -491,6 +501,12 @@ pub(super) fn cases() -> Vec<Case> {
         }),
         Case::new("fused, one mask for all", masked(input(&[3], 7, 4, 6), &[7, 4]), move |x| {
             x[0].attends(x[1], x[2], &AttentionSettings::new().mask(x[3]).scale(0.3), true)
+        }),
+        Case::new("composed, causal and masked", masked(input(&[2, 2], 6, 6, 4), &[2, 1, 6, 6]), |x| {
+            x[0].attention(x[1], x[2], &AttentionSettings::new().causal().mask(x[3]))
+        }),
+        Case::new("fused, causal and masked", masked(input(&[2, 2], 6, 6, 4), &[2, 1, 6, 6]), move |x| {
+            x[0].attends(x[1], x[2], &AttentionSettings::new().causal().mask(x[3]), true)
         }),
         Case::new("fused, many keys", input(&[1], 3, 1025, 65), move |x| x[0].attends(x[1], x[2], &plain(), true)),
         Case::new("fused, long and causal", input(&[2], 130, 130, 16), move |x| {

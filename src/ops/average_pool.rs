@@ -150,7 +150,8 @@ impl Tensor<'_> {
 
     /// Means over parts of the last two axes such that the result is `[.., height, width]` with these two extents. Part i
     /// of n along an extent reaches from floor(i extent / n) to before ceil((i + 1) extent / n), so parts overlap where n
-    /// does not divide it.
+    /// does not divide it; they are products with matrices then, in which infinity and NaN spread to all parts of their rows
+    /// and columns.
     #[must_use]
     #[track_caller]
     pub fn adaptive_avg_pool2d(self, output: [usize; 2]) -> Self {
@@ -169,6 +170,13 @@ impl Tensor<'_> {
         let extents = [shape[shape.rank() - 2], shape[shape.rank() - 1]];
         if (0..2).all(|axis| extents[axis].is_multiple_of(output[axis])) {
             let kernel = [extents[0] / output[0], extents[1] / output[1]];
+            if PoolSettings::of(kernel).output(&shape).is_err() {
+                // Parts that are larger than a window may be.
+                let lead = &shape[..shape.rank() - 2];
+                let with = |extents: &[usize]| lead.iter().chain(extents).copied().collect::<Vec<_>>();
+                let parts = self.reshape(with(&[output[0], kernel[0], output[1], kernel[1]]));
+                return parts.mean([-3, -1]);
+            }
             return self.avg_pool2d(PoolSettings::of(kernel), true);
         }
         let rows = parts(self.graph, extents[0], output[0]);
@@ -192,6 +200,8 @@ pub(super) fn cases() -> Vec<Case> {
         }),
         Case::new("adaptive", input(&[2, 3, 7, 5]), |x| x[0].adaptive_avg_pool2d([3, 2]).sin()),
         Case::new("adaptive, even", input(&[2, 3, 6, 4]), |x| x[0].adaptive_avg_pool2d([3, 2]).sin()),
+        Case::new("adaptive, large parts", input(&[1, 480, 260]), |x| x[0].adaptive_avg_pool2d([2, 1]).sin()),
+        Case::new("large windows", input(&[1, 130, 260]), |x| x[0].avg_pool2d(PoolSettings::new(130), true).sin()),
         Case::new("whole planes", input(&[2, 3, 5, 13]), |x| x[0].adaptive_avg_pool2d([1, 1]).sin()),
         Case::new("finer than the image", input(&[2, 3, 2]), |x| x[0].adaptive_avg_pool2d([5, 3]).sin()),
     ]

@@ -82,6 +82,11 @@ fn source(graph: &Graph, tensor: TensorId) -> Source {
 }
 
 impl Graph {
+    /// Whether an index is computed by the step, and not known when it is fed or recorded.
+    pub(super) fn is_computed(&self, index: Tensor<'_>) -> bool {
+        index.is_valid() && matches!(source(self, index.id()), Source::Computed)
+    }
+
     /// Sees to it that an index outside of 0 .. `limit` does not go unnoticed, as a mistake of `op`: one that is fed, as it
     /// is or seen through views, is checked when it is fed; a constant is checked here; and one that is computed is checked
     /// by the step, which tells the first that lies outside when something is read.

@@ -115,7 +115,7 @@ impl Tensor<'_> {
     }
 
     /// This tensor with every element of `source` added where `index` (`i32`) says: y[.., index[.., k, ..], ..] +=
-    /// source[.., k, ..] along an axis, repeated indices in the order of k. `index` and `source` have one shape, with the
+    /// source[.., k, ..] along an axis; what goes to one place is added up in the order of k before. `index` and `source` have one shape, with the
     /// extents of this tensor on all other axes. Indices are checked as in [`embedding`](Self::embedding).
     #[must_use]
     #[track_caller]

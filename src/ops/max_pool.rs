@@ -46,7 +46,8 @@ fn greatest_of_plane(planes: &Planes, x: &[f32], y: &mut [f32], at: &mut [u32]) 
         for line in planes.covered(0, row) {
             for tap in 0..planes.kernel()[1] {
                 let (windows, start) = planes.inside(1, tap);
-                let mut place = (windows.start * stride).wrapping_add_signed(start) + line * width;
+                // Where a tap lies left of all windows there are none, and the place stands for nothing.
+                let mut place = (windows.start * stride).wrapping_add_signed(start).wrapping_add(line * width);
                 for (best, best_at) in y[windows.clone()].iter_mut().zip(&mut at[windows]) {
                     let value = x[place];
                     let takes = *best_at == NONE || leads(value, *best);
@@ -198,6 +199,12 @@ pub(super) fn cases() -> Vec<Case> {
             x[0].max_pool2d(PoolSettings::new(3).stride(1).dilation(2)).sin()
         }),
         Case::new("with a rest", input(&[3, 7, 11]), |x| x[0].max_pool2d(PoolSettings::of([2, 3])).sin()),
+        Case::new("narrower than the window", input(&[2, 3, 1]), |x| {
+            let settings = PoolSettings { padding: [0, 2], ..PoolSettings::of([1, 5]).stride(1) };
+            x[0].max_pool2d(settings).sin()
+        }),
+        Case::new("large windows", input(&[1, 130, 260]), |x| x[0].max_pool2d(PoolSettings::new(130)).sin())
+            .value_only(),
         Case::new("of a view", input(&[6, 4]), |x| x[0].transpose().max_pool2d(PoolSettings::new(2)).sin()),
         Case::new("equal ones", vec![CaseInput::new([4, 9, 9], Draw::Mask)], |x| {
             x[0].to_f32().max_pool2d(PoolSettings::new(3).stride(2).padding(1))

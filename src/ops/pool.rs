@@ -71,12 +71,33 @@ impl PoolSettings {
             }
             fits(x[place], kernel, stride, padding, dilation, false)
                 .map_err(|reason| format!("along axis {place}: {reason}"))?;
+            if padding > 0 && dilation > x[place] {
+                return Err(format!(
+                    "dilation {dilation} with padding {padding} leaves windows that cover nothing of the extent {} of axis \
+                     {place}: use a smaller dilation, or no padding",
+                    x[place]
+                ));
+            }
             if 2 * padding > kernel {
                 return Err(format!("padding {padding} is more than half of the window's extent {kernel}"));
             }
             extents[place] = out_extent(x[place] + 2 * padding, kernel, stride, dilation);
         }
+        if self.iterations() > elements::LONGEST_LOOP {
+            return Err(format!(
+                "a window of {} x {} elements is larger than its kernels take, some {} elements: pool in two steps, or take \
+                 `mean` or `amax` along axes",
+                self.kernel[0],
+                self.kernel[1],
+                elements::LONGEST_LOOP
+            ));
+        }
         Ok(extents.into())
+    }
+
+    /// Iterations of the loops over a window, those that begin one included.
+    const fn iterations(&self) -> usize {
+        self.kernel[0].saturating_mul(self.kernel[1].saturating_add(1)).saturating_add(1)
     }
 
     pub(super) fn attributes(&self) -> Attributes {
@@ -113,7 +134,7 @@ impl PoolSettings {
             .unsigned("PADDING_WIDTH", self.padding[1])
             .unsigned("DILATION_HEIGHT", self.dilation[0])
             .unsigned("DILATION_WIDTH", self.dilation[1]);
-        elements::lower(name, text, over.elements(), class, loads, stores, host)
+        elements::lower(name, text, over.elements(), self.iterations(), class, loads, stores, host)
     }
 
     /// The sizes of planes and windows.

@@ -4,8 +4,9 @@ use crate::base::{Shape, TensorType};
 use crate::record::{Dispatched, HostKernel, Kernel, KernelClass, Lowering, Operand, Tensor, Text, grid, lanes};
 use rayon::prelude::*;
 
-/// 64 lanes share a row, and software adapters stop loops after 65,535 iterations.
-const MOST_COLUMNS: usize = 64 * 65_000;
+/// 64 lanes share a row, and software adapters stop an invocation after 65,535 iterations of all its loops together, of
+/// which there are up to three.
+const MOST_COLUMNS: usize = 64 * 21_000;
 
 /// A kernel over the rows of `shape`, whose last axis is the columns: reads all inputs and writes all outputs, densely,
 /// under these names, each through a function of the text: `load_<name>` and `store_<name>`.

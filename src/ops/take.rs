@@ -54,7 +54,7 @@ impl Op for Take {
                 }
             }
         });
-        elements::lower("take", text, y.elements(), cx.class, &["x", "index"], &["y"], host)
+        elements::lower("take", text, y.elements(), 1, cx.class, &["x", "index"], &["y"], host)
     }
     fn index_limit(&self, input: usize, inputs: &[&TensorType]) -> Option<usize> {
         (input == 1).then(|| inputs[0].shape[1])
@@ -73,7 +73,9 @@ pub(super) fn integers(index: &TensorType) -> Result<(), String> {
 #[track_caller]
 pub(super) fn summed<'g>(g: Tensor<'g>, index: Tensor<'g>, entries: usize) -> Tensor<'g> {
     let shape = g.shape();
-    if entries.saturating_mul(shape[1]) <= ONE_HOT && shape[2] >= 8 {
+    // A product with NaN in a row, as where a computed index lies outside, would spread it to all entries.
+    let computed = g.graph().is_computed(index);
+    if entries.saturating_mul(shape[1]) <= ONE_HOT && shape[2] >= 8 && !computed {
         let rows = index.one_hot(entries).transpose();
         if shape[0] == 1 {
             return rows.matmul(g.reshape([shape[1], shape[2]])).unsqueeze(0);

@@ -61,7 +61,7 @@ impl Op for TopK {
                 }
             }
         });
-        elements::lower("top_k", text, shape.elements(), cx.class, &["x"], &["values", "columns"], host)
+        elements::lower("top_k", text, shape.elements(), columns + 1, cx.class, &["x"], &["values", "columns"], host)
     }
     fn attributes(&self) -> Attributes {
         Attributes::default().with("k", self.k)

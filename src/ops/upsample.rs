@@ -43,7 +43,8 @@ impl Tensor<'_> {
 
     /// Images `[.., height, width]` at another size, `[.., output[0], output[1]]`, by straight lines between neighbours
     /// along both axes. With `align_corners` the corner elements stay at the corners; else elements are areas whose
-    /// centres lie half a step from the edges.
+    /// centres lie half a step from the edges. It is a product with two matrices, in which infinity and NaN spread to all of
+    /// their rows and columns.
     #[must_use]
     #[track_caller]
     pub fn upsample_bilinear2d(self, output: [usize; 2], align_corners: bool) -> Self {

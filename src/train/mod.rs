@@ -8,6 +8,7 @@ mod compile;
 mod craft;
 mod dataset;
 mod draft;
+mod findings;
 mod input;
 mod layer_norms;
 mod observe;

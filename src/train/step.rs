@@ -1,4 +1,5 @@
 use super::dataset::Passes;
+use super::findings::Findings;
 use super::input::InputSlot;
 use super::optim::check_rate;
 use super::trainer::Trainer;
@@ -24,7 +25,7 @@ pub struct Step {
     /// How it goes through data on the device, if there are any.
     passes: Option<Passes>,
     /// Computed indices that are looked at whenever something is read.
-    checks: Vec<IndexCheck>,
+    findings: Findings,
     inferences: u32,
 }
 
@@ -46,7 +47,8 @@ impl Step {
     pub(super) fn new(parts: StepParts) -> Self {
         let StepParts { graph, program, plan, simplified, state, inputs, trainer, checks_feeds, passes, checks } =
             parts;
-        Self { graph, program, plan, simplified, state, inputs, trainer, checks_feeds, passes, checks, inferences: 0 }
+        let findings = Findings::new(checks);
+        Self { graph, program, plan, simplified, state, inputs, trainer, checks_feeds, passes, findings, inferences: 0 }
     }
 
     /// Runs one step on the fed inputs, each exactly once, and returns as soon as the work is
@@ -58,8 +60,9 @@ impl Step {
     pub fn run<'a>(&mut self, feeds: impl AsRef<[Feed<'a>]>) -> Result<()> {
         let fed = self.match_feeds(feeds.as_ref())?;
         let scalars = self.scalars(1)?;
+        self.findings.before_run(&self.program)?;
         self.program.run(&fed, &scalars)?;
-        self.has_run(1);
+        self.has_run(1, false);
         Ok(())
     }
 
@@ -76,8 +79,9 @@ impl Step {
             return Ok(());
         }
         let scalars = self.scalars(count)?;
+        self.findings.before_run(&self.program)?;
         self.program.run_many(&fed, &scalars)?;
-        self.has_run(count);
+        self.has_run(count, true);
         Ok(())
     }
 
@@ -107,8 +111,9 @@ impl Step {
     pub async fn profile_async<'a>(&mut self, feeds: impl AsRef<[Feed<'a>]>) -> Result<StepTimes> {
         let fed = self.match_feeds(feeds.as_ref())?;
         let scalars = self.scalars(1)?;
+        self.findings.before_run(&self.program)?;
         let times = self.program.time(&fed, &scalars).await?;
-        self.has_run(1);
+        self.has_run(1, false);
         Ok(times)
     }
 
@@ -122,7 +127,8 @@ impl Step {
     }
 
     /// Counts steps.
-    fn has_run(&mut self, count: u32) {
+    fn has_run(&mut self, count: u32, many: bool) {
+        self.findings.has_run(many);
         let Some(trainer) = &self.trainer else {
             self.inferences += count;
             return;
@@ -230,16 +236,10 @@ impl Step {
     /// # Errors
     /// When the tensor is not kept, nothing has run, or the device is lost.
     ///
-    /// Where the step computes indices that lie outside of what they select from, what arrives is an error that tells the
-    /// first of them.
+    /// Where the last step, or one since something was read, computed indices that lie outside of what they select from, what
+    /// arrives is an error that tells the first of them.
     pub fn read_async(&self, tensor: Tensor<'_>) -> Result<PendingRead> {
-        let mut read = self.program.begin_read(self.place(tensor)?)?;
-        for check in &self.checks {
-            let any = self.program.begin_read(check.any)?;
-            let position = self.program.begin_read(check.position)?;
-            read = read.guarded(any, position, check.clone());
-        }
-        Ok(read)
+        self.findings.guard(&self.program, self.program.begin_read(self.place(tensor)?)?)
     }
 
     /// What stands for a kept tensor in the simplified recording.
@@ -268,9 +268,10 @@ impl Step {
     /// forgets them.
     ///
     /// # Errors
-    /// When the tensor is not kept or has several elements, neither has run last, or the device is lost.
+    /// When the tensor is not kept or has several elements, neither has run last, or the device is lost; an index outside of
+    /// what it selects from, as in [`read_async`](Self::read_async).
     pub fn read_history_async(&self, tensor: Tensor<'_>) -> Result<PendingRead> {
-        self.program.begin_history(self.place(tensor)?)
+        self.findings.guard(&self.program, self.program.begin_history(self.place(tensor)?)?)
     }
 
     /// As [`read_history_async`](Self::read_history_async), blocking.
