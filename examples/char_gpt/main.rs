@@ -11,7 +11,9 @@ mod text;
 use clap::Parser;
 use indicatif::{ProgressBar, ProgressStyle};
 use model::{CharGpt, Sizes};
-use retrograd::{Device, Generator, Graph, Params, Result, State, Step, Tensor, optim::AdamW};
+use retrograd::optim::{AdamW, without_decay_on_vectors};
+use retrograd::schedule::{Cosine, Schedule};
+use retrograd::{Device, Generator, Graph, Params, Result, State, Step, Tensor};
 use std::path::PathBuf;
 use std::time::Instant;
 use support::Outcome;
@@ -81,16 +83,6 @@ fn read_text(options: &Options) -> Outcome<String> {
     }
 }
 
-/// A twentieth of the steps up to the full rate, then half a cosine down to a tenth of it.
-fn learning_rate(options: &Options, step: u32) -> f64 {
-    let warm_up = (options.steps / 20).max(1);
-    if step < warm_up {
-        return options.learning_rate * f64::from(step + 1) / f64::from(warm_up);
-    }
-    let progress = f64::from(step - warm_up) / f64::from((options.steps - warm_up).max(1));
-    options.learning_rate * (0.1 + 0.45 * (1.0 + (std::f64::consts::PI * progress).cos()))
-}
-
 fn run(options: &Options) -> Outcome<()> {
     let started = Instant::now();
     let (context, batch) = (usize::from(options.context), usize::from(options.batch));
@@ -115,7 +107,12 @@ fn run(options: &Options) -> Outcome<()> {
     let tokens = g.labels("tokens", [batch, context]);
     let next = g.labels("next", [batch, context]);
     let loss = model.forward(&g, tokens).cross_entropy(next);
-    let mut step = g.train(loss, AdamW::new(options.learning_rate).weight_decay(0.1)).compile(&device, &params)?;
+    // A twentieth of the steps up to the full rate, then half a wave down to a tenth of it.
+    let warm_up = (options.steps / 20).max(1);
+    let schedule = Cosine::new((options.steps - warm_up).max(1)).lowest(0.1).after_warmup(warm_up);
+    let adam = AdamW::new(options.learning_rate).weight_decay(0.1);
+    let training = g.train(loss, without_decay_on_vectors(adam)).schedule(schedule).clip_norm(1.0);
+    let mut step = training.compile(&device, &params)?;
     println!("{} parameters, {} dispatches per step", params.elements(), step.plan().dispatches.len());
 
     let bar = ProgressBar::new(u64::from(options.steps));
@@ -124,7 +121,6 @@ fn run(options: &Options) -> Outcome<()> {
     let (mut losses, mut validations) = (Vec::new(), Vec::new());
     for number in 0..options.steps {
         let Batch { tokens: fed, next: wanted } = corpus.random(batch, &mut generator);
-        step.set_learning_rate(learning_rate(options, number))?;
         step.run([tokens.feed(&fed), next.feed(&wanted)])?;
         losses.push(step.read(loss)?.item());
         let done = number + 1;

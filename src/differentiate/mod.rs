@@ -146,7 +146,7 @@ fn through_composition<'g>(op: &Arc<dyn Op>, cx: &Vjp<'g>) -> Vec<Option<Tensor<
     gradients
 }
 
-fn missing<'g, T: Clone>(op: &Arc<dyn Op>, cx: &Vjp<'g>) -> Vec<Option<T>> {
+fn missing<T: Clone>(op: &Arc<dyn Op>, cx: &Vjp<'_>) -> Vec<Option<T>> {
     let reason = "it has no gradient rule, and a gradient has to pass through it: `detach` its input if none should, or write the rule";
     cx.outputs[0].graph().fault(op.name(), &cx.inputs, reason);
     vec![None; cx.inputs.len()]
