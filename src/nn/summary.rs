@@ -19,9 +19,9 @@ pub struct SummaryRow {
     pub scope: String,
     /// The ops that it records, each once.
     pub ops: Vec<String>,
-    /// The type of what it records last.
+    /// The type of its result: the last of what it records that others use, or else the last.
     pub output: TensorType,
-    /// Elements of the parameters that it is the first to use.
+    /// Elements of the parameters that it is the first to use, without cells.
     pub parameters: usize,
     /// Bytes of the results of its ops, before any are fused or share memory.
     pub bytes: usize,
@@ -69,7 +69,8 @@ impl Graph {
         let recording = self.recording();
         let mut rows: Vec<SummaryRow> = Vec::new();
         let mut counted = BTreeSet::new();
-        for node in recording.nodes.iter().filter(|node| node.origin.is_none()) {
+        let used = used_outside(&recording);
+        for (number, node) in recording.nodes.iter().enumerate().filter(|(_, node)| node.origin.is_none()) {
             if matches!(node.kind, NodeKind::Leaf(Leaf::Input { .. } | Leaf::Constant(_))) {
                 continue;
             }
@@ -86,7 +87,7 @@ impl Graph {
             });
             let row = &mut rows[place];
             match &node.kind {
-                NodeKind::Leaf(Leaf::Parameter(info)) if counted.insert((info.store, info.index)) => {
+                NodeKind::Leaf(Leaf::Parameter(info)) if !info.cell && counted.insert((info.store, info.index)) => {
                     row.parameters += node.outputs[0].shape.elements();
                 }
                 NodeKind::Leaf(_) => {}
@@ -98,13 +99,25 @@ impl Graph {
                         row.bytes += node.outputs.iter().map(TensorType::bytes).sum::<usize>();
                         row.operations += operations;
                     }
-                    row.output = node.outputs[0].clone();
+                    let scope = &node.place.scope;
+                    if used.contains(&number) || !used.iter().any(|&of| recording.nodes[of].place.scope == *scope) {
+                        row.output = node.outputs[0].clone();
+                    }
                 }
             }
         }
         rows.retain(|row| row.parameters > 0 || !row.ops.is_empty());
         Summary { rows }
     }
+}
+
+/// The forward nodes whose results other scopes use.
+fn used_outside(recording: &Recording) -> BTreeSet<usize> {
+    let forward = recording.nodes.iter().filter(|node| node.origin.is_none());
+    let used = forward.flat_map(|node| node.inputs.iter().map(move |input| (input.node.index(), node)));
+    used.filter(|(index, node)| recording.nodes[*index].place.scope != node.place.scope)
+        .map(|(index, _)| index)
+        .collect()
 }
 
 /// Floating-point operations of an op; none for views, which move nothing.
@@ -179,5 +192,26 @@ impl fmt::Display for Summary {
         }
         writeln!(f, "{rule}")?;
         line(f, &total)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::nn::{BatchNorm, Linear};
+    use crate::record::{Graph, Params};
+
+    #[test]
+    fn rows_show_what_a_layer_hands_on_and_what_it_trains() {
+        let mut params = Params::seeded(1);
+        let (up, norm) = (Linear::new(&mut params, "up", 3, 5), BatchNorm::new(&mut params, "norm", 5));
+        let g = Graph::new();
+        let _y = norm.forward(up.forward(g.input("x", [4, 3]))).relu();
+        let summary = g.summary();
+        let row = |scope: &str| summary.rows.iter().find(|row| row.scope == scope).unwrap();
+        // Running statistics are recorded last, and are cells.
+        assert_eq!((row("norm").output.shape.to_vec(), row("norm").parameters), (vec![4, 5], 10));
+        assert_eq!((row("up").output.shape.to_vec(), row("up").parameters), (vec![4, 5], 20));
+        assert_eq!(row("up").operations, 2 * 4 * 5 * 3 + 20);
+        assert_eq!(summary.parameters(), 30);
     }
 }

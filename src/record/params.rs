@@ -66,6 +66,8 @@ pub struct ParamInfo {
     pub index: usize,
     /// Its name, such as `decoder.up.weight`.
     pub name: String,
+    /// Whether it is a cell, which training does not change.
+    pub cell: bool,
 }
 
 /// A parameter of a [`Params`] store: what a layer holds.
@@ -73,7 +75,6 @@ pub struct ParamInfo {
 pub struct Param {
     info: ParamInfo,
     shape: Shape,
-    cell: bool,
 }
 
 impl Param {
@@ -92,7 +93,7 @@ impl Param {
     /// Whether it is a cell, which training does not change; see [`Params::add_cell`].
     #[must_use]
     pub const fn is_cell(&self) -> bool {
-        self.cell
+        self.info.cell
     }
 
     pub(crate) const fn info(&self) -> &ParamInfo {
@@ -188,7 +189,7 @@ impl Params {
                 scope: self.scopes.join("."),
             }),
         }
-        Param { info: ParamInfo { store: self.store, index, name }, shape, cell }
+        Param { info: ParamInfo { store: self.store, index, name, cell }, shape }
     }
 
     /// Notes a mistake, which `compile` reports.
