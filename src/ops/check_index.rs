@@ -1,7 +1,7 @@
 //! Indices that a step computes are checked by the step: y = 1 where an index lies outside of 0 .. limit, else 0. What is
 //! found is told when something is read.
 
-use super::take::integers;
+use super::elementwise::integers;
 use crate::base::{DType, Real, TensorType, Value};
 use crate::base::{HostData, Layout};
 use crate::record::{

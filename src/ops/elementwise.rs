@@ -169,3 +169,11 @@ pub(super) fn same_shapes(inputs: &[&TensorType]) -> Result<(), String> {
         None => Ok(()),
     }
 }
+
+/// Refuses indices that are no signed integers.
+pub(super) fn integers(index: &TensorType) -> Result<(), String> {
+    match index.dtype {
+        DType::I32 => Ok(()),
+        other => Err(format!("indices are i32 and these are {other}: record them with `Graph::labels`")),
+    }
+}

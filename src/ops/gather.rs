@@ -1,7 +1,8 @@
 //! Elements along an axis, one index for each: y[.., k, ..] = x[.., index[.., k, ..], ..], and the reverse, which adds
 //! elements to where indices say. Both are [`take`](super::take) and its gradient on the flat tensor.
 
-use super::take::{integers, summed};
+use super::elementwise::integers;
+use super::take::summed;
 use crate::base::{DType, Real, TensorType, Value};
 use crate::record::{
     Argument, Attributes, Case, CaseInput, Cotangents, Draw, EvalContext, HostFunction, LowerContext, Lowering, Op,

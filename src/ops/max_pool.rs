@@ -129,7 +129,7 @@ impl Op for MaxPoolBackward {
         "max_pool2d_backward"
     }
     fn outputs(&self, inputs: &[&TensorType]) -> Result<Vec<TensorType>, String> {
-        super::take::integers(inputs[0])?;
+        super::elementwise::integers(inputs[0])?;
         super::elementwise::floats(&inputs[1..])?;
         super::elementwise::same_shapes(inputs)?;
         Ok(vec![TensorType::f32(&self.shape)])

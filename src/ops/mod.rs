@@ -2,7 +2,6 @@
 
 use crate::record::Case;
 
-mod attention_host;
 mod elements;
 mod elementwise;
 mod pool;

@@ -1,7 +1,7 @@
 //! Sums of what belongs together, without atomics: y[outer, v, inner] = the sum of g[outer, k, inner] over all k whose index
 //! is v. Indices are sorted first, so that the terms of a sum stand side by side; they are added in the order of k.
 
-use super::take::integers;
+use super::elementwise::integers;
 use crate::base::{Real, TensorType, Value};
 use crate::record::{
     Attributes, Case, CaseInput, Cotangents, Dispatched, Draw, EvalContext, HostKernel, Kernel, LowerContext, Lowering,

@@ -3,8 +3,9 @@
 //! sorted by entry, and each entry's are added up in the order of their places. No atomics, so the same bits every time.
 
 use super::elements;
+use super::elementwise::integers;
 use super::segment_sum::{segment_sum, sorted};
-use crate::base::{DType, Real, TensorType, Value};
+use crate::base::{Real, TensorType, Value};
 use crate::record::{
     Case, CaseInput, Cotangents, Draw, EvalContext, HostKernel, LowerContext, Lowering, Op, Reference, Tensor, Text,
     Vjp,
@@ -58,14 +59,6 @@ impl Op for Take {
     }
     fn index_limit(&self, input: usize, inputs: &[&TensorType]) -> Option<usize> {
         (input == 1).then(|| inputs[0].shape[1])
-    }
-}
-
-/// Refuses indices that are no signed integers.
-pub(super) fn integers(index: &TensorType) -> Result<(), String> {
-    match index.dtype {
-        DType::I32 => Ok(()),
-        other => Err(format!("indices are i32 and these are {other}: record them with `Graph::labels`")),
     }
 }
 

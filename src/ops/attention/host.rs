@@ -1,6 +1,6 @@
 //! Attention on the host: blocks of rows at a time, so that scores stay in the cache.
 
-use super::attention::{Attention, Part, Sizes};
+use super::parts::{Attention, Part, Sizes};
 use crate::base::{MatrixRef, Real, multiply};
 use rayon::prelude::*;
 
