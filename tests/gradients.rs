@@ -5,7 +5,7 @@ mod common;
 use common::{device, distance, on_device, on_reference};
 use retrograd::record::{CaseInput, Draw, NodeId};
 use retrograd::reference::check_gradient;
-use retrograd::{Device, Generator, Graph, HostTensor, Tensor};
+use retrograd::{Device, Generator, Graph, HostTensor, Params, Tensor};
 use std::collections::BTreeMap;
 
 fn devices() -> Vec<&'static Device> {
@@ -245,5 +245,26 @@ fn powers_and_sums_of_exponentials_at_their_edges() {
         }
         assert_eq!(got[1][..2], [f64::NEG_INFINITY, f64::INFINITY], "{}", device.name());
         assert!((got[1][2] - 2f64.ln()).abs() < 1e-6);
+    }
+}
+
+/// What a recurrent network takes of its input step by step comes back by joining, not as a sum of as many tensors of the
+/// whole size.
+#[test]
+fn gradients_of_parts_side_by_side_are_joined() {
+    let g = Graph::new();
+    let x = g.input("x", [3, 20]);
+    let steps = (0..20).map(|step| x.slice(1, step..step + 1).sin().sum(..));
+    let loss = steps.reduce(|a, b| a + b).unwrap();
+    let gradient = g.gradient(loss, x);
+    let recording = g.recording();
+    let count = |name: &str| recording.nodes.iter().filter(|node| node.name() == name).count();
+    // Kernels take seven tensors at a time.
+    assert_eq!((count("pad"), count("concat")), (0, 4));
+    let mut step = g.infer(&[gradient]).compile(&Device::cpu(), &Params::seeded(1)).unwrap();
+    let data: Vec<f32> = (0..60).map(|place| place as f32 * 0.1).collect();
+    step.run([x.feed(&data)]).unwrap();
+    for (got, x) in step.read(gradient).unwrap().to_vec().into_iter().zip(data) {
+        assert!((got - x.cos()).abs() < 1e-6, "{got} {}", x.cos());
     }
 }

@@ -61,6 +61,14 @@ pub(super) fn cases() -> Vec<Case> {
     vec![
         Case::new("two axes with a step", input(), |x| x[0].slice_step(0, 1..7, 2).slice(1, 2..6).sin()),
         Case::new("a step that does not divide", input(), |x| x[0].slice_step(0, 0..9, 4).sin()),
+        Case::new("parts side by side", input(), |x| {
+            let parts: Vec<_> = (0..9).map(|row| (x[0].slice(0, row..row + 1) * (row as f64 + 1.0)).sin()).collect();
+            x[0].graph().concat(&parts, 0)
+        }),
+        Case::new("parts that overlap, and gaps", input(), |x| {
+            let part = |axis: isize, range: std::ops::Range<usize>| x[0].slice(axis, range).square().sum(..);
+            part(0, 0..4) + part(0, 2..6) + part(0, 6..7) + part(1, 0..2) + part(1, 3..6) + x[0].sin().sum(..)
+        }),
         Case::new("one element", input(), |x| x[0].slice(-1, 5..6).sin()),
     ]
 }
