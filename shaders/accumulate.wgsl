@@ -1,10 +1,10 @@
-// Adds the gradients of a run of parameters to those of the runs before it: a = (a, or 0 for the first) + SCALE g.
+// The mean of the gradients of a run of parameters and of those of the n runs before it: a = n / (n + 1) a + 1 / (n + 1) g.
 //
-// What the first one finds is not looked at: it may be anything, NaN as well.
+// It is a mean after every run, so it does not matter how many were to be added up. What the first one finds is not looked
+// at: it may be anything, NaN as well.
 
 const LENGTH: u32 = 64u;
 const GRID_WIDTH: u32 = 1u;
-const SCALE: f32 = 1.0f;
 
 @group(0) @binding(0) var<storage, read> gradient: array<f32>;
 @group(0) @binding(1) var<storage, read_write> accumulated: array<f32>;
@@ -14,7 +14,9 @@ struct Changed {
 }
 
 fn change(gradient: f32, accumulated: f32) -> Changed {
-    return Changed(select(accumulated, 0.0f, step.gathered == 0u) + SCALE * gradient);
+    let before = f32(step.gathered);
+    let sum = before + 1.0f;
+    return Changed(select((before / sum) * accumulated, 0.0f, step.gathered == 0u) + (1.0f / sum) * gradient);
 }
 
 // Plans replace this by a form that loads and stores several elements at once.

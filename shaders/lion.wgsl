@@ -4,8 +4,8 @@
 //   w = w - rate sign(BETA1 m + (1 - BETA1) g)
 //   m = BETA2 m + (1 - BETA2) g
 //
-// The host computes step.scalars.x = rate DECOUPLED_DECAY in double precision. The sign of NaN is NaN. Source: Chen and
-// others 2023.
+// The host computes step.scalars.x = rate DECOUPLED_DECAY in double precision. The sign of NaN is NaN, and that
+// of infinity infinity, so that neither is hidden. Source: Chen and others 2023.
 
 const LENGTH: u32 = 64u;
 const GRID_WIDTH: u32 = 1u;
@@ -25,7 +25,7 @@ struct Changed {
 
 fn change(gradient: f32, weight: f32, mean: f32) -> Changed {
     let c = BETA1 * mean + ONE_MINUS_BETA1 * gradient;
-    let direction = select(sign(c), c, is_nan(c));
+    let direction = select(sign(c), c, is_nan(c) || is_infinite(c));
     let kept = weight - step.scalars.x * weight;
     return Changed(kept - step.learning_rate * direction, BETA2 * mean + ONE_MINUS_BETA2 * gradient);
 }

@@ -5,7 +5,7 @@ mod common;
 use common::devices;
 use retrograd::nn::BatchNorm;
 use retrograd::optim::Sgd;
-use retrograd::{ErrorKind, Generator, Graph, Init, Params, Tensor};
+use retrograd::{Device, ErrorKind, Generator, Graph, Init, Param, Params, State, Tensor};
 
 /// A step reads the old value of a cell, and the next one the new value; inference changes nothing.
 #[test]
@@ -34,6 +34,49 @@ fn cells_change_when_a_step_ends() {
         inference.run([]).unwrap();
         assert_eq!(inference.read(seen).unwrap().item(), 24.0);
         assert_eq!(step.state().parameter("count").unwrap().item(), 12.0, "{}", device.name());
+    }
+}
+
+/// A parameter, another cell, or a view of one: cells get the values that the step began with, also where parameters and
+/// cells lie in several buffers.
+#[test]
+fn cells_take_what_parameters_and_other_cells_were() {
+    for device in devices() {
+        for binding_bytes in [None, Some(256)] {
+            let mut profile = device.profile();
+            profile.binding_bytes = binding_bytes.unwrap_or(profile.binding_bytes);
+            let device = device.clone().with_profile(profile).unwrap();
+            let mut params = Params::seeded(1);
+            let weight = params.add("weight", [2, 3], Init::Values((0..6u8).map(f32::from).collect()));
+            let mut cell =
+                |name: &str, shape: &[usize], value: f64| params.add_cell(name, shape.to_vec(), Init::Constant(value));
+            let (target, flat) = (cell("target", &[2, 3], -1.0), cell("flat", &[6], -1.0));
+            let (turned, cut) = (cell("turned", &[3, 2], -1.0), cell("cut", &[3], -1.0));
+            let (one, other) = (cell("one", &[3], 1.0), cell("other", &[3], 2.0));
+            let g = Graph::new();
+            let w = g.param(&weight);
+            g.assign(&target, w);
+            g.assign(&flat, w.detach().reshape([6]));
+            g.assign(&turned, w.transpose());
+            g.assign(&cut, w.slice(0, 1..2).reshape([3]));
+            g.assign(&one, g.param(&other));
+            g.assign(&other, g.param(&one));
+            let mut step = g.train(w.sum(..), Sgd::new(1.0)).compile(&device, &params).unwrap();
+            for run in 0..3u8 {
+                step.run([]).unwrap();
+                let read = |name: &str| step.state().parameter(name).unwrap().to_vec();
+                let old = |places: &[u8]| -> Vec<f32> {
+                    places.iter().map(|&place| f32::from(place) - f32::from(run)).collect()
+                };
+                let what = format!("{} run {run} {binding_bytes:?}", device.name());
+                assert_eq!(read("target"), old(&[0, 1, 2, 3, 4, 5]), "{what}");
+                assert_eq!(read("flat"), old(&[0, 1, 2, 3, 4, 5]), "{what}");
+                assert_eq!(read("turned"), old(&[0, 3, 1, 4, 2, 5]), "{what}");
+                assert_eq!(read("cut"), old(&[3, 4, 5]), "{what}");
+                let swapped = if run % 2 == 0 { [2.0, 1.0] } else { [1.0, 2.0] };
+                assert_eq!((read("one"), read("other")), (vec![swapped[0]; 3], vec![swapped[1]; 3]), "{what}");
+            }
+        }
     }
 }
 
@@ -139,6 +182,41 @@ fn computed_indices_of_earlier_steps_are_told_as_well() {
         told(step.read(sum));
         step.read(sum).unwrap();
     }
+}
+
+/// What a state does not hold is named, whether it is read, gets a value, or is to be trained.
+#[test]
+fn parameters_that_a_state_lacks_are_reported() {
+    let mut params = Params::seeded(1);
+    let weight = params.add("weight", [2], Init::Zeros);
+    let state = State::new(&Device::cpu(), &params).unwrap();
+    let (late, counter) = (params.add("late", [2], Init::Zeros), params.add_cell("counter", [2], Init::Zeros));
+    let mut others = Params::seeded(1);
+    let foreign = others.add_cell("foreign", [2], Init::Zeros);
+    let refused = |record: &dyn for<'g> Fn(&'g Graph) -> Tensor<'g>, only: &[&Param]| {
+        let g = Graph::new();
+        let loss = record(&g).sum(..);
+        let training = g.train(loss, Sgd::new(0.1));
+        let training = if only.is_empty() { training } else { training.only(only) };
+        training.compile_on(&state).unwrap_err().to_string()
+    };
+    let advice = "added to its `Params` after the state was made";
+    let error = refused(&|g| g.param(&weight) * g.param(&late), &[]);
+    assert!(error.contains("parameter `late`") && error.contains(advice), "{error}");
+    let error = refused(&|g| g.param(&weight), &[&weight, &late]);
+    assert!(error.contains("`late` in `Training::only`") && error.contains(advice), "{error}");
+    let assigned = |cell: &Param| {
+        let g = Graph::new();
+        g.assign(cell, g.param(&weight) + 1.0);
+        g.train(g.param(&weight).sum(..), Sgd::new(0.1)).compile_on(&state).unwrap_err().to_string()
+    };
+    let error = assigned(&counter);
+    assert!(error.contains("assign to `counter`") && error.contains(advice), "{error}");
+    let error = assigned(&foreign);
+    assert!(error.contains("assign to `foreign`") && error.contains("another `Params`"), "{error}");
+    let g = Graph::new();
+    let error = g.infer(&[g.param(&late) * 2.0]).compile_on(&state).unwrap_err().to_string();
+    assert!(error.contains("parameter `late`") && error.contains(advice), "{error}");
 }
 
 /// An index that a step computes is found on the device, with its position; what it selects is NaN.

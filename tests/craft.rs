@@ -570,3 +570,191 @@ fn reading_what_is_not_computed_says_what_to_ask_for() {
     let early = direct.compile(&h, &Device::cpu(), Sgd::new(0.1), Training::layer_norms).0;
     assert!(early.read_layer_norms().unwrap_err().to_string().contains("run a step"));
 }
+
+/// The mean of all gradients that were added up, also where another step with another number of runs goes on.
+#[test]
+fn an_update_may_be_finished_by_a_step_of_other_runs() {
+    let mut params = Params::seeded(1);
+    let w = params.add("w", [3], Init::Zeros);
+    for name in ["cpu", "vulkan"] {
+        let Some(device) = device(name) else { continue };
+        for (runs, begun, others, more) in [(4, 3, 2, 1), (2, 1, 4, 3), (5, 2, 3, 1), (3, 1, 3, 2)] {
+            let state = State::new(device, &params).unwrap();
+            let g = Graph::new();
+            let x = g.input("x", [3]);
+            let loss = (g.param(&w) * x).sum(..);
+            let compile = |runs: u32| g.train(loss, Sgd::new(1.0)).accumulate(runs).compile_on(&state).unwrap();
+            let (mut first, mut second) = (compile(runs), compile(others));
+            for update in 0..2u8 {
+                let before = state.parameter("w").unwrap().to_vec();
+                let fed = |run: u8| [f32::from(run) + 1.0, -2.0, f32::from(run * run) - f32::from(update)];
+                for run in 0..begun + more {
+                    assert_eq!(
+                        state.parameter("w").unwrap().to_vec(),
+                        before,
+                        "{name}: nothing changes before the last"
+                    );
+                    let step = if run < begun { &mut first } else { &mut second };
+                    step.run([x.feed(&fed(run))]).unwrap();
+                }
+                for (place, (now, before)) in state.parameter("w").unwrap().to_vec().iter().zip(before).enumerate() {
+                    let mean = (0..begun + more).map(|run| fed(run)[place]).sum::<f32>() / f32::from(begun + more);
+                    assert!((before - now - mean).abs() < 1e-5, "{name} {runs} {others}: {before} {now} {mean}");
+                }
+            }
+        }
+    }
+}
+
+/// Norms come with the update: before the first there are none, and nothing that looks as if gradients vanished.
+#[test]
+fn norms_are_read_after_an_update() {
+    let direct = Direct::new();
+    for name in ["cpu", "vulkan"] {
+        let Some(device) = device(name) else { continue };
+        let g = Graph::new();
+        let (mut step, inputs) =
+            direct.compile(&g, device, Sgd::new(0.1), |training| training.accumulate(3).gradient_norm().layer_norms());
+        for _ in 0..2 {
+            run(&mut step, &inputs, &gradients(1, 1.0)).unwrap();
+            for error in [step.read_gradient_norm().unwrap_err(), step.read_layer_norms().unwrap_err()] {
+                assert!(
+                    error.kind() == ErrorKind::NotKept && error.to_string().contains("accumulate"),
+                    "{name}: {error}"
+                );
+            }
+        }
+        run(&mut step, &inputs, &gradients(1, 1.0)).unwrap();
+        let want = norm(&gradients(1, 1.0));
+        assert!((f64::from(step.read_gradient_norm().unwrap()) - want).abs() < 1e-5 * want, "{name}");
+        assert_eq!(step.read_layer_norms().unwrap().len(), LENGTHS.len());
+        // Those of the last update stay until the next.
+        run(&mut step, &inputs, &gradients(2, 9.0)).unwrap();
+        assert!((f64::from(step.read_gradient_norm().unwrap()) - want).abs() < 1e-5 * want, "{name}");
+    }
+}
+
+/// Where everything is frozen there is nothing to measure, which is no mistake.
+#[test]
+fn nothing_to_train_has_no_norms() {
+    for name in ["cpu", "vulkan", "gl"] {
+        let Some(device) = device(name) else { continue };
+        let mut params = Params::seeded(1);
+        let (w, cell) = (params.add("w", [3], Init::Constant(2.0)), params.add_cell("cell", [1], Init::Zeros));
+        params.set_frozen(&w, true).unwrap();
+        let g = Graph::new();
+        let loss = g.param(&w).sum(..);
+        g.assign(&cell, g.param(&cell) + 1.0);
+        let training = g.train(loss, Lamb::new(0.1)).clip_norm(1.0).gradient_norm().layer_norms().average(0.9);
+        let mut step = training.compile(device, &params).unwrap();
+        step.run_many(3, []).unwrap();
+        assert_eq!(step.read_gradient_norm().unwrap(), 0.0, "{name}");
+        assert_eq!(step.read_layer_norms().unwrap(), [], "{name}");
+        assert_eq!(step.read_updates_left_out().unwrap(), 0, "{name}");
+        assert_eq!(step.state().parameter("w").unwrap().to_vec(), [2.0; 3], "{name}");
+        assert_eq!(step.state().parameter("cell").unwrap().item(), 3.0, "{name}");
+    }
+}
+
+/// A batch that spoils the gradients spoils what cells would get as well: running statistics stay as they were.
+#[test]
+fn cells_stay_where_an_update_is_left_out() {
+    for name in ["cpu", "vulkan", "gl"] {
+        let Some(device) = device(name) else { continue };
+        // Many parameters take the norm in two dispatches.
+        for (runs, width) in [(1, 3), (2, 3), (1, 600), (2, 600)] {
+            let mut params = Params::seeded(1);
+            let layer = nn::BatchNorm::new(&mut params, "layer", 2);
+            let wide = params.add("wide", [width, 30], Init::Constant(1.0));
+            let g = Graph::new();
+            let x = g.input("x", [4, 2]);
+            let loss = layer.forward(x).square().sum(..) + g.param(&wide).square().sum(..);
+            let training = g.train(loss, Sgd::new(0.01)).clip_norm(1.0).accumulate(runs);
+            let mut step = training.compile(device, &params).unwrap();
+            let (good, mut bad) = ([1.0, 2.0, 3.0, 4.0, -1.0, 0.5, 0.0, 7.0f32], [1.0f32; 8]);
+            bad[3] = f32::NAN;
+            let cells = |step: &Step| {
+                let read = |name| step.state().parameter(name).unwrap().to_vec();
+                (read("layer.running_mean"), read("layer.running_var"))
+            };
+            step.run_many(runs, [x.feed(&good)]).unwrap();
+            let before = cells(&step);
+            assert_ne!(before.0, [0.0; 2], "{name}");
+            let what = format!("{name}, {runs} runs for an update, width {width}");
+            // The bad one comes first: all runs of the update leave cells alone.
+            step.run([x.feed(&bad)]).unwrap();
+            assert_eq!(cells(&step), before, "{what}");
+            step.run_many(runs - 1, [x.feed(&good)]).unwrap();
+            assert_eq!(cells(&step), before, "{what}");
+            assert_eq!(step.read_updates_left_out().unwrap(), 1, "{what}");
+            // And the next update is as any other.
+            step.run([x.feed(&good)]).unwrap();
+            assert_ne!(cells(&step), before, "{what}");
+            assert!(cells(&step).0.iter().all(|value| value.is_finite()), "{what}");
+        }
+    }
+}
+
+/// Squares leave the range of single precision long before norms do.
+#[test]
+fn norms_by_layer_have_the_whole_range() {
+    let direct = Direct::new();
+    for name in ["cpu", "vulkan", "gl"] {
+        let Some(device) = device(name) else { continue };
+        let g = Graph::new();
+        let (mut step, inputs) = direct.compile(&g, device, Sgd::new(0.0), Training::layer_norms);
+        for scale in [1e-30, 1e-22, 1e-18, 1.0, 1e17, 1e22, 1e30] {
+            let mut fed = gradients(1, scale);
+            // Zeros beside, and values of all sizes in one parameter.
+            fed[1][3..20].fill(0.0);
+            fed[3][..5000].fill(0.0);
+            fed[3][7000..9000].iter_mut().for_each(|g| *g *= 1e-7);
+            run(&mut step, &inputs, &fed).unwrap();
+            for (layer, fed) in step.read_layer_norms().unwrap().iter().zip(&fed) {
+                let want = norm(std::slice::from_ref(fed));
+                assert!(
+                    (f64::from(layer.gradient) - want).abs() <= 1e-5 * want,
+                    "{name}, {scale:e}: {layer:?}, {want:e}"
+                );
+            }
+        }
+        for bad in [f32::INFINITY, f32::NAN] {
+            let mut fed = gradients(1, 1e25);
+            fed[3][12_345] = bad;
+            run(&mut step, &inputs, &fed).unwrap();
+            let norms = step.read_layer_norms().unwrap();
+            assert!(norms[3].gradient.is_nan() == bad.is_nan() && !norms[3].gradient.is_finite(), "{name}: {norms:?}");
+            assert!(norms[1].gradient.is_finite(), "{name}");
+        }
+    }
+}
+
+/// A parameter that is averaged later has stood still till then; averages that have gone on apart stay apart.
+#[test]
+fn averages_that_begin_later_are_of_as_many_updates() {
+    let mut params = Params::seeded(1);
+    let (p, q) = (params.add("p", [1], Init::Zeros), params.add("q", [1], Init::Zeros));
+    for name in ["cpu", "vulkan"] {
+        let Some(device) = device(name) else { continue };
+        let state = State::new(device, &params).unwrap();
+        let compile = |of: &[&Param]| {
+            let g = Graph::new();
+            let loss = of.iter().fold(g.full([1], 0.0), |sum, param| sum + g.param(param)).sum(..);
+            g.train(loss, Sgd::new(1.0)).only(of).average(0.5).compile_on(&state).unwrap()
+        };
+        let average = |name: &str| state.average(name).unwrap().item();
+        let (mut alone, mut both) = (compile(&[&p]), compile(&[&p, &q]));
+        alone.run_many(2, []).unwrap();
+        both.run_many(2, []).unwrap();
+        // p was -1, -2, -3, -4, and q 0, 0, -1, -2, with shares of 1, 2, 4 and 8 in 15.
+        assert!((average("p") + 49.0 / 15.0).abs() < 1e-5, "{name}: {}", average("p"));
+        assert!((average("q") + 20.0 / 15.0).abs() < 1e-5, "{name}: {}", average("q"));
+        alone.run([]).unwrap();
+        let before = weights(&state);
+        let error = both.run([]).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Argument);
+        let text = error.to_string();
+        assert!(text.contains("`p` is of 5 updates") && text.contains("`q` of 4"), "{text}");
+        assert_eq!(weights(&state), before, "{name}");
+    }
+}

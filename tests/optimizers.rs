@@ -168,6 +168,87 @@ fn lion_and_lamb_do_what_their_papers_say() {
     }
 }
 
+/// Trains weights by the gradients that are given, on a device.
+fn by_gradients(
+    device: &Device,
+    optimizer: impl Optimizer + 'static,
+    weights: &[f32],
+    gradients: &[Vec<f32>],
+) -> Vec<f32> {
+    let mut params = Params::seeded(1);
+    let weight = params.add("weight", [weights.len()], Init::Values(weights.to_vec()));
+    let g = Graph::new();
+    let x = g.input("x", [weights.len()]);
+    let loss = (g.param(&weight) * x).sum(..);
+    let mut step = g.train(loss, optimizer).compile(device, &params).unwrap();
+    for gradient in gradients {
+        step.run([x.feed(gradient)]).unwrap();
+    }
+    step.state().parameter("weight").unwrap().to_vec()
+}
+
+/// Without a norm of the weights, or of the direction, LAMB's ratio is 1; elsewhere it is that of norms whose squares may be
+/// beyond single precision.
+#[test]
+fn the_trust_ratio_has_no_holes() {
+    for name in ["cpu", "vulkan", "gl"] {
+        let Some(device) = device(name) else { continue };
+        // The first direction is the sign of the gradient, as m / sqrt(v) is.
+        let lamb = || Lamb::new(0.5);
+        let moved = by_gradients(device, lamb(), &[0.0; 4], &[vec![3.0, -3.0, 3.0, -3.0]]);
+        assert!(moved.iter().zip([-0.5, 0.5, -0.5, 0.5]).all(|(w, want)| (w - want).abs() < 1e-5), "{name}: {moved:?}");
+        let weights = [1.0, -2.0, 3.0];
+        assert_eq!(by_gradients(device, lamb(), &weights, &[vec![0.0; 3]]), weights, "{name}: no direction");
+        for scale in [1e-30f32, 1e-22, 1e22, 1e30] {
+            let moved = by_gradients(device, lamb(), &[scale, -scale, scale], &[vec![1.0, 1.0, -1.0]]);
+            let want = [0.5, -1.5, 1.5];
+            let close = |(w, want): (&f32, f32)| (w / scale - want).abs() < 1e-4;
+            assert!(moved.iter().zip(want).all(close), "{name}, {scale:e}: {moved:?}");
+        }
+    }
+}
+
+/// Lion takes signs, and yet a gradient that is no number must be seen.
+#[test]
+fn lion_hides_neither_nan_nor_infinity() {
+    for name in ["cpu", "vulkan", "gl"] {
+        let Some(device) = device(name) else { continue };
+        let gradients = [vec![f32::INFINITY, f32::NEG_INFINITY, f32::NAN, 1e30, 0.0], vec![1.0; 5]];
+        let moved = by_gradients(device, Lion::new(0.5), &[1.0; 5], &gradients);
+        assert!(moved[..3].iter().all(|w| !w.is_finite()) && moved[2].is_nan(), "{name}: {moved:?}");
+        assert!((moved[3], moved[4]) == (0.0, 0.5), "{name}: {moved:?}");
+    }
+}
+
+/// A group that others, or freezing, have left empty is as much of a mistake as one that chooses nothing.
+#[test]
+fn groups_without_a_trained_parameter_are_refused() {
+    let mut params = Params::seeded(1);
+    let (up, down) = (params.add("up", [2, 2], Init::Zeros), params.add("down", [2], Init::Zeros));
+    let cell = params.add_cell("cell", [2], Init::Zeros);
+    let compile = |optimizer: Groups<Sgd>, only: &[&Param]| {
+        let g = Graph::new();
+        let loss = only.iter().fold(g.param(&cell).sum(..), |sum, param| sum + g.param(param).sum(..));
+        g.train(loss, optimizer).only(only).compile(&Device::cpu(), &params).map(|_| ())
+    };
+    let base = || Groups::new(Sgd::new(0.1));
+    let named =
+        |optimizer: Groups<Sgd>, name: &'static str| optimizer.group("late", move |own, _| own == name, |sgd| sgd);
+    let all = || base().group("all", |_, _| true, |sgd| sgd);
+    for (optimizer, only, chosen) in [
+        (named(all(), "down"), vec![&up, &down], "(down)"),
+        (named(base(), "down"), vec![&up], "(down)"),
+        (named(base(), "cell"), vec![&up, &down], "(cell)"),
+    ] {
+        let error = compile(optimizer, &only).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Argument);
+        let text = error.to_string();
+        assert!(text.contains("group `late` has nothing to train") && text.contains(chosen), "{text}");
+    }
+    compile(named(base(), "down"), &[&up, &down]).unwrap();
+    compile(named(base(), "down"), &[&down]).unwrap();
+}
+
 #[test]
 fn groups_train_with_their_own_settings() {
     let base = AdamW::new(0.03).weight_decay(0.2);
@@ -211,6 +292,22 @@ fn vectors_are_left_out_of_the_decay() {
     let g = Graph::new();
     let loss = g.param(&weight).square().sum(..);
     g.train(loss, without_decay_on_vectors(base)).compile(&Device::cpu(), &params).unwrap();
+}
+
+/// A network without vectors leaves one of the two groups empty, with LAMB as with any other.
+#[test]
+fn a_group_may_have_nothing_to_train() {
+    for name in ["cpu", "vulkan", "gl"] {
+        let Some(device) = device(name) else { continue };
+        let mut params = Params::seeded(1);
+        let weight = params.add("weight", [2, 2], Init::Constant(1.0));
+        let g = Graph::new();
+        let loss = g.param(&weight).sum(..);
+        let mut step = g.train(loss, without_decay_on_vectors(Lamb::new(0.5))).compile(device, &params).unwrap();
+        step.run([]).unwrap();
+        let now = step.state().parameter("weight").unwrap().to_vec();
+        assert!(now.iter().all(|w| (w - 0.5).abs() < 1e-5), "{name}: {now:?}");
+    }
 }
 
 #[test]

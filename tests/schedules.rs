@@ -6,7 +6,7 @@ use common::device;
 use retrograd::optim::{Adam, Groups, Sgd};
 use retrograd::schedule::{Constant, Cosine, Exponential, Linear, OneCycle, Schedule, StepDecay, from_fn};
 use retrograd::train::{EarlyStopping, ReduceOnPlateau};
-use retrograd::{Graph, HostData, HostTensor, Init, Params};
+use retrograd::{Graph, HostData, HostTensor, Init, Param, Params, State};
 
 fn check(schedule: &dyn Schedule, want: impl Fn(f64) -> f64, updates: std::ops::Range<u32>) {
     for update in updates {
@@ -30,6 +30,9 @@ fn factors_follow_the_formulas() {
     check(&warm, |t| (t + 1.0) / 4.0, 0..4);
     check(&warm, |t| 0.5 * (1.0 + (pi * (t - 4.0) / 8.0).cos()), 4..13);
     check(&Constant.after_warmup(0), |_| 1.0, 0..3);
+    // What it rises to is where the other begins.
+    check(&OneCycle::new(20).after_warmup(4), |t| 0.04 * (t + 1.0) / 4.0, 0..4);
+    check(&OneCycle::new(20).after_warmup(4), |_| 1.0, 9..10);
 }
 
 #[test]
@@ -98,6 +101,53 @@ fn groups() -> Groups<Sgd> {
     Groups::new(Sgd::new(0.5)).group_at_rate("fast", 10.0, |name, _| name == "other", |sgd| sgd)
 }
 
+/// What a schedule follows is how often its parameters were updated, not how many steps ran on the state.
+#[test]
+fn schedules_follow_the_updates_of_their_parameters() {
+    let mut params = Params::seeded(1);
+    let (one, other) = (params.add("one", [1], Init::Zeros), params.add("other", [1], Init::Zeros));
+    for name in ["cpu", "vulkan"] {
+        let Some(device) = device(name) else { continue };
+        let state = State::new(device, &params).unwrap();
+        let (g, h, k) = (Graph::new(), Graph::new(), Graph::new());
+        let schedule = || Exponential::new(0.5);
+        let alone = |g: &Graph, param: &Param| {
+            g.train(g.param(param).sum(..), Sgd::new(1.0))
+                .only(&[param])
+                .schedule(schedule())
+                .compile_on(&state)
+                .unwrap()
+        };
+        // Two that take turns.
+        let (mut first, mut second) = (alone(&g, &one), alone(&h, &other));
+        for update in 0..4 {
+            for step in [&mut first, &mut second] {
+                assert_eq!(step.learning_rate(), Some(0.5f64.powi(update)));
+                step.run([]).unwrap();
+            }
+        }
+        let read = |name: &str| state.parameter(name).unwrap().item();
+        assert_eq!((read("one"), read("other")), (-1.875, -1.875), "{name}");
+        // Several runs for an update, after updates by one run each.
+        let training = k.train(k.param(&one).sum(..), Sgd::new(1.0)).only(&[&one]).schedule(schedule()).accumulate(3);
+        let mut third = training.compile_on(&state).unwrap();
+        third.run_many(4, []).unwrap();
+        assert_eq!((read("one"), third.learning_rate()), (-1.9375, Some(0.03125)), "{name}");
+        // What was begun is given up; the schedule goes on where it was.
+        state.reset_optimizer().unwrap();
+        third.run_many(2, []).unwrap();
+        assert_eq!((read("one"), third.learning_rate()), (-1.9375, Some(0.03125)), "{name}");
+        third.run([]).unwrap();
+        assert_eq!((read("one"), third.learning_rate()), (-1.96875, Some(0.015_625)), "{name}");
+        // The other parameter has its own count, which a checkpoint holds.
+        let bytes = pollster::block_on(state.to_safetensors()).unwrap();
+        state.restart_schedules();
+        assert_eq!((second.learning_rate(), third.learning_rate()), (Some(1.0), Some(1.0)), "{name}");
+        state.load_safetensors(&bytes).unwrap();
+        assert_eq!((second.learning_rate(), third.learning_rate()), (Some(0.0625), Some(0.015_625)), "{name}");
+    }
+}
+
 #[test]
 fn a_rate_set_by_hand_is_what_factors_are_of() {
     let mut params = Params::seeded(1);
@@ -154,6 +204,15 @@ fn plateaus_lower_the_rate() {
     let want = [1.0, 1.0, 0.1, 0.1, 0.1, 0.01, 0.01, 0.01, 0.005, 0.005];
     assert!(factors.iter().zip(want).all(|(got, want)| (got - want).abs() < 1e-12), "{factors:?}");
     assert!((plateau.factor() - 0.005).abs() < 1e-12);
+    // A floor above the factor does not lift it, and NaN is no floor.
+    for lowest in [2.0, 1.0, f64::INFINITY] {
+        let mut plateau = ReduceOnPlateau::new(0.1, 0).unwrap().lowest(lowest);
+        let factors: Vec<f64> = [1.0; 4].into_iter().map(|loss| plateau.observe(loss)).collect();
+        assert_eq!(factors, [1.0; 4], "{lowest}");
+    }
+    let mut plateau = ReduceOnPlateau::new(0.5, 0).unwrap().lowest(f64::NAN).min_delta(f64::NAN);
+    let factors: Vec<f64> = [1.0, 0.9, 0.8, 0.8].into_iter().map(|loss| plateau.observe(loss)).collect();
+    assert_eq!(factors, [1.0, 1.0, 1.0, 0.5]);
     for factor in [0.0, 1.0, f64::NAN] {
         assert!(ReduceOnPlateau::new(factor, 1).unwrap_err().to_string().contains("factor is"), "{factor}");
     }

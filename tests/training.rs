@@ -366,6 +366,76 @@ fn moments_start_with_the_parameter_not_with_the_state() {
     }
 }
 
+/// Moments that start at zero are corrected for their start, whatever optimizer came before: the first update by Adam is
+/// the learning rate.
+#[test]
+fn another_optimizer_starts_from_its_own_first_update() {
+    for device in devices() {
+        let mut params = Params::seeded(1);
+        let w = params.add("w", [1], Init::Constant(1.0));
+        let (g, h) = (Graph::new(), Graph::new());
+        let mut descent = g.train(g.param(&w).sum(..), Sgd::new(0.01).momentum(0.5)).compile(device, &params).unwrap();
+        descent.run_many(50, []).unwrap();
+        let now = || descent.state().parameter("w").unwrap().item();
+        let before = now();
+        let compile =
+            |state: &retrograd::State| h.train(h.param(&w).sum(..), Adam::new(0.1)).compile_on(state).unwrap();
+        let mut adam = compile(descent.state());
+        let fresh = pollster::block_on(descent.state().to_safetensors()).unwrap();
+        adam.run([]).unwrap();
+        assert!((now() - (before - 0.1)).abs() < 1e-5, "{}: {} from {before}", device.name(), now());
+        adam.run_many(9, []).unwrap();
+        assert!((now() - (before - 1.0)).abs() < 1e-4, "{}: {} from {before}", device.name(), now());
+        let bytes = pollster::block_on(descent.state().to_safetensors()).unwrap();
+
+        // From checkpoints: one in which Adam has done nothing yet, though its moments are there, and one in the middle.
+        for (bytes, done) in [(&fresh, 0.0), (&bytes, 1.0)] {
+            let state = retrograd::State::new(device, &params).unwrap();
+            state.load_safetensors(bytes).unwrap();
+            let mut next = compile(&state);
+            next.run([]).unwrap();
+            let now = state.parameter("w").unwrap().item();
+            assert!((now - (before - done - 0.1)).abs() < 1e-4, "{}: {now} from {before}", device.name());
+        }
+        // A step that has run takes a checkpoint without its states.
+        let alone = retrograd::State::new(device, &params).unwrap();
+        let mut plain = compile(&alone);
+        plain.run_many(7, []).unwrap();
+        let other = retrograd::State::new(device, &params).unwrap();
+        let k = Graph::new();
+        let mut descent = k.train(k.param(&w).sum(..), Sgd::new(0.01)).compile_on(&other).unwrap();
+        descent.run_many(20, []).unwrap();
+        alone.load_safetensors(&pollster::block_on(other.to_safetensors()).unwrap()).unwrap();
+        plain.run([]).unwrap();
+        let now = alone.parameter("w").unwrap().item();
+        assert!((now - 0.7).abs() < 1e-5, "{}: {now}", device.name());
+    }
+}
+
+/// Files that count updates once for all optimizers were written before each was counted by itself.
+#[test]
+fn counts_of_old_checkpoints_are_those_of_the_optimizer_in_them() {
+    let mut params = Params::seeded(1);
+    let w = params.add("w", [1], Init::Constant(1.0));
+    let (g, device) = (Graph::new(), Device::cpu());
+    let x = g.input("x", [1]);
+    let loss = (x * g.param(&w)).square().sum(..);
+    let compile = || g.train(loss, Adam::new(0.1)).compile(&device, &params).unwrap();
+    let (mut straight, mut next) = (compile(), compile());
+    straight.run_many(5, [x.feed(&[1.0f32])]).unwrap();
+    let bytes = pollster::block_on(straight.state().to_safetensors()).unwrap();
+    let tensors = safetensors::SafeTensors::deserialize(&bytes).unwrap();
+    let mut metadata = safetensors::SafeTensors::read_metadata(&bytes).unwrap().1.metadata().clone().unwrap();
+    let all = metadata.len();
+    metadata.retain(|key, _| !key.starts_with("retrograd.optimizer/"));
+    assert_eq!((all, metadata["retrograd.updates/w"].as_str()), (metadata.len() + 2, "5"));
+    next.state().load_safetensors(&safetensors::serialize(tensors.tensors(), Some(metadata)).unwrap()).unwrap();
+    for step in [&mut straight, &mut next] {
+        step.run_many(3, [x.feed(&[-0.5f32])]).unwrap();
+    }
+    assert_eq!(next.state().parameter("w").unwrap(), straight.state().parameter("w").unwrap());
+}
+
 #[test]
 fn weights_alone_start_the_optimizer_anew() {
     for device in devices() {

@@ -14,6 +14,8 @@ struct Step {
     averaging: f32,
     // How many gradients have been added up since the last update.
     gathered: u32,
+    // Whether gradients are only added up, without an update.
+    gathers_only: u32,
 }
 
 @group(1) @binding(0) var<uniform> step: Step;

@@ -38,6 +38,8 @@ pub struct Program {
     executor: Executor,
     order: Option<RowOrder>,
     has_run: bool,
+    /// Whether a run has done more than add up gradients.
+    has_updated: bool,
 }
 
 #[derive(Debug)]
@@ -81,7 +83,7 @@ impl Program {
                 Executor::Gpu(GpuProgram::new(Arc::clone(gpu), Arc::clone(&plan), shared, contents).await?)
             }
         };
-        Ok(Self { plan, state: state.clone(), executor, order, has_run: false })
+        Ok(Self { plan, state: state.clone(), executor, order, has_run: false, has_updated: false })
     }
 
     /// Runs one step, given by the numbers of every group. Returns as soon as the work is submitted.
@@ -95,7 +97,7 @@ impl Program {
             Executor::Cpu(program) => program.run(scalars, &self.state)?,
             Executor::Gpu(program) => program.run(scalars)?,
         }
-        self.has_run = true;
+        self.has_run(scalars);
         Ok(())
     }
 
@@ -110,7 +112,7 @@ impl Program {
             Executor::Cpu(program) => program.time(scalars, &self.state)?,
             Executor::Gpu(program) => program.time(scalars).await?,
         };
-        self.has_run = true;
+        self.has_run(scalars);
         Ok(StepTimes::new(self.state.device().name(), &self.plan, &times))
     }
 
@@ -131,7 +133,23 @@ impl Program {
                 Executor::Gpu(program) => program.run_many(part)?,
             }
         }
+        self.has_run(scalars);
+        Ok(())
+    }
+
+    /// Notes what there is to read now.
+    fn has_run(&mut self, scalars: &[StepScalars]) {
         self.has_run |= !scalars.is_empty();
+        self.has_updated |= scalars.iter().any(|scalars| !scalars.gathers_only);
+    }
+
+    /// An error where runs have only added up gradients, so that there are no norms.
+    fn updated(&self) -> Result<()> {
+        if self.has_run && !self.has_updated {
+            let message = "there are no norms yet: so far the runs of this step have only added up gradients, and norms come \
+                           with the update, in the last of the runs that `Training::accumulate` asks for";
+            return Err(Error::new(ErrorKind::NotKept, message));
+        }
         Ok(())
     }
 
@@ -181,15 +199,16 @@ impl Program {
         }
     }
 
-    /// Starts to read the global norm of the gradients of the last step.
+    /// Starts to read the global norm of the gradients of the last update.
     ///
     /// # Errors
-    /// When nothing has run yet, the norm is not computed, or the device fails.
+    /// When no update has run yet, the norm is not computed, or the device fails.
     pub fn begin_gradient_norm(&self) -> Result<PendingRead> {
         let missing = |message: &str| Error::new(ErrorKind::NotKept, message);
         let binding = self.plan.gradient_norm.as_ref().ok_or_else(|| {
             missing("this step does not compute the norm of its gradients: ask for it with `Training::gradient_norm`")
         })?;
+        self.updated()?;
         self.begin_binding(binding, [1].into())
     }
 
@@ -208,12 +227,17 @@ impl Program {
     /// Starts to read the norms of every gradient and parameter, and says whose they are.
     ///
     /// # Errors
-    /// When nothing has run yet, they are not computed, or the device fails.
+    /// When no update has run yet, they are not computed, or the device fails.
     pub fn begin_layer_norms(&self) -> Result<(PendingRead, &[String])> {
         let (binding, names) = self.plan.layer_norms.as_ref().ok_or_else(|| {
             let message = "this step does not compute norms of layers: ask for them with `Training::layer_norms`";
             Error::new(ErrorKind::NotKept, message)
         })?;
+        self.updated()?;
+        if names.is_empty() {
+            let none = HostTensor::new([0, 2], HostData::F32(Vec::new()))?;
+            return Ok((PendingRead::ready(none), names));
+        }
         Ok((self.begin_binding(binding, [names.len(), 2].into())?, names))
     }
 

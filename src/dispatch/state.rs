@@ -30,8 +30,10 @@ struct Inside {
 /// What is counted of every parameter.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Counts {
-    /// Updates since its optimizer states were zero.
+    /// Its updates so far, by whatever optimizer: what schedules follow.
     pub updates: Vec<u32>,
+    /// Its updates since an optimizer state was zero, by the name of the state.
+    pub states: BTreeMap<String, Vec<u32>>,
     /// Gradients that were added up since its last update.
     pub gathered: Vec<u32>,
     /// Updates that its running average is of, where it has one.
@@ -42,7 +44,28 @@ impl Counts {
     /// Nothing has happened to so many parameters.
     #[must_use]
     pub fn new(parameters: usize) -> Self {
-        Self { updates: vec![0; parameters], gathered: vec![0; parameters], averages: vec![None; parameters] }
+        Self {
+            updates: vec![0; parameters],
+            states: BTreeMap::new(),
+            gathered: vec![0; parameters],
+            averages: vec![None; parameters],
+        }
+    }
+
+    /// The updates of a parameter since these optimizer states of it were zero, those since the last one was.
+    #[must_use]
+    pub fn since_zero(&self, states: &[&str], parameter: usize) -> u32 {
+        let of = |state: &&str| self.states.get(*state).map_or(0, |counts| counts[parameter]);
+        states.iter().map(of).min().unwrap_or(self.updates[parameter])
+    }
+
+    /// Counts updates of a parameter by an optimizer with these states.
+    pub fn has_updated(&mut self, states: &[&str], parameter: usize, updates: u32) {
+        self.updates[parameter] += updates;
+        for state in states {
+            let none = || vec![0; self.updates.len()];
+            self.states.entry((*state).to_owned()).or_insert_with(none)[parameter] += updates;
+        }
     }
 }
 
@@ -135,7 +158,8 @@ impl State {
         *locked(&self.0.steps)
     }
 
-    /// Sets the number of training steps, as after a checkpoint was loaded.
+    /// Sets the number of training steps, as after a checkpoint was loaded: random streams, and batches of datasets, go on
+    /// from there. Schedules follow updates, see [`restart_schedules`](Self::restart_schedules).
     pub fn set_steps(&self, steps: u32) {
         *locked(&self.0.steps) = steps;
     }
@@ -173,7 +197,7 @@ impl State {
     }
 
     /// Sets all optimizer states to zero, as they were before the first step, and forgets gradients that were added up.
-    /// Running averages stay.
+    /// Running averages stay, and schedules go on: see [`restart_schedules`](Self::restart_schedules).
     ///
     /// # Errors
     /// When the device fails.
@@ -182,10 +206,16 @@ impl State {
             self.clear_optimizer_state(state)?;
         }
         self.with_counts(|counts| {
-            counts.updates.fill(0);
+            counts.states.clear();
             counts.gathered.fill(0);
         });
         Ok(())
+    }
+
+    /// Lets the [schedules](crate::schedule) of all steps on this state begin anew, as for a second phase of training that
+    /// has a schedule of its own. Optimizer states stay.
+    pub fn restart_schedules(&self) {
+        self.with_counts(|counts| counts.updates.fill(0));
     }
 
     pub(crate) fn clear_optimizer_state(&self, state: &str) -> Result<()> {

@@ -10,8 +10,8 @@ mod simplify;
 
 pub use emit::{
     Chooser, Chosen, Context, Emitted, Form, Forms, Gather, IMAGE_ROWS, IMAGE_WIDTH, Kernels, NORM_MOST_SUMS,
-    Operand as UpdateOperand, Place, Role, Sizes, Tile, UpdateKernel, Updated, Usage, Variable, emit, gather,
-    image_loads, norm_is_short, norm_root, norm_squares, update,
+    NormPurpose, Operand as UpdateOperand, Place, Role, Sizes, Tile, UpdateKernel, Updated, Usage, Variable, emit,
+    gather, image_loads, norm_is_short, norm_root, norm_squares, update,
 };
 pub use group::{Body, Group, Grouped, Refusal, RideAlong, group};
 pub use program::{Load, Operand, Program, Programs, Step, Store};

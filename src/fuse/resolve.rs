@@ -100,7 +100,7 @@ pub struct Resolved {
     pub kept: BTreeMap<TensorId, TensorId>,
     /// Gradients, by the number of their parameter, each a tensor of its own.
     pub gradients: Vec<(usize, TensorId)>,
-    /// New values of cells, by the number of their parameter, each a tensor of its own, computed last.
+    /// New values of cells, by the number of their parameter: dense tensors that the update does not change.
     pub assigned: Vec<(usize, TensorId)>,
     /// Tensors that outlive the step: those kept, gradients, and new values of cells.
     pub wanted: BTreeSet<TensorId>,
@@ -189,11 +189,10 @@ pub fn resolve(
     }
     resolved.gradients(gradients);
     for &(cell, value) in assigned {
-        // Whatever reads the old value has done so before the copy is made.
-        let copy = resolved.copy(value.node, value);
-        resolved.recording.nodes[copy.node.index()].origin = None;
-        resolved.assigned.push((cell, copy));
-        resolved.wanted.insert(copy);
+        // A parameter or another cell is read before the update: both may change in it.
+        let memory = resolved.keep(value);
+        resolved.assigned.push((cell, memory));
+        resolved.wanted.insert(memory);
     }
     Ok(resolved)
 }

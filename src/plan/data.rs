@@ -166,11 +166,16 @@ pub enum Work {
     /// Adds gradients to those of runs before.
     Accumulate,
     /// Computes the global norm of the gradients.
-    Norm,
+    Norm {
+        /// Whether in runs that only add up gradients as well, to see whether it is a number.
+        gathers: bool,
+    },
     /// Computes norms of parameters and their gradients.
     LayerNorms,
     /// Changes the parameters of a group.
     Change(usize),
+    /// Writes a cell.
+    Assign,
 }
 
 /// One run of one kernel.
@@ -236,7 +241,7 @@ impl Dispatch {
     /// Whether it runs in a step that only adds up gradients.
     #[must_use]
     pub fn gathers(&self) -> bool {
-        matches!(self.work, None | Some(Work::Accumulate))
+        matches!(self.work, None | Some(Work::Accumulate | Work::Assign | Work::Norm { gathers: true }))
     }
 
     /// The group whose numbers it reads.

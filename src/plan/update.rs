@@ -92,7 +92,7 @@ impl StepScalars {
     pub const BYTES: usize = 48;
 
     /// The block as shaders read it: `seed: vec2<u32>`, `learning_rate: f32`, `count: u32`, `scalars: vec4<f32>`,
-    /// `first_row: u32`, `averaging: f32`, `gathered: u32`, and what fills it up to a multiple of 16 bytes.
+    /// `first_row: u32`, `averaging: f32`, `gathered: u32`, `gathers_only: u32`.
     #[must_use]
     pub fn bytes(&self) -> [u8; Self::BYTES] {
         let scalars = self.scalars.map(|scalar| (scalar as f32).to_bits());
@@ -109,7 +109,7 @@ impl StepScalars {
             self.first_row,
             (self.averaging as f32).to_bits(),
             self.gathered,
-            0,
+            self.gathers_only.into(),
         ];
         bytemuck::cast(words)
     }

@@ -241,8 +241,9 @@ impl Graph {
         self.tensor(TensorId::INVALID)
     }
 
-    /// Gives a cell a new value when a training step ends: what the step reads of it is the old one. Steps of inference
-    /// leave cells as they are.
+    /// Gives a cell a new value when a training step ends: what the step reads of it is the old one, and what it reads of
+    /// parameters and other cells, for the value of this one as well, is what they were before the update. Steps of inference
+    /// leave cells as they are, and so do those whose update [`Training::clip_norm`](crate::Training::clip_norm) leaves out.
     ///
     /// ```
     /// use retrograd::{Graph, Params};

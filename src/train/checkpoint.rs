@@ -12,6 +12,8 @@ const OPTIMIZER: &str = "optimizer/";
 const STEPS: &str = "retrograd.steps";
 /// How often a parameter was updated stands in the metadata under this prefix and its name.
 const UPDATES: &str = "retrograd.updates/";
+/// How often that was since an optimizer state of it was zero stands under this one, the state's name, and its name.
+const STATES: &str = "retrograd.optimizer/";
 /// How many of its gradients were added up since then stands under this one.
 const GATHERED: &str = "retrograd.gathered/";
 /// How many updates its running average is of stands under this one, where it has an average.
@@ -52,6 +54,10 @@ impl State {
                 (AVERAGES, counts.averages[number]),
             ] {
                 metadata.extend(count.map(|count| (format!("{prefix}{}", entry.name), count.to_string())));
+            }
+            for state in counted(&self.optimizer_states()) {
+                let count = counts.since_zero(&[state], number);
+                metadata.insert(format!("{STATES}{state}/{}", entry.name), count.to_string());
             }
         }
         safetensors::serialize(views, Some(metadata))
@@ -115,6 +121,12 @@ impl State {
             counts.updates[place] = number(&format!("{UPDATES}{}", entry.name)).unwrap_or(0);
             counts.gathered[place] = number(&format!("{GATHERED}{}", entry.name)).unwrap_or(0);
             counts.averages[place] = number(&format!("{AVERAGES}{}", entry.name));
+            for state in counted(&states) {
+                // Files of old have one count for all optimizers.
+                let count = number(&format!("{STATES}{state}/{}", entry.name)).unwrap_or(counts.updates[place]);
+                let none = || vec![0; self.arena().entries.len()];
+                counts.states.entry(state.clone()).or_insert_with(none)[place] = count;
+            }
         }
         if !states.contains(Updates::AVERAGE) && counts.averages.iter().any(Option::is_some) {
             differences.push("its metadata counts running averages, which the file lacks".into());
@@ -143,6 +155,11 @@ impl State {
         self.with_counts(|known| *known = counts);
         Ok(())
     }
+}
+
+/// The states that updates are counted for: those of optimizers.
+fn counted<'s>(states: impl IntoIterator<Item = &'s String>) -> impl Iterator<Item = &'s String> {
+    states.into_iter().filter(|state| *state != Updates::AVERAGE && *state != Updates::ACCUMULATED)
 }
 
 fn view(tensor: &HostTensor) -> Result<TensorView<'_>> {

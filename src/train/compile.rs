@@ -1,9 +1,9 @@
 use super::Step;
 use super::craft::Craft;
 use super::dataset::Dataset;
-use super::draft::{Draft, Options, Targets, parameter_leaves, strangers};
-use super::optim::Grouped;
-use super::trainer::Trainer;
+use super::draft::{Draft, Options, Targets, parameter_leaves, strange, strange_cells, strangers};
+use super::optim::{Grouped, Optimizer};
+use super::trainer::{TrainedGroup, Trainer};
 #[cfg(not(target_arch = "wasm32"))]
 use super::tune::tune;
 use crate::base::{DType, Error, ErrorKind, Fault, Result};
@@ -154,8 +154,8 @@ impl Training<'_> {
     pub fn plan(&self, params: &Params, profile: &Profile) -> Result<Plan> {
         let arena = Arena::new(params.extents(), profile)?;
         let frozen: Vec<bool> = params.iter().map(|(_, _, frozen)| frozen).collect();
-        let updates = self.craft.updates(&self.optimizer, &arena)?;
         let draft = self.draft(params.store(), &arena, &frozen, params.faults())?;
+        let updates = self.craft.updates(&self.optimizer, &arena, &draft.trained())?;
         Ok(draft.fitted(profile, &arena, Some(&updates), &[])?.1.plan)
     }
 
@@ -210,18 +210,20 @@ impl Training<'_> {
     /// # Errors
     /// As there.
     pub async fn compile_on_async(self, state: &State) -> Result<Step> {
-        let updates = self.craft.updates(&self.optimizer, state.arena())?;
         let draft = self.draft(state.store(), state.arena(), &state.frozen(), &[])?;
-        let trainer = Trainer {
-            rate: self.optimizer.learning_rate(),
-            groups: self.optimizer.into_optimizers()?,
-            schedule: self.craft.schedule,
-            accumulate: updates.accumulate,
-            average: self.craft.average,
-            trained: draft.trained(),
+        let trained = draft.trained();
+        let updates = self.craft.updates(&self.optimizer, state.arena(), &trained)?;
+        let rate = self.optimizer.learning_rate();
+        let group = |(number, (optimizer, factor)): (usize, (Box<dyn Optimizer>, f64))| {
+            let parameters =
+                trained.iter().copied().filter(|&parameter| updates.group_of[parameter] == number).collect();
+            TrainedGroup { optimizer, factor, states: updates.groups[number].states.clone(), parameters }
         };
+        let groups = self.optimizer.into_optimizers()?.into_iter().enumerate().map(group).collect();
+        let (schedule, average) = (self.craft.schedule, self.craft.average);
+        let trainer = Trainer { rate, groups, schedule, accumulate: updates.accumulate, average };
         if updates.averages {
-            state.begin_averages(&trainer.trained).await?;
+            state.begin_averages(&trained).await?;
         }
         draft.finish(state, Some((updates, trainer)), &[], self.checks_feeds).await
     }
@@ -248,7 +250,10 @@ impl Training<'_> {
         let mut faults = [&self.faults, faults].concat();
         let mut gradients = Vec::new();
         // Parameters of another store are the cause of much else: they are reported alone.
-        let strangers = self.graph.with_recording(|recording| strangers(recording, store));
+        let count = arena.entries.len();
+        let strangers = self.graph.with_recording(|recording| {
+            [strangers(recording, store, count), strange_cells(recording, store, count)].concat()
+        });
         if !strangers.is_empty() {
             return Err(Error::recording(strangers));
         }
@@ -261,13 +266,13 @@ impl Training<'_> {
         let (kept, assigned) =
             self.graph.with_recording(|recording| (recording.kept.clone(), recording.assigned.clone()));
         let loss = Some(self.loss.id()).filter(|_| self.loss.is_valid() && self.faults.is_empty());
-        let of_store = |(info, value): (ParamInfo, TensorId)| (info.store == store).then_some((info.index, value));
+        let by_number = |(info, value): (ParamInfo, TensorId)| (info.index, value);
         let wanted = Targets {
             kept: kept.into_iter().chain(loss).collect(),
             gradients,
-            assigned: assigned.into_iter().filter_map(of_store).collect(),
+            assigned: assigned.into_iter().map(by_number).collect(),
         };
-        Draft::new(self.graph, store, wanted, &faults, self.options.clone())
+        Draft::new(self.graph, (store, count), wanted, &faults, self.options.clone())
     }
 
     /// The numbers of the parameters to train.
@@ -278,11 +283,16 @@ impl Training<'_> {
         if only.is_empty() {
             self.graph.fault("train", &[self.loss], "`Training::only` names no parameter: there is nothing to train");
         }
-        for info in only.iter().filter(|info| info.store != store) {
-            let reason = format!("parameter `{}` in `Training::only` belongs to another `Params`", info.name);
-            self.graph.fault("train", &[self.loss], reason);
+        let mut numbers = Vec::new();
+        for info in only {
+            match strange(info, store, frozen.len()) {
+                Some(reason) => {
+                    let reason = format!("parameter `{}` in `Training::only`: {reason}", info.name);
+                    self.graph.fault("train", &[self.loss], reason);
+                }
+                None => numbers.push(info.index),
+            }
         }
-        let mut numbers: Vec<usize> = only.iter().filter(|info| info.store == store).map(|info| info.index).collect();
         numbers.sort_unstable();
         numbers.dedup();
         numbers
@@ -359,7 +369,8 @@ impl Inference<'_> {
     pub fn plan(&self, params: &Params, profile: &Profile) -> Result<Plan> {
         let arena = Arena::new(params.extents(), profile)?;
         let wanted = Targets { kept: self.outputs.clone(), ..Targets::default() };
-        let draft = Draft::new(self.graph, params.store(), wanted, params.faults(), self.options.clone())?;
+        let draft =
+            Draft::new(self.graph, (params.store(), params.len()), wanted, params.faults(), self.options.clone())?;
         let averaged: Vec<bool> = params.extents().map(|(_, _, cell)| self.averages && !cell).collect();
         Ok(draft.fitted(profile, &arena, None, &averaged)?.1.plan)
     }
@@ -395,7 +406,7 @@ impl Inference<'_> {
                            `Training::average` first, or load a checkpoint that holds them";
             return Err(Error::new(ErrorKind::Argument, message));
         }
-        Draft::new(self.graph, state.store(), wanted, &[], self.options)?
+        Draft::new(self.graph, (state.store(), state.arena().entries.len()), wanted, &[], self.options)?
             .finish(state, None, &averaged, self.checks_feeds)
             .await
     }

@@ -21,8 +21,8 @@ pub(super) struct Craft {
 }
 
 impl Craft {
-    /// Everything that happens to the gradients.
-    pub fn updates(&self, optimizer: &Grouped, arena: &Arena) -> Result<Updates> {
+    /// Everything that happens to the gradients of the parameters with these numbers.
+    pub fn updates(&self, optimizer: &Grouped, arena: &Arena, trained: &[usize]) -> Result<Updates> {
         let refuse = |setting: &str, value: String, allowed: &str| {
             Err(Error::new(ErrorKind::Argument, format!("`Training::{setting}` is {value} and must be {allowed}")))
         };
@@ -46,7 +46,7 @@ impl Craft {
         let limit = |limit: f64| if (limit as f32).is_finite() { limit } else { f64::INFINITY };
         Ok(Updates {
             groups: optimizer.updates()?,
-            group_of: optimizer.assign(arena)?,
+            group_of: optimizer.assign(arena, trained)?,
             accumulate: self.accumulate.unwrap_or(1),
             clip_norm: self.clip_norm.map(limit),
             clip_value: self.clip_value,
@@ -72,8 +72,10 @@ impl Training<'_> {
     /// before that: [`Step::read_gradient_norm`](super::Step::read_gradient_norm) reads it. The factor is computed and
     /// used on the device; nothing is read back. Source: Pascanu, Mikolov, Bengio 2013, in the form of `PyTorch`.
     ///
-    /// Where the norm is NaN or infinite, no factor helps, and the update is left out: parameters, optimizer states and
-    /// averages stay as they were, and the step counts as any other.
+    /// Where the norm is NaN or infinite, no factor helps, and the update is left out: parameters, optimizer states,
+    /// averages and cells, such as the running statistics of batch normalization, stay as they were, and the step counts as any
+    /// other. With [`accumulate`](Self::accumulate), a run that only adds up leaves cells as they are where the mean of
+    /// what was added up so far, itself included, has such a norm.
     /// [`Step::read_updates_left_out`](super::Step::read_updates_left_out) tells how often that happened. With a limit of
     /// infinity nothing is clipped, and such updates are left out all the same.
     #[must_use]
@@ -95,6 +97,7 @@ impl Training<'_> {
     /// of gradients. Each run has random streams of its own; optimizers and schedules count updates.
     ///
     /// Runs before the last only add up: norms, clipping and averages come with the update. Checkpoints hold what was added up.
+    /// Another step on the state may finish an update that was begun: its gradients count alike, however many it adds.
     #[must_use]
     pub fn accumulate(mut self, runs: u32) -> Self {
         self.craft.accumulate = Some(runs);
@@ -102,8 +105,10 @@ impl Training<'_> {
     }
 
     /// Changes the learning rate from update to update, by the factors of a [schedule](super::schedule). Nothing is compiled anew;
-    /// steps that are replayed together have each its own, and where a checkpoint is loaded, it goes on from there, as it
-    /// follows from [`State::steps`](crate::State::steps).
+    /// steps that are replayed together have each its own. Updates are counted on the state, for every parameter by itself, and
+    /// stand in checkpoints: where one is loaded, the schedule goes on from there. It follows the trained parameter that has had
+    /// most updates, by this step or others, so steps that train different parameters in turn have each their schedule. To
+    /// begin anew: [`State::restart_schedules`](crate::State::restart_schedules).
     #[must_use]
     pub fn schedule(mut self, schedule: impl Schedule + 'static) -> Self {
         self.craft.schedule = Some(Box::new(schedule));
@@ -112,7 +117,8 @@ impl Training<'_> {
 
     /// Keeps a running average of every trained parameter, on the device and in the same dispatch that changes it: after
     /// t updates, the mean of the weights w(1), .. w(t) with shares in proportion to decay^(t - i). 0.999 is usual.
-    /// Before the first update it is the weight itself.
+    /// Before the first update it is the weight itself. A parameter that is averaged later than others of the step counts as
+    /// one that has stood still meanwhile; running a step fails where averages of its parameters have gone on apart.
     ///
     /// [`Inference::with_average`](super::Inference::with_average) evaluates with the averages;
     /// [`State::average`](crate::State::average) reads one. Checkpoints hold them. Source: Polyak, Juditsky 1992; corrected for its start as in
@@ -125,7 +131,7 @@ impl Training<'_> {
 
     /// Computes in every step the norms of the gradient and of the weights of every trained parameter, as they are before
     /// clipping and before the update. On GPUs that is one dispatch for each segment of memory, of which there usually is one,
-    /// and one more; in single precision, so a norm is infinite where an element is beyond 1e19.
+    /// and one more. Sums of squares are scaled where they would leave the range of single precision, so norms have all of it.
     /// [`Step::read_layer_norms`](super::Step::read_layer_norms) reads them, and says where gradients vanish or explode.
     #[must_use]
     pub fn layer_norms(mut self) -> Self {
@@ -163,7 +169,8 @@ impl Step {
     /// the `log` crate) of gradients that vanish or explode; [`LayerNorms::verdict`] tells the same.
     ///
     /// # Errors
-    /// When the step does not compute them, nothing has run, or the device is lost.
+    /// When the step does not compute them, nothing has run, runs have only added up gradients
+    /// ([`Training::accumulate`](super::Training::accumulate)), or the device is lost.
     pub async fn read_layer_norms_async(&self) -> Result<Vec<LayerNorms>> {
         let (read, names) = self.program.begin_layer_norms()?;
         Ok(LayerNorms::all(names, &read.finish().await?))

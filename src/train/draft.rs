@@ -8,7 +8,8 @@ use crate::dispatch::{Program, ProgramRequest, RowOrder, State};
 use crate::fuse::{Simplified, recompute, simplify};
 use crate::plan::{Arena, Planned, Profile, Request, Resident, Updates, build};
 use crate::record::{
-    Graph, IndexCheck, KernelClass, Leaf, LowerContext, Lowering, Node, NodeId, NodeKind, Recording, TensorId,
+    Graph, IndexCheck, KernelClass, Leaf, LowerContext, Lowering, Node, NodeId, NodeKind, ParamInfo, Recording,
+    TensorId,
 };
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -49,10 +50,17 @@ pub(super) struct Options {
 
 impl Draft {
     /// `faults` are mistakes beside those of the recording. What checks of computed indices found is kept as well.
-    pub fn new(graph: &Graph, store: u64, mut wanted: Targets, faults: &[Fault], options: Options) -> Result<Self> {
+    /// `parameters` is how many the store has.
+    pub fn new(
+        graph: &Graph,
+        (store, parameters): (u64, usize),
+        mut wanted: Targets,
+        faults: &[Fault],
+        options: Options,
+    ) -> Result<Self> {
         let recording = graph.recording();
         let mut faults = [&recording.faults, faults].concat();
-        faults.extend(strangers(&recording, store));
+        faults.extend(strangers(&recording, store, parameters));
         if !faults.is_empty() {
             return Err(Error::recording(faults));
         }
@@ -221,19 +229,44 @@ pub(super) fn parameter_leaves(recording: &Recording, store: u64) -> BTreeMap<us
     recording.nodes.iter().enumerate().filter_map(leaf).collect()
 }
 
-/// Faults for parameters of another store than the one that is compiled with.
-pub(super) fn strangers(recording: &Recording, store: u64) -> Vec<Fault> {
-    let fault = |node: &crate::record::Node| match &node.kind {
-        NodeKind::Leaf(Leaf::Parameter(info)) if info.store != store => Some(Fault {
+/// Faults for parameters that are not among the `count` of the store that is compiled with.
+pub(super) fn strangers(recording: &Recording, store: u64, count: usize) -> Vec<Fault> {
+    let fault = |node: &Node| match &node.kind {
+        NodeKind::Leaf(Leaf::Parameter(info)) => Some(Fault {
             op: format!("parameter `{}`", info.name),
             operands: vec![node.outputs[0].to_string()],
-            reason: "it belongs to another `Params` than the one that is compiled with".into(),
+            reason: strange(info, store, count)?,
             location: node.place.location.clone(),
             scope: node.place.scope.clone(),
         }),
         _ => None,
     };
     recording.nodes.iter().filter_map(fault).collect()
+}
+
+/// Faults for cells that get new values and are not among the `count` parameters of the store that is compiled with.
+pub(super) fn strange_cells(recording: &Recording, store: u64, count: usize) -> Vec<Fault> {
+    let fault = |(info, value): &(ParamInfo, TensorId)| {
+        let node = recording.node(*value);
+        Some(Fault {
+            op: format!("assign to `{}`", info.name),
+            operands: vec![recording.tensor_type(*value).to_string()],
+            reason: strange(info, store, count)?,
+            location: node.place.location.clone(),
+            scope: node.place.scope.clone(),
+        })
+    };
+    recording.assigned.iter().filter_map(fault).collect()
+}
+
+/// Why a parameter is not among those that are compiled with, if it is not.
+pub(super) fn strange(info: &ParamInfo, store: u64, count: usize) -> Option<String> {
+    if info.store != store {
+        return Some("it belongs to another `Params` than the one that is compiled with".into());
+    }
+    let late = "it was added to its `Params` after the state was made, which does not hold it: add all parameters first, then \
+                make the state, by `State::new` or the first `compile`";
+    (info.index >= count).then(|| late.into())
 }
 
 /// All inputs of a recording, with the number of classes where an input of labels selects among some.

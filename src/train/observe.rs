@@ -54,10 +54,10 @@ impl EarlyStopping {
         Self { patience, best: Best::new() }
     }
 
-    /// By how much more a value must differ from the best to count as better.
+    /// By how much more a value must differ from the best to count as better; NaN is as good as 0.
     #[must_use]
     pub const fn min_delta(mut self, min_delta: f64) -> Self {
-        self.best.min_delta = min_delta;
+        self.best.min_delta = if min_delta.is_nan() { 0.0 } else { min_delta };
         self
     }
 
@@ -122,17 +122,17 @@ impl ReduceOnPlateau {
         self
     }
 
-    /// The factor never falls below this.
+    /// The factor never falls below this; it never rises either, so one that is below it already stays. NaN is as good as 0.
     #[must_use]
     pub const fn lowest(mut self, lowest: f64) -> Self {
         self.lowest = lowest;
         self
     }
 
-    /// By how much more a value must differ from the best to count as better.
+    /// By how much more a value must differ from the best to count as better; NaN is as good as 0.
     #[must_use]
     pub const fn min_delta(mut self, min_delta: f64) -> Self {
-        self.best.min_delta = min_delta;
+        self.best.min_delta = if min_delta.is_nan() { 0.0 } else { min_delta };
         self
     }
 
@@ -151,7 +151,7 @@ impl ReduceOnPlateau {
             self.best.since = 0;
         }
         if self.best.since > self.patience {
-            self.factor = (self.factor * self.reduction).max(self.lowest);
+            self.factor = (self.factor * self.reduction).max(self.lowest).min(self.factor);
             self.resting = self.cooldown;
             self.best.since = 0;
         }

@@ -20,8 +20,9 @@ pub trait Schedule: Send + Sync + fmt::Debug {
         Ok(())
     }
 
-    /// This schedule after `updates` in which the factor rises evenly: 1 / updates, 2 / updates, .. 1. The schedule
-    /// begins after that, with its own update 0.
+    /// This schedule after `updates` in which the factor rises evenly to f, that of its own update 0: f / updates,
+    /// 2 f / updates, .. f. The schedule begins after that, with its own update 0. For those that begin with 1, as all here
+    /// but [`OneCycle`], f is 1.
     fn after_warmup(self, updates: u32) -> Warmup<Self>
     where
         Self: Sized,

@@ -152,7 +152,7 @@ impl Step {
                 .map_or((0, 0), |passes| ((number - 1) / passes.steps, (number - 1) % passes.steps * passes.batch));
             let known = StepScalars { seed, count: number, first_row, epoch, ..StepScalars::default() };
             match (&self.trainer, &place) {
-                (Some(trainer), Some(place)) => all.extend(trainer.scalars(&self.state, place, ahead, known)?),
+                (Some(trainer), Some(place)) => all.extend(trainer.scalars(place, ahead, known)?),
                 // Inference takes no rows of a dataset.
                 _ => all.push(StepScalars { first_row: 0, epoch: 0, ..known }),
             }
@@ -283,11 +283,12 @@ impl Step {
         self.read_history_async(tensor)?.wait()
     }
 
-    /// Starts to read the global norm of the gradients of the last step, for steps that compute it: see
+    /// Starts to read the global norm of the gradients of the last update, for steps that compute it: see
     /// [`Training::gradient_norm`](super::Training::gradient_norm). What arrives has one element.
     ///
     /// # Errors
-    /// When the step does not compute it, nothing has run, or the device is lost.
+    /// When the step does not compute it, nothing has run, runs have only added up gradients (`Training::accumulate`), or the
+    /// device is lost.
     pub fn read_gradient_norm_async(&self) -> Result<PendingRead> {
         self.program.begin_gradient_norm()
     }
@@ -332,7 +333,7 @@ impl Step {
     /// `None` for inference.
     #[must_use]
     pub fn learning_rate(&self) -> Option<f64> {
-        self.trainer.as_ref().map(|trainer| trainer.rate_after(self.state.steps()).unwrap_or(f64::NAN))
+        self.trainer.as_ref().map(|trainer| trainer.next_rate(&self.state).unwrap_or(f64::NAN))
     }
 
     /// Parameters and optimizer states, which other steps may share.

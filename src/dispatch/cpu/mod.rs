@@ -125,19 +125,24 @@ impl CpuProgram {
             let usages = &plan.kernels[dispatch.kernel].usages;
             let start = self.times.as_ref().map(|(since, _)| since.elapsed().as_secs_f64());
             let mut operands = Operands::take(&mut self.buffers, &dispatch.bindings, usages);
-            if let Some(work) = dispatch.work {
+            if dispatch.work == Some(Work::Assign) {
+                let (reads, mut writes) = operands.split(&self.buffers);
+                update::assign(&reads, writes[0]);
+            } else if let Some(work) = dispatch.work {
                 if let Some(updates) = self.updates.as_ref().filter(|_| !scalars.gathers_only || dispatch.gathers()) {
                     let (reads, mut writes) = operands.split(&self.buffers);
                     match work {
                         Work::Accumulate => {
-                            let scale = f64::from(updates.accumulate).recip() as f32;
-                            update::accumulate(scale, scalars.gathered == 0, reads[0], writes[0]);
+                            update::accumulate(scalars.gathered, reads[0], writes[0]);
                         }
-                        Work::Norm => update::gradient_norm(&reads, updates.clip_norm, writes[0]),
+                        Work::Norm { .. } => {
+                            update::gradient_norm(&reads, updates.clip_norm, scalars.gathers_only, writes[0]);
+                        }
                         Work::LayerNorms => update::parameter_norms(&reads, writes[0]),
                         Work::Change(group) => {
                             update::change(updates, &updates.groups[group], &groups[group], &reads, writes);
                         }
+                        Work::Assign => {}
                     }
                 }
             } else if dispatch.phase == Phase::Batch {

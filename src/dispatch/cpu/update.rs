@@ -15,10 +15,24 @@ fn norm(arrays: &[&[u32]]) -> f32 {
     sums.iter().sum::<f64>().sqrt() as f32
 }
 
-/// Writes the norm of all gradients, and with a limit what follows from it: the factor for gradients, and how many updates
-/// were left out so far.
-pub fn gradient_norm(gradients: &[&[u32]], limit: Option<f64>, clip: &mut [u32]) {
+/// Writes a cell. What is read is its new value, and what follows from the norm of gradients where cells stay as they are
+/// without one.
+pub fn assign(reads: &[&[u32]], cell: &mut [u32]) {
+    if reads.get(1).is_none_or(|clip| f32::from_bits(clip[3]) >= 0.0) {
+        cell.copy_from_slice(reads[0]);
+    }
+}
+
+/// Writes the norm of all gradients, and with a limit what follows from it: the factor for gradients, how many updates
+/// were left out so far, and the sign of whether the norm is a number, which is all of it where gradients are only added up.
+pub fn gradient_norm(gradients: &[&[u32]], limit: Option<f64>, gathers_only: bool, clip: &mut [u32]) {
     let norm = norm(gradients);
+    if limit.is_some() {
+        clip[3] = if norm.is_finite() { 1.0f32 } else { -1.0 }.to_bits();
+    }
+    if gathers_only {
+        return;
+    }
     clip[0] = norm.to_bits();
     if let Some(limit) = limit {
         let factor = Updates::clip_factor(norm, limit);
@@ -34,13 +48,15 @@ pub fn parameter_norms(arrays: &[&[u32]], norms: &mut [u32]) {
     }
 }
 
-/// Adds gradients to those of runs before.
-pub fn accumulate(scale: f32, first: bool, gradient: &[u32], accumulated: &mut [u32]) {
+/// The mean of gradients and those of so many runs before.
+pub fn accumulate(before: u32, gradient: &[u32], accumulated: &mut [u32]) {
+    let runs = before as f32 + 1.0;
+    let (kept, share) = (before as f32 / runs, 1.0 / runs);
     let accumulated: &mut [f32] = bytemuck::cast_slice_mut(accumulated);
     let gradient: &[f32] = bytemuck::cast_slice(gradient);
     accumulated.par_chunks_mut(PART).zip(gradient.par_chunks(PART)).for_each(|(sums, gradient)| {
         for (sum, &g) in sums.iter_mut().zip(gradient) {
-            *sum = if first { 0.0 } else { *sum } + scale * g;
+            *sum = if before == 0 { 0.0 } else { kept * *sum } + share * g;
         }
     });
 }

@@ -24,7 +24,10 @@ pub use form::{Chooser, Chosen, Form, Forms, Sizes};
 use fused::Fours;
 pub use gather::{Gather, gather};
 pub use image::{ROWS as IMAGE_ROWS, WIDTH as IMAGE_WIDTH, worthwhile as image_loads};
-pub use norm::{MOST_SUMS as NORM_MOST_SUMS, is_short as norm_is_short, root as norm_root, squares as norm_squares};
+pub use norm::{
+    MOST_SUMS as NORM_MOST_SUMS, Purpose as NormPurpose, is_short as norm_is_short, root as norm_root,
+    squares as norm_squares,
+};
 pub use tile::Tile;
 pub use update::{Operand, Role, UpdateKernel, Updated, Variable, update};
 

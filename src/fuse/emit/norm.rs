@@ -10,6 +10,15 @@ pub const MOST_SUMS: usize = 256;
 /// Vectors that a workgroup adds at least, four for each of its invocations.
 const FEWEST_VECTORS: usize = 256;
 
+/// What the norm is for.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Purpose {
+    /// The limit that gradients are brought under.
+    pub limit: Option<f64>,
+    /// Whether runs that only add up gradients ask as well whether the norm is a number: with a limit alone.
+    pub gathers: bool,
+}
+
 /// A kernel that adds up numbers, or their squares.
 pub struct Sums {
     /// The shader.
@@ -25,11 +34,11 @@ pub struct Sums {
 ///
 /// # Errors
 /// When the shader file lacks what is to be replaced, a defect of this library.
-pub fn squares(length: usize, root: Option<Option<f64>>, images: usize) -> Result<Sums, String> {
+pub fn squares(length: usize, root: Option<Purpose>, images: usize) -> Result<Sums, String> {
     let alone = length / 4;
     let run = if root.is_some() { alone } else { alone.div_ceil(MOST_SUMS).max(FEWEST_VECTORS) };
     let text = match root {
-        Some(limit) => limited(text(length, run), limit),
+        Some(purpose) => limited(text(length, run), purpose),
         None => text(length, run).function("finish", identity("f32", "finish")),
     };
     let (text, reads) = if (images..=image::LARGEST).contains(&length) {
@@ -43,28 +52,36 @@ pub fn squares(length: usize, root: Option<Option<f64>>, images: usize) -> Resul
 }
 
 /// The kernel that adds up `length` sums of squares, a multiple of 4, and takes the root. With a limit, it writes the
-/// factor that brings gradients under it after the norm, negative where the norm is no number, and counts these cases
-/// after that.
+/// factor that brings gradients under it after the norm, negative where the norm is no number, counts these cases
+/// after that, and says last whether it is a number, by the sign.
 ///
 /// # Errors
 /// As those of [`squares`].
-pub fn root(length: usize, limit: Option<f64>) -> Result<Sums, String> {
+pub fn root(length: usize, purpose: Purpose) -> Result<Sums, String> {
     let text = text(length, length / 4).function("term", identity("vec4<f32>", "term"));
-    Ok(Sums { wgsl: limited(text, limit).assemble()?, reads: Usage::Read, count: 1 })
+    Ok(Sums { wgsl: limited(text, purpose).assemble()?, reads: Usage::Read, count: 1 })
 }
 
 /// With a limit of the norm.
-fn limited(text: Text, limit: Option<f64>) -> Text {
-    let Some(limit) = limit else { return text };
+fn limited(text: Text, purpose: Purpose) -> Text {
+    let Some(limit) = purpose.limit else { return text };
     let factor = if limit.is_finite() {
         format!("min(1.0f, {} / (norm + 1e-6f))", Text::literal(limit))
     } else {
         "1.0f".to_owned()
     };
+    let (text, early) = if purpose.gathers {
+        let early = "    if (step.gathers_only != 0u) {\n        return y[0];\n    }\n";
+        (text.libraries(&[&libraries::STEP]), early)
+    } else {
+        (text, "")
+    };
     let finish = format!(
         "fn finish(sum: f32) -> f32 {{\n    \
          let norm = sqrt(sum);\n    \
          let is_number = (bitcast<u32>(norm) & 0x7f800000u) != 0x7f800000u;\n    \
+         y[3] = select(-1.0f, 1.0f, is_number);\n\
+         {early}    \
          y[1] = select(-1.0f, {factor}, is_number);\n    \
          y[2] += select(1.0f, 0.0f, is_number);\n    \
          return norm;\n}}"

@@ -71,9 +71,6 @@ impl Grouping<'_> {
     /// Moves the ops of a pointwise group into a body of another group.
     pub(super) fn try_merge(&mut self, from: usize, number: usize, body: usize) -> Result<(), &'static str> {
         let moved = self.group(from).clone();
-        if moved.assigns(self.resolved) || self.group(number).assigns(self.resolved) {
-            return Err("a cell is written when all else is done");
-        }
         if from == number || moved.root.is_some() || !moved.totals.is_empty() {
             return Err("both have roots");
         }

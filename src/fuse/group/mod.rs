@@ -160,7 +160,7 @@ impl Grouping<'_> {
                 if self.free.contains(&node) && !self.needs_memory(node) {
                     return;
                 }
-                if !fuses || self.free.contains(&node) || self.is_assigned(node) || !self.join(node) {
+                if !fuses || self.free.contains(&node) || !self.join(node) {
                     let mut group = rooted(vec![Body { nodes: vec![node], ..body(0) }]);
                     group.root = None;
                     self.open(group, &[node]);
@@ -190,11 +190,6 @@ impl Grouping<'_> {
             |reader: &NodeId| self.reads[reader].iter().any(|read| read.tensor == tensor && !self.is_inlined(read));
         self.resolved.wanted.contains(&tensor)
             || self.readers.get(&tensor).is_some_and(|readers| readers.iter().any(read_from_memory))
-    }
-
-    /// Whether a node writes a cell: it stays alone, so that it runs after all that reads the old value.
-    fn is_assigned(&self, node: NodeId) -> bool {
-        self.resolved.assigned.iter().any(|(_, value)| value.node == node)
     }
 
     fn open(&mut self, group: Group, nodes: &[NodeId]) -> usize {
@@ -260,12 +255,6 @@ impl Grouping<'_> {
 }
 
 impl Group {
-    /// Whether the group writes a cell.
-    #[must_use]
-    pub fn assigns(&self, resolved: &Resolved) -> bool {
-        self.nodes().any(|node| resolved.assigned.iter().any(|(_, value)| value.node == node))
-    }
-
     /// All nodes, in no particular order.
     pub fn nodes(&self) -> impl Iterator<Item = NodeId> + '_ {
         let sums = self.sums.map(|sums| sums.node);

@@ -123,7 +123,6 @@ impl Builder<'_> {
         let recording = &self.resolved.recording;
         let node = &recording.nodes[lead.index()];
         let phase = match node.origin {
-            _ if group.assigns(self.resolved) => Phase::Update,
             Some(_) => Phase::Backward,
             None => Phase::Forward,
         };

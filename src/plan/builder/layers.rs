@@ -13,6 +13,8 @@ use crate::record::{KernelClass, Text, grid, libraries};
 /// Vectors of a chunk: 64 for each invocation of a workgroup.
 const CHUNK: u64 = 4096;
 const VECTOR: u64 = 4 * DType::BYTES as u64;
+/// Bytes of a pair of sums of squares, each with its scale.
+const SUMS: u64 = 4 * DType::BYTES as u64;
 /// Bytes of a pair of norms.
 const PAIR: u64 = 2 * DType::BYTES as u64;
 /// Ranges of buffers begin at multiples of this.
@@ -40,6 +42,11 @@ impl Builder<'_> {
         let names = self.request.arena.entries.iter().zip(&trained).filter(|(_, trained)| **trained);
         let names: Vec<String> = names.map(|(entry, _)| entry.name.clone()).collect();
         let bytes = names.len() as u64 * PAIR;
+        if names.is_empty() {
+            // Nothing is trained, and nothing will be read.
+            self.layer_norms = Some((Binding { buffer: 0, offset: 0, bytes }, names));
+            return Ok(());
+        }
         let norms = if self.request.profile.class == KernelClass::Host {
             self.host_norms(&trained)?
         } else {
@@ -105,10 +112,10 @@ impl Builder<'_> {
         let mut total = 0;
         for rows in &rows {
             starts.push(total);
-            total = (total + rows.len() as u64 * PAIR).next_multiple_of(ALIGNMENT);
+            total = (total + rows.len() as u64 * SUMS).next_multiple_of(ALIGNMENT);
         }
         for (segment, first, end) in places {
-            let start = (starts[segment] / PAIR) as u32;
+            let start = (starts[segment] / SUMS) as u32;
             spans.push([start + first, start + end, 0, 0]);
         }
         let is_sums = |kind: &BufferKind| matches!(kind, BufferKind::ParameterSquares(_));
@@ -129,7 +136,7 @@ impl Builder<'_> {
         let all = Memory::Fixed { buffer: sums, offset: 0, bytes: total };
         let operands = vec![self.table(&spans), all, norms];
         let workgroups = [spans.len().div_ceil(64) as u32, 1, 1];
-        self.state_dispatch(work, text, "norms".into(), workgroups, (total / PAIR) as usize, operands)?;
+        self.state_dispatch(work, text, "norms".into(), workgroups, (total / SUMS) as usize, operands)?;
         Ok(Norms { chunks, norms })
     }
 
@@ -143,7 +150,7 @@ impl Builder<'_> {
         };
         let y = self.parameter_segment(segment);
         let whole = |buffer: usize| Memory::Fixed { buffer, offset: 0, bytes };
-        let to = Memory::Fixed { buffer: sums, offset, bytes: count as u64 * PAIR };
+        let to = Memory::Fixed { buffer: sums, offset, bytes: count as u64 * SUMS };
         let workgroups = grid(count);
         let text = Text::new(include_str!("../../../shaders/parameter_squares.wgsl"), &[&libraries::ROWS])
             .unsigned("CHUNKS", count)

@@ -1,6 +1,7 @@
 //! From a simplified recording to a plan: groups of ops become dispatches over memory without places yet, and
 //! what no one else owns shares slots.
 
+mod assign;
 mod batches;
 mod dispatches;
 mod finish;
@@ -126,14 +127,11 @@ pub fn build(request: &Request<'_>) -> Result<Planned> {
     builder.leaves()?;
     builder.gradients();
     builder.batches()?;
-    let (last, groups): (Vec<_>, Vec<_>) = grouped.groups.iter().partition(|group| group.assigns(&resolved));
-    for group in groups {
+    for group in &grouped.groups {
         builder.group(group)?;
     }
     builder.update()?;
-    for group in last {
-        builder.group(group)?;
-    }
+    builder.assign()?;
     builder.finish()
 }
 
@@ -168,7 +166,7 @@ impl Builder<'_> {
         Ok(())
     }
 
-    /// Gives gradients, and new values of cells, their places in the arena.
+    /// Gives gradients their places in the arena.
     fn gradients(&mut self) {
         for &(parameter, gradient) in &self.resolved.gradients {
             let entry = self.request.arena.entries[parameter].clone();
@@ -176,13 +174,6 @@ impl Builder<'_> {
             let buffer = self.buffer(BufferKind::Gradients(entry.segment), bytes);
             let memory = Memory::Fixed { buffer, offset: entry.offset, bytes: entry.bytes };
             self.places.insert(Place::Tensor(gradient), memory);
-        }
-        for &(cell, value) in &self.resolved.assigned {
-            let entry = self.request.arena.entries[cell].clone();
-            let bytes = self.request.arena.segments[entry.segment];
-            let buffer = self.buffer(BufferKind::Parameters(entry.segment), bytes);
-            let memory = Memory::Fixed { buffer, offset: entry.offset, bytes: entry.bytes };
-            self.places.insert(Place::Tensor(value), memory);
         }
     }
 

@@ -8,7 +8,7 @@ use crate::plan::{Binding, BufferKind, KernelText, Updates, Work};
 use crate::record::KernelClass;
 
 const WORD: u64 = DType::BYTES as u64;
-/// The norm, the factor for gradients, and the number of updates that were left out.
+/// The norm, the factor for gradients, the number of updates that were left out, and whether the norm is a number.
 const CLIP_BYTES: u64 = 4 * WORD;
 
 impl Builder<'_> {
@@ -18,6 +18,7 @@ impl Builder<'_> {
             return Ok(());
         }
         let limit = updates.clip_norm;
+        let purpose = fuse::NormPurpose { limit, gathers: self.norm_gathers() };
         let request = self.request;
         let mut runs = Vec::new();
         for (segment, offset, bytes) in request.arena.runs(&self.trained()) {
@@ -28,6 +29,10 @@ impl Builder<'_> {
         let Memory::Fixed { buffer, .. } = norm else { unreachable!("it lies in a buffer of its own") };
         self.gradient_norm = Some(Binding { buffer, offset: 0, bytes: WORD });
         self.left_out = limit.map(|_| Binding { buffer, offset: 2 * WORD, bytes: WORD });
+        if runs.is_empty() {
+            // Nothing is trained: the norm is the zero that the buffer begins with.
+            return Ok(());
+        }
         if request.profile.class == KernelClass::Host {
             let usages = runs.iter().map(|_| Usage::Read).chain([Usage::Write]).collect();
             let operands = runs.iter().map(|(memory, _)| *memory).chain([norm]).collect();
@@ -38,7 +43,7 @@ impl Builder<'_> {
         if let [(memory, length)] = runs[..]
             && fuse::norm_is_short(length)
         {
-            let sums = fuse::norm_squares(length, Some(limit), request.profile.image_loads());
+            let sums = fuse::norm_squares(length, Some(purpose), request.profile.image_loads());
             let sums = sums.map_err(|reason| defect("gradient_norm", &reason))?;
             let usages = vec![sums.reads, Usage::Write];
             return self.norm_dispatch("gradient norm", sums.wgsl, usages, vec![memory, norm], 1, length);
@@ -55,9 +60,17 @@ impl Builder<'_> {
             self.norm_dispatch("squares of gradients", sums.wgsl, usages, vec![*memory, to], sums.count, *length)?;
         }
         let count = fuse::NORM_MOST_SUMS * runs.len();
-        let sums = fuse::norm_root(count, limit).map_err(|reason| defect("gradient_norm", &reason))?;
+        let sums = fuse::norm_root(count, purpose).map_err(|reason| defect("gradient_norm", &reason))?;
         let all = Memory::Fixed { buffer: parts, offset: 0, bytes: part * runs.len() as u64 };
         self.norm_dispatch("gradient norm", sums.wgsl, vec![Usage::Read, Usage::Write], vec![all, norm], 1, count)
+    }
+
+    /// Whether runs that only add up gradients look at their norm as well: cells that they write stay as they are where it is
+    /// no number.
+    fn norm_gathers(&self) -> bool {
+        let updates = self.request.updates;
+        let guards = updates.is_some_and(|updates| updates.clip_norm.is_some() && updates.accumulate > 1);
+        guards && !self.resolved.assigned.is_empty()
     }
 
     /// Where the norm is, and what follows from it.
@@ -76,7 +89,15 @@ impl Builder<'_> {
         workgroups: usize,
         elements: usize,
     ) -> Result<()> {
-        let text = KernelText { name: "gradient_norm".into(), wgsl, usages, uses_step: false };
-        self.state_dispatch(Work::Norm, text, label.into(), [workgroups as u32, 1, 1], 2 * elements, operands)
+        let gathers = self.norm_gathers();
+        let text = KernelText { name: "gradient_norm".into(), wgsl, usages, uses_step: gathers };
+        self.state_dispatch(
+            Work::Norm { gathers },
+            text,
+            label.into(),
+            [workgroups as u32, 1, 1],
+            2 * elements,
+            operands,
+        )
     }
 }

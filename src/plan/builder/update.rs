@@ -14,7 +14,7 @@ impl Builder<'_> {
     pub(super) fn update(&mut self) -> Result<()> {
         let Some(updates) = self.request.updates else { return Ok(()) };
         if updates.accumulate > 1 {
-            self.accumulate(updates)?;
+            self.accumulate()?;
         }
         self.gradient_norm(updates)?;
         if updates.layer_norms {
@@ -50,10 +50,9 @@ impl Builder<'_> {
         inside.map(|(entry, _)| entry.name.as_str()).collect::<Vec<_>>().join(", ")
     }
 
-    fn accumulate(&mut self, updates: &Updates) -> Result<()> {
+    fn accumulate(&mut self) -> Result<()> {
         let trained = self.trained();
-        let text = Text::new(include_str!("../../../shaders/accumulate.wgsl"), &[&libraries::STEP])
-            .float("SCALE", f64::from(updates.accumulate).recip());
+        let text = Text::new(include_str!("../../../shaders/accumulate.wgsl"), &[&libraries::STEP]);
         let variables = [Role::Read.of("gradient"), Role::Change.of("accumulated")];
         for run in self.request.arena.runs(&trained) {
             let (segment, offset, bytes) = run;
@@ -99,7 +98,7 @@ impl Builder<'_> {
         for run in runs {
             self.change_run(updates, group, &trained, run)?;
         }
-        if update.trust_ratio && self.request.profile.class != KernelClass::Host {
+        if update.trust_ratio && self.request.profile.class != KernelClass::Host && trained.contains(&true) {
             self.trust_ratio(updates, group, &trained)?;
         }
         Ok(())

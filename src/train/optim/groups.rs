@@ -3,7 +3,7 @@
 use super::checks::check_least;
 use super::{Decaying, Optimizer};
 use crate::base::{Error, ErrorKind, Result, Shape};
-use crate::plan::{Arena, Update};
+use crate::plan::{Arena, ArenaEntry, Update};
 use std::fmt;
 
 type Chooser = Box<dyn Fn(&str, &Shape) -> bool + Send + Sync>;
@@ -22,7 +22,8 @@ type Chooser = Box<dyn Fn(&str, &Shape) -> bool + Send + Sync>;
 ///     .group_at_rate("backbone", 0.1, |name, _| name.starts_with("backbone."), |adam| adam);
 /// ```
 ///
-/// Compiling fails with [`ErrorKind::Argument`] where a group chooses no parameter, or has a setting that cannot be used.
+/// Compiling fails with [`ErrorKind::Argument`] where a group has no parameter that is trained, as it chooses none, or others
+/// have them, or they are frozen, and where it has a setting that cannot be used.
 #[derive(Debug)]
 pub struct Groups<O> {
     base: O,
@@ -144,18 +145,32 @@ impl Grouped {
         Ok(group.factor * own / base)
     }
 
-    /// The group of every parameter.
-    pub(in crate::train) fn assign(&self, arena: &Arena) -> Result<Vec<usize>> {
-        let chooses = |group: &Group, entry: &crate::plan::ArenaEntry| (group.chosen)(&entry.name, &entry.shape);
-        for group in self.groups.iter().filter(|group| !group.may_be_empty) {
-            if !arena.entries.iter().any(|entry| chooses(group, entry)) {
-                let names: Vec<&str> = arena.entries.iter().map(|entry| entry.name.as_str()).collect();
-                let message = format!("group `{}` chooses no parameter. There are: {}", group.name, names.join(", "));
-                return Err(Error::new(ErrorKind::Argument, message));
-            }
-        }
+    /// The group of every parameter, of which these are trained.
+    pub(in crate::train) fn assign(&self, arena: &Arena, trained: &[usize]) -> Result<Vec<usize>> {
+        let chooses = |group: &Group, entry: &ArenaEntry| (group.chosen)(&entry.name, &entry.shape);
         let of = |entry| self.groups.iter().position(|group| chooses(group, entry)).map_or(0, |place| place + 1);
-        Ok(arena.entries.iter().map(of).collect())
+        let group_of: Vec<usize> = arena.entries.iter().map(of).collect();
+        for (place, group) in self.groups.iter().enumerate().filter(|(_, group)| !group.may_be_empty) {
+            if trained.iter().any(|&number| group_of[number] == place + 1) {
+                continue;
+            }
+            let named = |chosen: &dyn Fn(&ArenaEntry) -> bool| {
+                let entries = arena.entries.iter().filter(|entry| chosen(entry));
+                entries.map(|entry| entry.name.as_str()).collect::<Vec<_>>().join(", ")
+            };
+            let chosen = named(&|entry| chooses(group, entry));
+            let message = if chosen.is_empty() {
+                format!("group `{}` chooses no parameter. There are: {}", group.name, named(&|_| true))
+            } else {
+                format!(
+                    "group `{}` has nothing to train: what it chooses ({chosen}) belongs to groups before it, is frozen, is \
+                     not in `Training::only`, or is a cell. Leave the group out, or put it before the others",
+                    group.name
+                )
+            };
+            return Err(Error::new(ErrorKind::Argument, message));
+        }
+        Ok(group_of)
     }
 
     /// The optimizers of all groups, each with its factor for the learning rate.

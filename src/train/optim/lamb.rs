@@ -13,7 +13,7 @@ use std::sync::Arc;
 /// w = w - rate |w| / |d| d, with the Euclidean norms over the whole parameter, and 1 for their ratio where either is zero.
 ///
 /// On devices the update is four dispatches for all parameters of a group, not one: directions, sums of squares, norms, and
-/// the change. Source: You and others 2020, its algorithm 2 with the identity for its scaling function.
+/// the change. Sums of squares are scaled where they would leave the range of single precision. Source: You and others 2020, its algorithm 2 with the identity for its scaling function.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Lamb {
     learning_rate: f64,

@@ -11,7 +11,7 @@ use std::sync::Arc;
 /// w = w - rate (sign(beta1 m + (1 - beta1) g) + decay w); m = beta2 m + (1 - beta2) g.
 ///
 /// Rates are usually three to ten times smaller than those of [`AdamW`](super::AdamW), and decays as much larger. Where the
-/// gradient is NaN, so is the weight afterwards. Source: Chen and others 2023.
+/// gradient is NaN, so is the weight afterwards, and where it is infinite, the weight is not finite either. Source: Chen and others 2023.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Lion {
     learning_rate: f64,
@@ -79,13 +79,14 @@ impl UpdateRule for Lion {
         let (rate, decay) = (T::real(step.learning_rate), T::real(step.scalars[0]));
         let [first, second] = self.betas.map(T::real);
         let [rest_first, rest_second] = self.betas.map(|beta| T::real(1.0 - beta));
+        let infinity = T::real(f64::INFINITY);
         let [mean] = states else { return };
         for ((w, &g), m) in weight.iter_mut().zip(gradient).zip(mean.iter_mut()) {
             let c = first * *m + rest_first * g;
-            // The sign of NaN is NaN, and that of zero zero.
-            let direction = if c > T::zero() {
+            // The sign of NaN is NaN, that of infinity infinity, and that of zero zero.
+            let direction = if c > T::zero() && c < infinity {
                 T::one()
-            } else if c < T::zero() {
+            } else if c < T::zero() && c > -infinity {
                 -T::one()
             } else {
                 c
