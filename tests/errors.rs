@@ -251,7 +251,10 @@ fn wrong_feeds_are_refused_before_anything_runs() {
     assert!(refuse(&[x.feed(&[1i32; 6]), y.feed(&[0, 1])]).contains("it was fed i32 elements"));
     let turned = ndarray::Array2::<f32>::zeros((3, 2));
     assert!(refuse(&[x.feed(&turned), y.feed(&[0, 1])]).contains("it was fed an array of shape [3, 2]"));
-    assert_eq!(refuse(&[x.feed(&good), y.feed(&[0, 4])]), "input `y` i32[2]: element 1 is 4, and classes are 0 to 3");
+    assert_eq!(
+        refuse(&[x.feed(&good), y.feed(&[0, 4])]),
+        "input `y` i32[2]: element 1 is 4, and it selects among 0 to 3"
+    );
     assert!(refuse(&[x.feed(&good), y.feed(&[-1, 0])]).contains("element 0 is -1"));
     assert_eq!(refuse(&[x.feed(&good), x.feed(&good), y.feed(&[0, 1])]), "input `x` is fed twice");
     assert!(refuse(&[scores.feed(&[0.0f32; 8])]).contains("it cannot be fed"));
@@ -422,4 +425,25 @@ fn learning_rates_are_numbers() {
     let mut step = g.train(loss, Sgd::new(0.1)).compile(&Device::cpu(), &params).unwrap();
     assert!(step.set_learning_rate(f64::NAN).is_err());
     assert_eq!(step.learning_rate(), Some(0.1));
+}
+
+/// A parameter that was refused is told once, however often it is used, and nothing is told that follows from it.
+#[test]
+fn refused_parameters_are_told_once_and_alone() {
+    let mut params = Params::seeded(1);
+    let first = nn::Conv2d::new(&mut params, "c", 1, 4, [3, 3]);
+    let second = nn::Conv2d::new(&mut params, "c", 4, 4, [3, 3]);
+    let empty = nn::Linear::without_bias(&mut params, "empty", 0, 2);
+    let last = nn::Linear::new(&mut params, "last", 2, 3);
+    let g = Graph::new();
+    let x = g.input("x", [2, 1, 9, 9]);
+    let y = second.forward(second.forward(first.forward(x))).sum(..) + empty.forward(g.input("z", [2, 2])).sum(..);
+    let loss = y + last.forward(g.input("w", [1, 2])).sum(..);
+    let error = g.train(loss, Sgd::new(0.1)).compile(&Device::cpu(), &params).unwrap_err();
+    let told: Vec<&str> = error.faults().iter().map(|fault| fault.op.as_str()).collect();
+    let mut sorted = told.clone();
+    sorted.sort_unstable();
+    assert_eq!(sorted, ["parameter `c.bias`", "parameter `c.weight`", "parameter `empty.weight`"], "{error}");
+    assert!(error.to_string().contains("every extent must be at least 1"), "{error}");
+    assert!(params.value(empty.weight()).unwrap_err().to_string().contains("empty.weight"));
 }

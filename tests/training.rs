@@ -521,3 +521,33 @@ fn layers_of_awkward_sizes_train_alike_on_every_device() {
         }
     }
 }
+
+/// A file of another network is told in an order that never changes, and what optimizers left in it in one line.
+#[test]
+fn checkpoints_of_other_networks_are_told_in_order() {
+    let network = |hidden: usize| {
+        let mut params = Params::seeded(1);
+        let (up, norm) =
+            (nn::Linear::new(&mut params, "up", 3, hidden), nn::BatchNorm::new(&mut params, "norm", hidden));
+        let g = Graph::new();
+        let x = g.input("x", [4, 3]);
+        let loss = norm.forward(up.forward(x)).square().sum(..);
+        let mut step = g.train(loss, Adam::new(1e-3)).compile(&Device::cpu(), &params).unwrap();
+        step.run([x.feed(&[0.3f32, 0.1, -0.2, 0.5, 0.9, -1.0, 0.0, 0.7, 0.2, -0.4, 0.6, 0.8])]).unwrap();
+        step
+    };
+    let bytes = pollster::block_on(network(4).state().to_safetensors()).unwrap();
+    let file = safetensors::SafeTensors::deserialize(&bytes).unwrap();
+    assert!(file.names().iter().all(|name| !(name.starts_with("optimizer/") && name.contains("running"))));
+    let other = network(5);
+    let error = other.state().load_safetensors(&bytes).unwrap_err().to_string();
+    let lines: Vec<&str> = error.lines().skip(1).map(str::trim).collect();
+    assert_eq!(lines.len(), 7, "{error}");
+    assert!(lines[0].starts_with("`norm.bias` has shape [4] in the file and [5]"), "{error}");
+    assert!(lines[5].starts_with("`up.weight`"), "{error}");
+    assert!(
+        lines[6].contains("optimizer states that the model lacks or has in other shapes, of `norm.bias`"),
+        "{error}"
+    );
+    network(4).state().load_safetensors(&bytes).unwrap();
+}

@@ -60,9 +60,18 @@ impl Error {
         Self { kind, message: message.into(), faults: Vec::new(), source: None }
     }
 
-    /// All root causes that a recording holds.
+    /// All root causes that a recording holds, each once.
     #[must_use]
-    pub fn recording(faults: Vec<Fault>) -> Self {
+    pub fn recording(mut faults: Vec<Fault>) -> Self {
+        // A parameter that was refused is a cause wherever it is used.
+        let mut known: Vec<Fault> = Vec::new();
+        faults.retain(|fault| {
+            let fresh = !known.contains(fault);
+            if fresh {
+                known.push(fault.clone());
+            }
+            fresh
+        });
         let list: Vec<String> = faults.iter().map(ToString::to_string).collect();
         let list = list.join("\n");
         let message = match faults.len() {

@@ -164,6 +164,11 @@ impl State {
         *locked(&self.0.steps) = steps;
     }
 
+    /// For every parameter, whether it is a cell.
+    pub(crate) fn cells(&self) -> &[bool] {
+        &self.0.cells
+    }
+
     pub(crate) fn store(&self) -> u64 {
         self.0.store
     }

@@ -41,7 +41,8 @@ impl MultiHeadAttention {
         self
     }
 
-    /// Queries and keys are turned by their positions, for sequences of up to so many: see [`Tensor::rotary`].
+    /// Queries and keys are turned by their positions, for sequences of up to so many, by angles from this base, usually
+    /// 10,000: see [`Tensor::rotary`].
     #[must_use]
     pub const fn rotary(mut self, longest: usize, base: f64) -> Self {
         self.rotary = Some((longest, base));
@@ -137,14 +138,15 @@ impl TransformerBlock {
         self
     }
 
-    /// Queries and keys are turned by their positions, for sequences of up to so many.
+    /// Queries and keys are turned by their positions, for sequences of up to so many, by angles from this base, usually
+    /// 10,000.
     #[must_use]
     pub fn rotary(mut self, longest: usize, base: f64) -> Self {
         self.attention = self.attention.rotary(longest, base);
         self
     }
 
-    /// What both parts add is dropped out at this rate in training.
+    /// What both parts add is dropped out at this rate in training; the weights of attention are not.
     #[must_use]
     pub const fn dropout(mut self, rate: f64) -> Self {
         self.dropout = Dropout::new(rate);

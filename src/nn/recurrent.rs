@@ -15,14 +15,13 @@ impl Weights {
     fn new(params: &mut Params, name: &str, gates: usize, layer: usize, inputs: usize, hidden: usize) -> Self {
         let bound = (hidden.max(1) as f64).sqrt().recip();
         let rows = gates * hidden;
-        let mut add = |part: &str, shape: Vec<usize>| {
-            params.add(&format!("{name}.{part}_l{layer}"), shape, Init::Uniform(-bound, bound))
-        };
+        let (named, init) = (|part: &str| format!("{name}.{part}_l{layer}"), Init::Uniform(-bound, bound));
+        // No closure adds them, as closures do not pass the caller's line on.
         Self {
-            input: add("weight_ih", vec![rows, inputs]),
-            hidden: add("weight_hh", vec![rows, hidden]),
-            input_bias: add("bias_ih", vec![rows]),
-            hidden_bias: add("bias_hh", vec![rows]),
+            input: params.add(&named("weight_ih"), [rows, inputs], init.clone()),
+            hidden: params.add(&named("weight_hh"), [rows, hidden], init.clone()),
+            input_bias: params.add(&named("bias_ih"), [rows], init.clone()),
+            hidden_bias: params.add(&named("bias_hh"), [rows], init),
         }
     }
 
@@ -54,7 +53,7 @@ impl Stack {
         }
         let width = |layer: usize| if layer == 0 { inputs } else { hidden };
         let mut weights = Vec::new();
-        for layer in 0..layers {
+        for layer in 0..if hidden == 0 { 0 } else { layers } {
             weights.push(Weights::new(params, name, gates, layer, width(layer), hidden));
         }
         Self { name: name.to_owned(), inputs, hidden, layers: weights }

@@ -8,7 +8,7 @@ use std::fmt;
 /// A recording, layer by layer: what [`Graph::summary`] makes. Printing it gives a table.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Summary {
-    /// A row for every scope, in the order of recording.
+    /// A row for every scope, in the order of recording, and one for everything between them.
     pub rows: Vec<SummaryRow>,
 }
 
@@ -74,7 +74,13 @@ impl Graph {
             if matches!(node.kind, NodeKind::Leaf(Leaf::Input { .. } | Leaf::Constant(_))) {
                 continue;
             }
-            let place = rows.iter().position(|row| row.scope == node.place.scope).unwrap_or_else(|| {
+            // What has no scope stands in a row of its own wherever it comes, so that shapes read from top to bottom.
+            let same = |row: &SummaryRow| row.scope == node.place.scope;
+            let known = match rows.last() {
+                Some(last) if node.place.scope.is_empty() => same(last).then(|| rows.len() - 1),
+                _ => rows.iter().position(same),
+            };
+            let place = known.unwrap_or_else(|| {
                 rows.push(SummaryRow {
                     scope: node.place.scope.clone(),
                     ops: Vec::new(),

@@ -104,6 +104,9 @@ impl Tensor<'_> {
         if self.is_valid() && shape.rank() != 2 {
             return self.graph.fault("embedding", &[self, index], "the table needs two axes: entries and size");
         }
+        if let (true, Err(reason)) = (index.is_valid(), integers(&index.tensor_type())) {
+            return self.graph.fault("embedding", &[self, index], reason);
+        }
         let flat = index.flat();
         index.graph.check_index("embedding", index, shape.first().copied().unwrap_or(1));
         let extents: Vec<usize> = index.shape().iter().copied().chain([shape.last()]).collect();

@@ -126,6 +126,10 @@ impl Graph {
     /// share one.
     #[track_caller]
     pub fn param(&self, param: &Param) -> Tensor<'_> {
+        if let Some(fault) = param.refused() {
+            self.recording.borrow_mut().faults.push(fault.clone());
+            return self.tensor(TensorId::INVALID);
+        }
         let known = self.recording.borrow().nodes.iter().position(
             |node| matches!(&node.kind, NodeKind::Leaf(Leaf::Parameter(info)) if info.store == param.info().store && info.index == param.info().index),
         );

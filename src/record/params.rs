@@ -75,6 +75,8 @@ pub struct ParamInfo {
 pub struct Param {
     info: ParamInfo,
     shape: Shape,
+    /// Why it was not added, where it was not.
+    refused: Option<Fault>,
 }
 
 impl Param {
@@ -94,6 +96,10 @@ impl Param {
     #[must_use]
     pub const fn is_cell(&self) -> bool {
         self.info.cell
+    }
+
+    pub(crate) const fn refused(&self) -> Option<&Fault> {
+        self.refused.as_ref()
     }
 
     pub(crate) const fn info(&self) -> &ParamInfo {
@@ -161,10 +167,11 @@ impl Params {
     fn entry(&mut self, name: &str, shape: Shape, init: Init, cell: bool) -> Param {
         let name = self.scopes.iter().map(String::as_str).chain([name]).collect::<Vec<_>>().join(".");
         let index = self.entries.len();
-        let elements = shape.checked_elements().filter(|&elements| elements > 0 && elements < u32::MAX as usize / 2);
-        let values = match elements {
-            Some(_) => init.values(&shape, &mut Generator::named(self.seed, &name)),
-            None => Err(format!("shape {shape} has no elements, or too many")),
+        let most = u32::MAX as usize / 2;
+        let values = match shape.checked_elements() {
+            Some(0) => Err("it has no elements: every extent must be at least 1".to_owned()),
+            Some(elements) if elements < most => init.values(&shape, &mut Generator::named(self.seed, &name)),
+            _ => Err(format!("it has too many elements: a tensor holds less than {most}")),
         };
         let duplicate = self.names.contains_key(&name).then(|| "a parameter of this name was added before".to_owned());
         let reserved = name
@@ -176,20 +183,25 @@ impl Params {
             }
             (Err(reason), _) | (_, Some(reason)) => Err(reason),
         };
-        match value {
+        let refused = match value {
             Ok(value) => {
                 self.names.insert(name.clone(), index);
                 self.entries.push(Entry { name: name.clone(), value, frozen: cell, cell });
+                None
             }
-            Err(reason) => self.faults.push(Fault {
-                op: format!("parameter `{name}`"),
-                operands: vec![format!("f32{shape}")],
-                reason,
-                location: Location::caller().to_string(),
-                scope: self.scopes.join("."),
-            }),
-        }
-        Param { info: ParamInfo { store: self.store, index, name, cell }, shape }
+            Err(reason) => {
+                let fault = Fault {
+                    op: format!("parameter `{name}`"),
+                    operands: vec![format!("f32{shape}")],
+                    reason,
+                    location: Location::caller().to_string(),
+                    scope: self.scopes.join("."),
+                };
+                self.faults.push(fault.clone());
+                Some(fault)
+            }
+        };
+        Param { info: ParamInfo { store: self.store, index, name, cell }, shape, refused }
     }
 
     /// Notes a mistake, which `compile` reports.
@@ -298,8 +310,11 @@ impl Params {
     }
 
     fn index(&self, param: &Param) -> Result<usize> {
-        if param.info.store == self.store && param.info.index < self.entries.len() {
+        if param.refused.is_none() && param.info.store == self.store && param.info.index < self.entries.len() {
             return Ok(param.info.index);
+        }
+        if let Some(fault) = &param.refused {
+            return Err(Error::recording(vec![fault.clone()]));
         }
         let message =
             format!("parameter `{}` belongs to another store: use the `Params` that it was added to", param.info.name);

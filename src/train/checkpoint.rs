@@ -36,7 +36,9 @@ impl State {
         let gathers = counts.gathered.iter().any(|&count| count > 0);
         // What was added up for an update that is over will not be looked at again.
         for state in self.optimizer_states().into_iter().filter(|state| gathers || state != Updates::ACCUMULATED) {
-            for (number, entry) in self.arena().entries.iter().enumerate() {
+            // No optimizer changes cells.
+            let entries = self.arena().entries.iter().enumerate().filter(|(number, _)| !self.cells()[*number]);
+            for (number, entry) in entries {
                 reads.push((format!("{OPTIMIZER}{state}/{}", entry.name), self.begin_read(Some(&state), number)?));
             }
         }
@@ -76,18 +78,23 @@ impl State {
         let (_, metadata) = SafeTensors::read_metadata(bytes).map_err(|error| file(error.to_string()))?;
         let mut writes: Vec<(Option<String>, usize, HostTensor)> = Vec::new();
         let mut differences = Vec::new();
-        for (name, view) in tensors.iter() {
+        let mut of_states = BTreeSet::new();
+        for (name, view) in sorted(&tensors) {
             let (state, parameter) = match name.strip_prefix(OPTIMIZER).and_then(|rest| rest.split_once('/')) {
                 Some((state, parameter)) => (Some(state.to_owned()), parameter),
                 None => (None, name),
             };
             let Some(number) = self.arena().entries.iter().position(|entry| entry.name == parameter) else {
-                differences.push(format!("the file has `{name}`, which the model lacks"));
+                match state {
+                    Some(_) => drop(of_states.insert(parameter.to_owned())),
+                    None => differences.push(format!("the file has `{name}`, which the model lacks")),
+                }
                 continue;
             };
             let shape = &self.arena().entries[number].shape;
             match host_tensor(&view) {
                 Ok(tensor) if tensor.shape() == shape => writes.push((state, number, tensor)),
+                Ok(_) if state.is_some() => drop(of_states.insert(parameter.to_owned())),
                 Ok(tensor) => differences
                     .push(format!("`{name}` has shape {} in the file and {shape} in the model", tensor.shape())),
                 Err(reason) => differences.push(format!("`{name}`: {reason}")),
@@ -102,12 +109,23 @@ impl State {
         }
         let states: BTreeSet<String> = writes.iter().filter_map(|(state, _, _)| state.clone()).collect();
         for state in &states {
-            for (number, entry) in self.arena().entries.iter().enumerate() {
+            let entries = self.arena().entries.iter().enumerate();
+            for (number, entry) in entries.filter(|(number, _)| !self.cells()[*number]) {
+                if of_states.contains(&entry.name) {
+                    continue;
+                }
                 if !writes.iter().any(|(other, place, _)| other.as_ref() == Some(state) && *place == number) {
                     differences
                         .push(format!("the file has the optimizer state `{state}`, but not of `{}`", entry.name));
                 }
             }
+        }
+        if !of_states.is_empty() {
+            let names: Vec<String> = of_states.iter().map(|name| format!("`{name}`")).collect();
+            differences.push(format!(
+                "the file has optimizer states that the model lacks or has in other shapes, of {}",
+                names.join(", ")
+            ));
         }
         let mut number = |key: &str| {
             let text = metadata.metadata().as_ref().and_then(|metadata| metadata.get(key))?;
@@ -155,6 +173,13 @@ impl State {
         self.with_counts(|known| *known = counts);
         Ok(())
     }
+}
+
+/// What a file holds by name, parameters first: its own order is none.
+fn sorted<'t>(tensors: &'t SafeTensors<'t>) -> Vec<(&'t str, TensorView<'t>)> {
+    let mut named: Vec<_> = tensors.iter().collect();
+    named.sort_by(|(one, _), (other, _)| (one.starts_with(OPTIMIZER), one).cmp(&(other.starts_with(OPTIMIZER), other)));
+    named
 }
 
 /// The states that updates are counted for: those of optimizers.

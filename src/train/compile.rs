@@ -57,15 +57,38 @@ impl Graph {
         }
     }
 
-    /// A step that computes `outputs`, which can be read, and nothing else, and changes nothing.
+    /// A step that computes `outputs`, which can be read, and nothing else, and changes nothing. Evaluate in a graph begun by
+    /// [`Graph::evaluation`]: in another, dropout and batch norm do what they do in training, of which a warning tells
+    /// (through the `log` crate).
     #[must_use]
     #[track_caller]
     pub fn infer<'g>(&'g self, outputs: &[Tensor<'g>]) -> Inference<'g> {
         if outputs.iter().any(|output| output.is_valid() && output.graph().id() != self.id()) {
             self.fault("infer", &[], "an output belongs to another graph");
         }
-        let outputs = outputs.iter().map(|output| output.id()).filter(|output| output.is_valid()).collect();
+        let outputs: Vec<TensorId> =
+            outputs.iter().map(|output| output.id()).filter(|output| output.is_valid()).collect();
+        self.warn_of_training(&outputs);
         Inference { graph: self, outputs, checks_feeds: false, averages: false, options: Options::default() }
+    }
+}
+
+impl Graph {
+    /// Warns where outputs are not what a trained network gives: where dropout makes them random, or layers normalize by the
+    /// batch.
+    fn warn_of_training(&self, outputs: &[TensorId]) {
+        let unusual = self.with_recording(|recording| {
+            let reached = recording.reached_from(outputs.iter().copied());
+            let dropped =
+                recording.nodes.iter().zip(&reached).any(|(node, reached)| *reached && node.name() == "dropout_mask");
+            dropped || !recording.assigned.is_empty()
+        });
+        if unusual && self.is_training() {
+            log::warn!(
+                "what is inferred was recorded for training: dropout drops elements, batch norm takes the batch's statistics, \
+                 and cells keep their values. For evaluation begin the graph with `Graph::evaluation`"
+            );
+        }
     }
 }
 

@@ -21,7 +21,7 @@ impl InputSlot {
             && let Some(place) =
                 labels.iter().position(|&label| usize::try_from(label).map_or(true, |label| label >= limit))
         {
-            return refuse(format!("element {place} is {}, and classes are 0 to {}", labels[place], limit - 1));
+            return refuse(format!("element {place} is {}, and it selects among 0 to {}", labels[place], limit - 1));
         }
         if let (true, HostData::F32(values)) = (finite, data)
             && let Some(place) = values.iter().position(|value| !value.is_finite())

@@ -3,7 +3,7 @@ use super::findings::Findings;
 use super::input::InputSlot;
 use super::optim::check_rate;
 use super::trainer::Trainer;
-use crate::base::{Error, ErrorKind, HostData, HostTensor, Result, threefry};
+use crate::base::{DType, Error, ErrorKind, HostData, HostTensor, Result, threefry};
 use crate::dispatch::{PendingRead, Program, State, StepTimes};
 use crate::fuse::Simplified;
 use crate::plan::{Plan, StepScalars};
@@ -214,7 +214,8 @@ impl Step {
         let refuse = |reason: String| Err(Error::new(ErrorKind::Feed, format!("input `{name}` {wanted}: {reason}")));
         let data = feed.data.as_ref();
         if data.dtype() != wanted.dtype {
-            return refuse(format!("it was fed {} elements", data.dtype()));
+            let advice = if wanted.dtype == DType::I32 { ": labels and indices are `i32`" } else { ": data are `f32`" };
+            return refuse(format!("it was fed {} elements{advice}", data.dtype()));
         }
         if let Some(shape) = feed.shape.as_ref().filter(|shape| **shape != wanted.shape) {
             return refuse(format!("it was fed an array of shape {shape}"));

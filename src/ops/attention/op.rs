@@ -123,22 +123,22 @@ impl Op for Attention {
             Part::Value => (include_str!("../../../shaders/attention_value_gradient.wgsl"), sizes.keys, sizes.queries),
         };
         let rows = rows * sizes.planes;
+        let widest = sizes.size.max(sizes.value_size);
+        let needed = iterations(others, widest).div_ceil(LONGEST_LOOP).next_power_of_two().min(64);
         let lanes = match cx.class {
             // A GPU wants many invocations.
-            KernelClass::Gpu => (1usize << 16).div_ceil(rows).next_power_of_two().min(16),
-            _ => {
-                iterations(others, sizes.size.max(sizes.value_size)).div_ceil(LONGEST_LOOP).next_power_of_two().min(64)
-            }
+            KernelClass::Gpu => (1usize << 16).div_ceil(rows).next_power_of_two().min(16).max(needed),
+            _ => needed,
         };
         let workgroups = grid(rows.div_ceil(64 / lanes));
-        let needed = [
+        let libraries = [
             &libraries::EXPONENTIAL,
             &libraries::LOGARITHM,
             &libraries::COMPARISON,
             &libraries::ROWS,
             &libraries::NUMBERS,
         ];
-        let text = Text::new(source, &needed)
+        let text = Text::new(source, &libraries)
             .unsigned("PLANES", sizes.planes)
             .unsigned("QUERIES", sizes.queries)
             .unsigned("KEYS", sizes.keys)
