@@ -72,7 +72,9 @@ fn main() {
         print_table(&TALLIES.lock().expect("no trial panics while it holds this"));
         let count: usize = lacking.values().sum();
         let list: Vec<String> = lacking.iter().map(|(op, count)| format!("{op} ({count})")).collect();
-        println!("  lacking: {count} cases of {} ops: {}", lacking.len(), list.join(", "));
+        if count > 0 {
+            println!("  lacking: {count} cases of {} ops: {}", lacking.len(), list.join(", "));
+        }
     }
     conclusion.exit();
 }
