@@ -2,6 +2,8 @@
 //!
 //! It is trained to tell the next value at the later places of short windows. Then it tells what follows the part that it
 //! learned from: value by value, each from a window that ends with what it told before. The plot shows both waves.
+//!
+//! With `--data` it learns a series of one's own in the same way, of which the last sixth is kept to compare.
 
 mod support;
 
@@ -23,6 +25,9 @@ struct Options {
     /// Passes over the training windows
     #[arg(long, default_value_t = 40, value_parser = clap::value_parser!(u32).range(1..))]
     epochs: u32,
+    /// Folder with a file series.csv, a number per line, to learn instead of the wave
+    #[arg(long)]
+    data: Option<PathBuf>,
     /// The plot, an SVG [default: lstm.svg among temporary files]
     #[arg(long)]
     out: Option<PathBuf>,
@@ -37,7 +42,7 @@ const WINDOW: usize = 24;
 /// Values of a window before the first that is to be told.
 const WARM_UP: usize = 12;
 const BATCH: usize = 32;
-/// Values to learn from, and values to tell.
+/// Values of the wave to learn from, and values to tell.
 const KNOWN: usize = 600;
 const TOLD: usize = 120;
 /// Deviation of the noise on what is learned from.
@@ -67,6 +72,51 @@ fn wave(time: usize) -> f64 {
     0.6 * turns(12.0).sin() + 0.4 * turns(19.0).sin()
 }
 
+/// Values to learn from, and what follows them.
+struct Series {
+    known: Vec<f32>,
+    truth: Vec<f32>,
+}
+
+impl Series {
+    /// The wave, with noise on what is learned from.
+    fn wave(seed: u64) -> Self {
+        let mut generator = Generator::named(seed, "noise");
+        let known = (0..KNOWN).map(|time| (wave(time) + generator.normal(0.0, NOISE)) as f32).collect();
+        Self { known, truth: (KNOWN..KNOWN + TOLD).map(|time| wave(time) as f32).collect() }
+    }
+
+    /// The numbers of a file, moved and scaled so that what is learned from has mean 0 and deviation 1/2.
+    fn read(folder: &Path) -> Outcome<Self> {
+        let path = folder.join("series.csv");
+        let refuse = |reason: String| format!("{}: {reason}", path.display());
+        let mut reader =
+            csv::ReaderBuilder::new().has_headers(false).from_path(&path).map_err(|e| refuse(e.to_string()))?;
+        let mut values = Vec::new();
+        for (number, record) in reader.deserialize::<(f64,)>().enumerate() {
+            let (value,) = record.map_err(|error| refuse(format!("line {}: {error}", number + 1)))?;
+            if !value.is_finite() {
+                return Err(refuse(format!("line {} is {value}, which is no number to learn", number + 1)).into());
+            }
+            values.push(value);
+        }
+        let truth = values.split_off(values.len() - values.len() / 6);
+        if values.len() < WINDOW + BATCH || truth.is_empty() {
+            let least = (WINDOW + BATCH) * 6 / 5 + 1;
+            return Err(refuse(format!(
+                "it has {} values, and at least {least} are needed",
+                values.len() + truth.len()
+            ))
+            .into());
+        }
+        let mean = values.iter().sum::<f64>() / values.len() as f64;
+        let spread = deviation(values.iter().map(|value| value - mean));
+        let scaled =
+            |values: &[f64]| values.iter().map(|value| ((value - mean) / spread.max(1e-9) / 2.0) as f32).collect();
+        Ok(Self { known: scaled(&values), truth: scaled(&truth) })
+    }
+}
+
 fn main() -> std::process::ExitCode {
     support::run(|| run(&Options::parse()))
 }
@@ -75,10 +125,12 @@ fn run(options: &Options) -> Outcome<()> {
     let started = Instant::now();
     let device = Device::best()?;
     println!("device: {}", device.name());
-    let mut generator = Generator::named(options.seed, "noise");
-    let known: Vec<f32> = (0..KNOWN).map(|time| (wave(time) + generator.normal(0.0, NOISE)) as f32).collect();
+    let Series { known, truth } = match &options.data {
+        Some(folder) => Series::read(folder)?,
+        None => Series::wave(options.seed),
+    };
     let windows = |shift: usize| -> Vec<f32> {
-        (0..KNOWN - WINDOW).flat_map(|first| known[first + shift..first + shift + WINDOW].to_vec()).collect()
+        (0..known.len() - WINDOW).flat_map(|first| known[first + shift..first + shift + WINDOW].to_vec()).collect()
     };
     let (inputs, followers) = (windows(0), windows(1));
 
@@ -114,18 +166,23 @@ fn run(options: &Options) -> Outcome<()> {
     let next = model.forward(x).slice(1, WINDOW - 1..WINDOW);
     let mut forecast = h.infer(&[next]).compile_on(step.state())?;
     let mut series = known.clone();
-    for _ in 0..TOLD {
+    for _ in &truth {
         forecast.run([x.feed(&series[series.len() - WINDOW..])])?;
         series.push(forecast.read(next)?.item());
     }
-    let told = &series[KNOWN..];
-    let error = deviation(told.iter().enumerate().map(|(place, &told)| f64::from(told) - wave(KNOWN + place)));
+    let told = &series[known.len()..];
+    let off = |told: &dyn Fn(usize) -> f32| {
+        deviation(truth.iter().enumerate().map(|(place, &truth)| f64::from(told(place)) - f64::from(truth)))
+    };
     // To compare: the last value forever.
-    let still = deviation((KNOWN..KNOWN + TOLD).map(|time| f64::from(known[KNOWN - 1]) - wave(time)));
-    println!("{TOLD} values told, off by {error:.4} (root mean square); the last known value forever: {still:.4}");
+    let (error, still) = (off(&|place| told[place]), off(&|_| known[known.len() - 1]));
+    println!(
+        "{} values told, off by {error:.4} (root mean square); the last known value forever: {still:.4}",
+        told.len()
+    );
 
     let out = options.out.clone().unwrap_or_else(|| std::env::temp_dir().join("lstm.svg"));
-    plot(&out, &known, told).map_err(|error| format!("{} could not be written: {error}", out.display()))?;
+    plot(&out, &known, &truth, told).map_err(|error| format!("{} could not be written: {error}", out.display()))?;
     println!("wrote {}", out.display());
     if options.json {
         let result = serde_json::json!({
@@ -148,9 +205,11 @@ fn deviation(errors: impl ExactSizeIterator<Item = f64>) -> f64 {
     (errors.map(|error| error * error).sum::<f64>() / count).sqrt()
 }
 
-/// The end of what was known, the wave itself, and what was told of it.
-fn plot(path: &Path, known: &[f32], told: &[f32]) -> Outcome<()> {
-    let first = KNOWN - TOLD / 2;
+/// The end of what was known, what really follows, and what was told of it.
+fn plot(path: &Path, known: &[f32], truth: &[f32], told: &[f32]) -> Outcome<()> {
+    let first = known.len().saturating_sub(told.len() / 2);
+    let all = || known[first..].iter().chain(truth).chain(told).map(|&value| f64::from(value));
+    let (low, high) = all().fold((-1.0f64, 1.0f64), |(low, high), value| (low.min(value), high.max(value)));
     let area = SVGBackend::new(path, (960, 400)).into_drawing_area();
     area.fill(&WHITE)?;
     let mut chart = ChartBuilder::on(&area)
@@ -158,17 +217,16 @@ fn plot(path: &Path, known: &[f32], told: &[f32]) -> Outcome<()> {
         .caption("A wave, and how an LSTM goes on with it", ("sans-serif", 22))
         .x_label_area_size(44)
         .y_label_area_size(40)
-        .build_cartesian_2d(first..KNOWN + TOLD, -1.2..1.7)?;
+        .build_cartesian_2d(first..known.len() + told.len(), low - 0.2..high + 0.7)?;
     chart.configure_mesh().disable_mesh().label_style(("sans-serif", 16)).x_desc("time").draw()?;
     let (gray, blue, orange) = (RGBColor(150, 150, 150), RGBColor(20, 90, 190), RGBColor(210, 90, 10));
     let points = |start: usize, values: &[f32]| -> Vec<(usize, f64)> {
         values.iter().enumerate().map(|(place, &value)| (start + place, f64::from(value))).collect()
     };
-    let truth = (KNOWN..KNOWN + TOLD).map(|time| (time, wave(time)));
     let lines = [
         ("known", blue, points(first, &known[first..])),
-        ("what follows", gray, truth.collect()),
-        ("told", orange, points(KNOWN, told)),
+        ("what follows", gray, points(known.len(), truth)),
+        ("told", orange, points(known.len(), told)),
     ];
     for (name, color, line) in lines {
         chart
