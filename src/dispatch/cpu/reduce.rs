@@ -10,6 +10,8 @@ use rayon::prelude::*;
 
 /// Elements that are added up in a row before their sum joins the others: long runs gather rounding.
 const RUN: usize = 512;
+/// Fewer elements than this are not worth a second thread.
+const PARALLEL: usize = 1 << 16;
 
 /// Reduces, and puts the results where the program's first store goes.
 pub fn run(native: &Native, places: &mut Places<'_>, seed: [u32; 2]) {
@@ -101,7 +103,7 @@ fn evaluated(program: &Program, places: &Places<'_>, seed: [u32; 2]) -> Vec<f32>
 }
 
 /// Combines the elements of a layout along axes.
-fn reduced(data: &[f32], layout: &Layout, axes: &[usize], combine: impl Fn(f32, f32) -> f32 + Copy) -> Vec<f32> {
+fn reduced(data: &[f32], layout: &Layout, axes: &[usize], combine: impl Fn(f32, f32) -> f32 + Copy + Sync) -> Vec<f32> {
     let kept: Vec<usize> = (0..layout.shape.rank()).filter(|axis| !axes.contains(axis)).collect();
     let part = |axes: &[usize]| {
         Layout {
@@ -141,23 +143,37 @@ fn reduced(data: &[f32], layout: &Layout, axes: &[usize], combine: impl Fn(f32, 
         return results;
     }
     let starts = offsets(&Layout { offset: layout.offset, ..outputs });
-    if inner.shape.rank() == 1 && inner.strides[0] == 1 {
-        let length = inner.shape.elements();
-        for (result, start) in results.iter_mut().zip(starts) {
-            let runs = data[start as usize..][..length].chunks(RUN).map(|run| run_of(run, combine));
-            *result = runs.reduce(combine).unwrap_or_default();
+    // Every result by itself: threads do not change it.
+    let all = |one: &(dyn Fn(isize) -> f32 + Sync)| {
+        if results.len() > 1 && data.len() >= PARALLEL {
+            starts.par_iter().map(|&start| one(start)).collect()
+        } else {
+            starts.iter().map(|&start| one(start)).collect()
         }
-        return results;
+    };
+    if inner.strides.last() == Some(&1) {
+        let (outer, length) = (inner.shape.rank() - 1, inner.shape.last());
+        let lines = offsets(&Layout {
+            shape: inner.shape[..outer].into(),
+            strides: inner.strides[..outer].to_vec(),
+            offset: 0,
+        });
+        return all(&|start| {
+            let runs =
+                |&line: &isize| data[(start + line) as usize..][..length].chunks(RUN).map(|run| run_of(run, combine));
+            // Short lines are combined in groups, so that no long chain of them gathers rounding.
+            let group = |group: &[isize]| group.iter().flat_map(runs).reduce(combine).unwrap_or_default();
+            lines.chunks((RUN / length).max(1)).map(group).reduce(combine).unwrap_or_default()
+        });
     }
-    for (result, start) in results.iter_mut().zip(starts) {
+    all(&|start| {
         let runs = places.chunks(RUN).map(|run| {
             let mut values = run.iter().map(|place| data[(start + place) as usize]);
             let first = values.next().unwrap_or_default();
             values.fold(first, combine)
         });
-        *result = runs.reduce(combine).unwrap_or_default();
-    }
-    results
+        runs.reduce(combine).unwrap_or_default()
+    })
 }
 
 /// Where the elements of a layout lie, in order.
