@@ -9,6 +9,7 @@ mod craft;
 mod dataset;
 mod draft;
 mod findings;
+mod inference;
 mod input;
 mod layer_norms;
 mod observe;
@@ -20,7 +21,8 @@ mod tune;
 pub mod optim;
 pub mod schedule;
 
-pub use compile::{Inference, Training};
+pub use compile::Training;
+pub use inference::Inference;
 pub use layer_norms::{LayerNorms, Verdict};
 pub use observe::{EarlyStopping, ReduceOnPlateau};
 pub use step::Step;
