@@ -1,9 +1,7 @@
-use super::checks::{check_betas, check_decay, check_epsilon, check_rate};
+use super::moments::MomentKernel;
 use super::{Decaying, Optimizer};
 use crate::base::{Real, Result};
-use crate::fuse::Role::{Change, Read};
 use crate::plan::{StepScalars, Update, UpdateRule};
-use crate::record::{Text, libraries};
 use std::sync::Arc;
 
 /// What Adam and `AdamW` share; they differ in where the weight decays.
@@ -30,26 +28,17 @@ impl Moments {
     }
 
     fn update(&self) -> Result<Update> {
-        check_rate(self.name, self.learning_rate)?;
-        check_decay(self.name, self.l2_decay + self.decoupled_decay)?;
-        check_betas(self.name, self.betas)?;
-        check_epsilon(self.name, self.epsilon)?;
-        let [first, second] = self.betas;
-        let text = Text::new(include_str!("../../../shaders/adam.wgsl"), &[&libraries::STEP])
-            .float("BETA1", first)
-            .float("ONE_MINUS_BETA1", 1.0 - first)
-            .float("BETA2", second)
-            .float("ONE_MINUS_BETA2", 1.0 - second)
-            .float("EPSILON", self.epsilon)
-            .float("L2_DECAY", self.l2_decay);
-        Ok(Update {
+        MomentKernel {
             name: self.name,
-            text,
-            variables: vec![Read.of("gradient"), Change.of("weight"), Change.of("mean"), Change.of("square")],
-            states: vec!["adam.mean", "adam.square"],
-            trust_ratio: false,
-            host: Arc::new(*self),
-        })
+            source: include_str!("../../../shaders/adam.wgsl"),
+            states: ["adam.mean", "adam.square"],
+            learning_rate: self.learning_rate,
+            betas: self.betas,
+            epsilon: self.epsilon,
+            l2_decay: self.l2_decay,
+            decoupled_decay: self.decoupled_decay,
+        }
+        .update(Arc::new(*self))
     }
 }
 

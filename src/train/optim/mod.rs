@@ -10,6 +10,7 @@ mod checks;
 mod groups;
 mod lamb;
 mod lion;
+mod moments;
 mod nadam;
 mod radam;
 mod rmsprop;

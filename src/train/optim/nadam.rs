@@ -1,9 +1,8 @@
-use super::checks::{check_betas, check_decay, check_epsilon, check_least, check_rate};
+use super::checks::check_least;
+use super::moments::MomentKernel;
 use super::{Decaying, Optimizer};
 use crate::base::{Real, Result};
-use crate::fuse::Role::{Change, Read};
 use crate::plan::{StepScalars, Update, UpdateRule};
-use crate::record::{Text, libraries};
 use std::sync::Arc;
 
 /// `NAdam`, Adam with the momentum of Nesterov.
@@ -98,28 +97,18 @@ impl Optimizer for NAdam {
         ]
     }
     fn update(&self) -> Result<Update> {
-        check_rate("nadam", self.learning_rate)?;
-        check_decay("nadam", self.l2_decay)?;
-        check_decay("nadam", self.decoupled_decay)?;
         check_least("nadam", "momentum decay", self.momentum_decay)?;
-        check_betas("nadam", self.betas)?;
-        check_epsilon("nadam", self.epsilon)?;
-        let [first, second] = self.betas;
-        let text = Text::new(include_str!("../../../shaders/nadam.wgsl"), &[&libraries::STEP])
-            .float("BETA1", first)
-            .float("ONE_MINUS_BETA1", 1.0 - first)
-            .float("BETA2", second)
-            .float("ONE_MINUS_BETA2", 1.0 - second)
-            .float("EPSILON", self.epsilon)
-            .float("L2_DECAY", self.l2_decay);
-        Ok(Update {
+        MomentKernel {
             name: "nadam",
-            text,
-            variables: vec![Read.of("gradient"), Change.of("weight"), Change.of("mean"), Change.of("square")],
-            states: vec!["nadam.mean", "nadam.square"],
-            trust_ratio: false,
-            host: Arc::new(*self),
-        })
+            source: include_str!("../../../shaders/nadam.wgsl"),
+            states: ["nadam.mean", "nadam.square"],
+            learning_rate: self.learning_rate,
+            betas: self.betas,
+            epsilon: self.epsilon,
+            l2_decay: self.l2_decay,
+            decoupled_decay: self.decoupled_decay,
+        }
+        .update(Arc::new(*self))
     }
 }
 

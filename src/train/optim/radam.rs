@@ -1,9 +1,7 @@
-use super::checks::{check_betas, check_decay, check_epsilon, check_rate};
+use super::moments::MomentKernel;
 use super::{Decaying, Optimizer};
 use crate::base::{Real, Result};
-use crate::fuse::Role::{Change, Read};
 use crate::plan::{StepScalars, Update, UpdateRule};
-use crate::record::{Text, libraries};
 use std::sync::Arc;
 
 /// `RAdam`, Adam whose adaptive rate is rectified: as long as too few gradients are known to say how they vary, it steps
@@ -76,27 +74,17 @@ impl Optimizer for RAdam {
         [learning_rate / first, self.rectification(t) * second.sqrt(), learning_rate * self.decoupled_decay, 0.0]
     }
     fn update(&self) -> Result<Update> {
-        check_rate("radam", self.learning_rate)?;
-        check_decay("radam", self.l2_decay)?;
-        check_decay("radam", self.decoupled_decay)?;
-        check_betas("radam", self.betas)?;
-        check_epsilon("radam", self.epsilon)?;
-        let [first, second] = self.betas;
-        let text = Text::new(include_str!("../../../shaders/radam.wgsl"), &[&libraries::STEP])
-            .float("BETA1", first)
-            .float("ONE_MINUS_BETA1", 1.0 - first)
-            .float("BETA2", second)
-            .float("ONE_MINUS_BETA2", 1.0 - second)
-            .float("EPSILON", self.epsilon)
-            .float("L2_DECAY", self.l2_decay);
-        Ok(Update {
+        MomentKernel {
             name: "radam",
-            text,
-            variables: vec![Read.of("gradient"), Change.of("weight"), Change.of("mean"), Change.of("square")],
-            states: vec!["radam.mean", "radam.square"],
-            trust_ratio: false,
-            host: Arc::new(*self),
-        })
+            source: include_str!("../../../shaders/radam.wgsl"),
+            states: ["radam.mean", "radam.square"],
+            learning_rate: self.learning_rate,
+            betas: self.betas,
+            epsilon: self.epsilon,
+            l2_decay: self.l2_decay,
+            decoupled_decay: self.decoupled_decay,
+        }
+        .update(Arc::new(*self))
     }
 }
 
