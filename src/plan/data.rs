@@ -192,6 +192,9 @@ pub struct Dispatch {
     pub work: Option<Work>,
     /// The buffers, in the order of the kernel's bindings.
     pub bindings: Vec<Binding>,
+    /// What the bindings hold, in the same order.
+    #[serde(default)]
+    pub holds: Vec<Held>,
     /// The numbers of the images that its bindings are copied to, for those that are read so.
     #[serde(default)]
     pub images: Vec<Option<usize>>,
@@ -213,6 +216,19 @@ pub struct Dispatch {
     pub location: String,
     /// The scopes that it was recorded in.
     pub scope: String,
+}
+
+/// What a binding holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Held {
+    /// A tensor of the recording, densely.
+    Tensor(TensorId),
+    /// Sums of runs of elements, which the sum of this node adds up.
+    Partial(NodeId),
+    /// What only the kernels of one op use.
+    Scratch,
+    /// A part of the state, or of what is computed from it: the kind of its buffer says what.
+    State,
 }
 
 /// A range of a buffer.

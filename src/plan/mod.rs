@@ -11,7 +11,7 @@ mod update;
 
 pub use arena::{Arena, ArenaEntry};
 pub use builder::{Planned, Request, Resident, build};
-pub use data::{Apart, Binding, Buffer, BufferKind, Dispatch, Image, KernelText, Phase, Plan, Stored, Work};
+pub use data::{Apart, Binding, Buffer, BufferKind, Dispatch, Held, Image, KernelText, Phase, Plan, Stored, Work};
 pub use native::{HOST_BLOCK, Native, NativeRoot};
 pub use profile::Profile;
 pub use update::{HostUpdate, StepScalars, Update, UpdateRule, Updates};

@@ -3,7 +3,7 @@
 use super::{Builder, Draft, Memory};
 use crate::base::{DType, Error, ErrorKind, Result};
 use crate::fuse::{self, Gather, Place, Usage};
-use crate::plan::{BufferKind, Dispatch, KernelText, Phase};
+use crate::plan::{BufferKind, Dispatch, Held, KernelText, Phase};
 use crate::record::{NodeId, TensorId};
 
 /// Inputs whose data stay on the device.
@@ -53,6 +53,7 @@ impl Builder<'_> {
                     label: format!("{} {}", node.label(), node.outputs[0]),
                     work: None,
                     bindings: Vec::new(),
+                    holds: vec![Held::State, Held::State, Held::Tensor(TensorId { node: input, output: 0 })],
                     images: Vec::new(),
                     chosen: None,
                     workgroups,

@@ -3,7 +3,7 @@
 use super::{Builder, Draft, Memory};
 use crate::base::{DType, Error, ErrorKind, Result};
 use crate::fuse::{self, Chosen, Context, Emitted, Group, Place, Usage};
-use crate::plan::{Dispatch, HOST_BLOCK, KernelText, Native, Phase};
+use crate::plan::{Dispatch, HOST_BLOCK, Held, KernelText, Native, Phase};
 use crate::record::{KernelClass, Lowering, NodeId, TensorId};
 
 impl Builder<'_> {
@@ -65,10 +65,11 @@ impl Builder<'_> {
                 Place::Partial(_) => self.places[place],
             });
         }
+        let holds = kernel.bindings.iter().map(|(place, _)| held(*place)).collect();
         let usages = kernel.bindings.iter().map(|(_, usage)| *usage).collect();
         let text = KernelText { name: kernel.name, wgsl: kernel.wgsl, usages, uses_step: kernel.uses_step };
         let number = self.kernel_number(text);
-        let dispatch = Dispatch { chosen, ..self.described(group, lead, number, kernel.workgroups) };
+        let dispatch = Dispatch { chosen, holds, ..self.described(group, lead, number, kernel.workgroups) };
         self.push(Draft { dispatch, operands })
     }
 
@@ -100,7 +101,8 @@ impl Builder<'_> {
             uses_step: native.uses_step(),
         };
         let number = self.kernel_number(text);
-        let dispatch = self.described(group, lead, number, [1, 1, 1]);
+        let holds = native.bindings.iter().map(|(place, _)| held(*place)).collect();
+        let dispatch = Dispatch { holds, ..self.described(group, lead, number, [1, 1, 1]) };
         self.natives.push(native);
         self.push(Draft { dispatch, operands })
     }
@@ -144,6 +146,7 @@ impl Builder<'_> {
             label: format!("{} {}", node.label(), outputs.join(", ")),
             work: None,
             bindings: Vec::new(),
+            holds: Vec::new(),
             images: Vec::new(),
             chosen: None,
             workgroups,
@@ -196,5 +199,14 @@ impl Builder<'_> {
         }
         self.drafts.push(draft);
         Ok(())
+    }
+}
+
+/// What a place is in a plan.
+const fn held(place: Place) -> Held {
+    match place {
+        Place::Tensor(tensor) => Held::Tensor(tensor),
+        Place::Partial(node) => Held::Partial(node),
+        Place::Scratch(_) => Held::Scratch,
     }
 }

@@ -4,7 +4,7 @@
 use super::{Builder, Draft, Memory};
 use crate::base::{DType, Error, ErrorKind, Result};
 use crate::fuse::{self, Role, UpdateKernel, UpdateOperand, Usage};
-use crate::plan::{BufferKind, Dispatch, KernelText, Phase, Updates, Work};
+use crate::plan::{BufferKind, Dispatch, Held, KernelText, Phase, Updates, Work};
 use crate::record::{KernelClass, Text, libraries};
 
 /// A run of neighbouring parameters: segment, first byte, bytes.
@@ -182,6 +182,7 @@ impl Builder<'_> {
             label,
             work: Some(work),
             bindings: Vec::new(),
+            holds: vec![Held::State; operands.len()],
             images: Vec::new(),
             chosen: None,
             workgroups,
