@@ -25,4 +25,5 @@ pub use compile::Training;
 pub use inference::Inference;
 pub use layer_norms::{LayerNorms, Verdict};
 pub use observe::{EarlyStopping, ReduceOnPlateau};
+pub(crate) use step::Prepared;
 pub use step::Step;
