@@ -57,7 +57,10 @@ impl Walk<'_> {
                 (_, BufferKind::GradientNorm) => wants.extend(self.norm(dispatch, number)),
                 (_, BufferKind::ParameterSquares(_)) => wants.push(self.parameter_squares(dispatch, number)),
                 (_, BufferKind::ParameterNorms(_)) => wants.push(self.parameter_norms(dispatch, number)),
-                (Work::Change(group), _) => wants.extend(self.changed(dispatch, number, group, disturbance)),
+                (Work::Change(group), _) => {
+                    wants.extend(self.changed(dispatch, number, group, disturbance));
+                    wants.extend(self.padding(number, binding));
+                }
                 (Work::Norm { .. } | Work::LayerNorms, _) => {}
             }
         }
@@ -202,7 +205,9 @@ impl Walk<'_> {
         for entry in self.entries(binding, &self.trained[group]) {
             let Some(changed) = self.rule(entry, group, disturbance) else { continue };
             let (what, before, after) = match &kind {
-                BufferKind::Parameters(_) => (format!("parameter `{}`", entry.name), &changed.before[0], &changed.after[0]),
+                BufferKind::Parameters(_) => {
+                    (format!("parameter `{}`", entry.name), &changed.before[0], &changed.after[0])
+                }
                 BufferKind::OptimizerState { state, .. } => {
                     let Some(place) = changed.names.iter().position(|name| name == state) else { continue };
                     let what = format!("{state} of `{}`", entry.name);
@@ -237,13 +242,9 @@ impl Walk<'_> {
             let start = (entry.offset / WORD) as usize;
             Some(floats(&memory[buffer][start..start + (entry.bytes / WORD) as usize]))
         };
-        let of_state =
-            |state: &str| BufferKind::OptimizerState { state: state.to_owned(), segment: entry.segment };
-        let from = if updates.accumulate > 1 {
-            of_state(Updates::ACCUMULATED)
-        } else {
-            BufferKind::Gradients(entry.segment)
-        };
+        let of_state = |state: &str| BufferKind::OptimizerState { state: state.to_owned(), segment: entry.segment };
+        let from =
+            if updates.accumulate > 1 { of_state(Updates::ACCUMULATED) } else { BufferKind::Gradients(entry.segment) };
         let mut names: Vec<String> = update.states.iter().map(|state| (*state).to_owned()).collect();
         let mut before = vec![at(&BufferKind::Parameters(entry.segment), &self.before_update)?];
         for state in &names {
@@ -278,10 +279,32 @@ impl Walk<'_> {
         Some(Changed { names, before, after })
     }
 
+    /// What lies between parameters: rules may make anything of it.
+    fn padding(&self, number: usize, binding: &Binding) -> Vec<Want> {
+        let all: Vec<usize> = (0..self.arena.entries.len()).collect();
+        let mut taken: Vec<Range<usize>> =
+            self.entries(binding, &all).into_iter().map(|entry| words_of(entry, binding)).collect();
+        taken.sort_by_key(|range| range.start);
+        let end = (binding.bytes / WORD) as usize;
+        taken.push(end..end);
+        let mut wants = Vec::new();
+        let mut start = 0;
+        for range in taken {
+            if start < range.start {
+                let want = self.want(number, start..range.start, "padding", Vec::new());
+                wants.push(Want { reading: Reading::Padding, ..want });
+            }
+            start = start.max(range.end);
+        }
+        wants
+    }
+
     /// Those of some parameters that lie in a binding of one of the state's segments.
     fn entries(&self, binding: &Binding, among: &[usize]) -> Vec<&ArenaEntry> {
         let segment = match self.kind(binding) {
-            BufferKind::Parameters(segment) | BufferKind::Gradients(segment) | BufferKind::Directions(segment) => *segment,
+            BufferKind::Parameters(segment) | BufferKind::Gradients(segment) | BufferKind::Directions(segment) => {
+                *segment
+            }
             BufferKind::OptimizerState { segment, .. } => *segment,
             _ => return Vec::new(),
         };

@@ -2,7 +2,7 @@
 
 use super::judge::{Figures, POISON, SENTINEL, SENTINELS, Want, compare, error};
 use super::outcome::{Outcome, Verdict, judge};
-use super::report::{Divergence, DispatchReport, Verification};
+use super::report::{DispatchReport, Divergence, Verification};
 use super::reproduction::Reproduction;
 use crate::base::{DType, ErrorKind, Generator, HostData, Result, Value};
 use crate::dispatch::{Alone, Device, Program};
@@ -11,6 +11,9 @@ use crate::record::{KernelClass, Recording, TensorId};
 use crate::train::Prepared;
 use std::collections::BTreeMap;
 use std::sync::Arc;
+
+/// The name of the op that makes a dense copy of its input.
+const COPY: &str = "copy";
 
 /// Small random changes of what a result follows from: where they move it, rounding does as well. Source: Parker 1997,
 /// "Monte Carlo arithmetic".
@@ -100,7 +103,8 @@ impl<'a> Walk<'a> {
     /// What a binding holds.
     pub fn words(&self, binding: &Binding) -> &[u32] {
         let size = DType::BYTES as u64;
-        &self.mirror[binding.buffer][(binding.offset / size) as usize..((binding.offset + binding.bytes) / size) as usize]
+        &self.mirror[binding.buffer]
+            [(binding.offset / size) as usize..((binding.offset + binding.bytes) / size) as usize]
     }
 
     /// The numbers of the bindings that a dispatch writes.
@@ -170,9 +174,8 @@ impl<'a> Walk<'a> {
     /// Notes what a dispatch is about to read, and what the state is before it is changed.
     fn look(&mut self, dispatch: &Dispatch) {
         if matches!(dispatch.work, Some(Work::Change(_))) && self.before_update.is_empty() {
-            let of_state = |kind: &BufferKind| {
-                matches!(kind, BufferKind::Parameters(_) | BufferKind::OptimizerState { .. })
-            };
+            let of_state =
+                |kind: &BufferKind| matches!(kind, BufferKind::Parameters(_) | BufferKind::OptimizerState { .. });
             let keep = |(number, words): (usize, &Vec<u32>)| {
                 if of_state(&self.plan.buffers[number].kind) { words.clone() } else { Vec::new() }
             };
@@ -194,7 +197,13 @@ impl<'a> Walk<'a> {
         let words = self.words(binding);
         let data = HostData::from_bytes(tensor_type.dtype, bytemuck::cast_slice(words));
         if data.len() == tensor_type.shape.elements() {
-            self.known.insert(tensor, Arc::new(Value::from_data(&tensor_type.shape, &data)));
+            let value = Arc::new(Value::from_data(&tensor_type.shape, &data));
+            // What reads a copy that the plan made is recorded as reading what it is a copy of.
+            let node = self.recording.node(tensor);
+            if node.name() == COPY {
+                self.known.insert(node.inputs[0], Arc::clone(&value));
+            }
+            self.known.insert(tensor, value);
         }
     }
 
