@@ -1,9 +1,13 @@
+use super::waiting::Patience;
 use super::{Gpu, InTurn};
 use crate::base::{Error, ErrorKind, Result};
+use crate::dispatch::Failure;
 use futures_intrusive::channel::shared::{OneshotReceiver, oneshot_channel};
+use std::fmt::Display;
 use std::future::Future;
 use std::pin::pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::Poll;
 
 /// A copy from the device that is under way.
@@ -11,75 +15,144 @@ pub(in crate::dispatch) struct GpuRead {
     gpu: Arc<Gpu>,
     staging: InTurn<wgpu::Buffer>,
     mapped: OneshotReceiver<Result<(), wgpu::BufferAsyncError>>,
+    is_ready: Arc<AtomicBool>,
+    bytes: u64,
+    submission: wgpu::SubmissionIndex,
+}
+
+/// A part of a buffer.
+#[derive(Clone, Copy)]
+pub(in crate::dispatch) struct GpuRange<'b> {
+    pub buffer: &'b wgpu::Buffer,
+    pub offset: u64,
+    pub bytes: u64,
 }
 
 /// Bytes that are copied to the device at a time: what is copied waits in memory of its own until then.
 const UPLOAD: usize = 16 << 20;
+/// From so many bytes on, there has to be room for them before wgpu takes it: where it finds none, it loses the device.
+const LARGE: usize = 1 << 20;
 
 impl Gpu {
-    /// Copies bytes to a buffer.
-    pub fn upload(&self, buffer: &wgpu::Buffer, bytes: &[u8]) {
-        self.upload_at(buffer, 0, bytes);
-    }
-
-    /// Copies bytes to a part of a buffer.
-    pub fn upload_at(&self, buffer: &wgpu::Buffer, offset: u64, bytes: &[u8]) {
+    /// Copies bytes to a part of a buffer. Errors name `what` it is for.
+    pub fn upload_at(&self, what: &dyn Display, buffer: &wgpu::Buffer, offset: u64, bytes: &[u8]) -> Result<()> {
         let _turn = self.turn();
         for (number, part) in bytes.chunks(UPLOAD).enumerate() {
-            self.queue.write_buffer(buffer, offset + (number * UPLOAD) as u64, part);
+            self.write(what, buffer, offset + (number * UPLOAD) as u64, part)?;
             if part.len() == UPLOAD {
                 self.queue.submit([]);
             }
         }
+        self.check()
+    }
+
+    /// Copies bytes to a part of a buffer with the next submission.
+    pub fn write(&self, what: &dyn Display, buffer: &wgpu::Buffer, offset: u64, bytes: &[u8]) -> Result<()> {
+        let _turn = self.turn();
+        let copying = || format!("copying {} bytes of {what} to the device", bytes.len());
+        if bytes.len() >= LARGE && !cfg!(target_arch = "wasm32") {
+            let descriptor = wgpu::BufferDescriptor {
+                label: Some("room"),
+                size: bytes.len() as u64,
+                usage: wgpu::BufferUsages::MAP_WRITE | wgpu::BufferUsages::COPY_SRC,
+                mapped_at_creation: false,
+            };
+            drop(self.allocate(copying, || self.device.create_buffer(&descriptor))?);
+        } else {
+            self.strike_unscoped();
+        }
+        self.queue.write_buffer(buffer, offset, bytes);
+        self.check().map_err(|error| error.during(copying()))
     }
 
     /// Starts to copy a range of a buffer to the host. What was submitted before is seen.
-    pub fn begin_read(self: &Arc<Self>, buffer: &wgpu::Buffer, offset: u64, bytes: u64) -> Result<GpuRead> {
-        let _turn = self.turn();
-        let staging = self.device.create_buffer(&wgpu::BufferDescriptor {
-            label: Some("read"),
-            size: bytes,
-            usage: wgpu::BufferUsages::MAP_READ | wgpu::BufferUsages::COPY_DST,
-            mapped_at_creation: false,
-        });
+    pub fn begin_read(self: &Arc<Self>, what: &dyn Display, range: GpuRange<'_>) -> Result<GpuRead> {
+        let mut reads = self.begin_reads(what, &[range])?;
+        reads.pop().ok_or_else(|| Error::new(ErrorKind::Driver, "a read of one range has no result"))
+    }
+
+    /// Starts to copy ranges of buffers to the host, all as they are at one moment.
+    pub fn begin_reads(self: &Arc<Self>, what: &dyn Display, ranges: &[GpuRange<'_>]) -> Result<Vec<GpuRead>> {
+        let turn = self.turn();
+        self.check_lost().map_err(|error| error.during(format_args!("reading {what}")))?;
         let mut encoder = self.device.create_command_encoder(&wgpu::CommandEncoderDescriptor { label: Some("read") });
-        encoder.copy_buffer_to_buffer(buffer, offset, &staging, 0, bytes);
-        self.queue.submit([encoder.finish()]);
+        let mut copies = Vec::new();
+        for &GpuRange { buffer, offset, bytes } in ranges {
+            let usage = wgpu::BufferUsages::MAP_READ | wgpu::BufferUsages::COPY_DST;
+            let staging = self.buffer(&format!("a copy of {what} for the host"), bytes, usage)?;
+            encoder.copy_buffer_to_buffer(buffer, offset, &staging, 0, bytes);
+            copies.push((InTurn::new(Arc::clone(self), staging), bytes));
+        }
+        let reading = |error: Error| error.during(format_args!("reading {what}"));
+        let submission = self.submit(encoder).map_err(reading)?;
+        drop(turn);
+        let read = |(staging, bytes): (InTurn<wgpu::Buffer>, u64)| {
+            let mapped = self.map(&staging, bytes).map_err(reading)?;
+            let (mapped, is_ready) = mapped;
+            Ok(GpuRead { gpu: Arc::clone(self), staging, mapped, is_ready, bytes, submission: submission.clone() })
+        };
+        copies.into_iter().map(read).collect()
+    }
+
+    /// Asks for a buffer to be mapped. A refusal is the answer that the receiver gets.
+    fn map(&self, staging: &wgpu::Buffer, bytes: u64) -> Result<(Answer, Arc<AtomicBool>)> {
+        let _turn = self.turn();
+        if self.failures.strikes(Failure::Map) {
+            staging.destroy();
+        }
         let (sender, mapped) = oneshot_channel();
-        staging.map_async(wgpu::MapMode::Read, .., move |outcome| {
-            // The receiver may have been dropped: then nobody waits for the answer.
-            let _ = sender.send(outcome);
-        });
-        self.check()?;
-        Ok(GpuRead { gpu: Arc::clone(self), staging: InTurn::new(Arc::clone(self), staging), mapped })
+        let is_ready = Arc::new(AtomicBool::new(false));
+        let answered = Arc::clone(&is_ready);
+        let what = || format!("mapping {bytes} bytes that were read");
+        self.attempt(what, || {
+            staging.map_async(wgpu::MapMode::Read, .., move |outcome| {
+                // The receiver may have been dropped: then nobody waits for the answer.
+                let _ = sender.send(outcome);
+                answered.store(true, Ordering::Release);
+            });
+        })?;
+        Ok((mapped, is_ready))
     }
 }
 
+/// Whether a buffer could be mapped, once that is known.
+type Answer = OneshotReceiver<Result<(), wgpu::BufferAsyncError>>;
+
 impl GpuRead {
+    /// Whether the bytes are there, as far as was seen when the device was last polled.
+    pub fn is_ready(&self) -> bool {
+        self.is_ready.load(Ordering::Acquire)
+    }
+
     /// The bytes, once they are there. Polls the device without blocking.
     pub async fn finish(self) -> Result<Vec<u8>> {
         let mut receive = pin!(self.mapped.receive());
+        let mut patience = Patience::new();
+        let what = format!("reading {} bytes", self.bytes);
         let outcome = std::future::poll_fn(|context| {
-            // Native devices only make progress when polled; an error shows in `check` below.
-            let turn = self.gpu.turn();
-            let _ = self.gpu.device.poll(wgpu::PollType::Poll);
-            drop(turn);
+            // Native devices only make progress when polled.
+            if let Err(error) = self.gpu.poll(wgpu::PollType::Poll) {
+                return Poll::Ready(Err(error));
+            }
             match receive.as_mut().poll(context) {
-                Poll::Ready(outcome) => Poll::Ready(outcome),
-                // A lost device may never answer.
-                Poll::Pending if self.gpu.check_lost().is_err() => Poll::Ready(None),
-                Poll::Pending => {
-                    if cfg!(not(target_arch = "wasm32")) {
-                        context.waker().wake_by_ref();
+                Poll::Ready(outcome) => Poll::Ready(Ok(outcome)),
+                // A lost device may never answer, nor one that hangs.
+                Poll::Pending => match patience.check(&self.gpu, &what).and_then(|()| self.gpu.check_lost()) {
+                    Err(error) => Poll::Ready(Err(error)),
+                    Ok(()) => {
+                        if cfg!(not(target_arch = "wasm32")) {
+                            context.waker().wake_by_ref();
+                        }
+                        Poll::Pending
                     }
-                    Poll::Pending
-                }
+                },
             }
         })
         .await;
-        self.gpu.check()?;
+        let outcome = outcome.map_err(|error| error.during(&what))?;
         let failed = |reason: String| {
-            Error::new(ErrorKind::DeviceLost, format!("reading from {} failed: {reason}", self.gpu.found.describe()))
+            let message = format!("{what} from {} failed: {reason}", self.gpu.found.describe());
+            Error::new(ErrorKind::Driver, message)
         };
         match outcome {
             Some(Ok(())) => {}
@@ -93,7 +166,7 @@ impl GpuRead {
 
     /// The bytes; blocks until they are there.
     pub fn wait(self) -> Result<Vec<u8>> {
-        self.gpu.wait()?;
+        self.gpu.wait_for(&format!("reading {} bytes", self.bytes), Some(self.submission.clone()))?;
         pollster::block_on(self.finish())
     }
 }
