@@ -38,12 +38,8 @@ impl State {
     pub(crate) fn begin_snapshot(&self) -> Result<PendingSnapshot> {
         let _turn = self.turn();
         let segments = self.begin_segments()?;
-        let identity = Identity {
-            store: self.store(),
-            seed: self.seed(),
-            frozen: self.frozen(),
-            cells: self.cells().to_vec(),
-        };
+        let identity =
+            Identity { store: self.store(), seed: self.seed(), frozen: self.frozen(), cells: self.cells().to_vec() };
         let counts = self.with_counts(|counts| counts.clone());
         let (arena, steps, edits) = (self.arena().clone(), self.steps(), self.edits());
         let snapshot = Snapshot { identity, arena, segments: BTreeMap::new(), steps, counts, edits };

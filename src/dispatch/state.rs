@@ -134,7 +134,7 @@ impl State {
         let memory = match &device.inner {
             Inner::Cpu => Memory::Host(Mutex::default()),
             Inner::Gpu(gpu) => {
-                let all = || format!("allocating {} bytes for parameters", arena.segments.iter().sum::<u64>());
+                let all = || format!("making a state of {} parameters", arena.entries.len());
                 let segments = gpu
                     .scoped(all, || {
                         let segment = |(number, &bytes): (usize, &u64)| {
@@ -427,8 +427,7 @@ impl State {
 
     /// Starts to copy whole segments of parameters and optimizer states to the host, all as they are at one moment.
     pub(super) fn begin_segments(&self) -> Result<Vec<(BufferKind, PendingSegment)>> {
-        let is_kept =
-            |kind: &BufferKind| matches!(kind, BufferKind::Parameters(_) | BufferKind::OptimizerState { .. });
+        let is_kept = |kind: &BufferKind| matches!(kind, BufferKind::Parameters(_) | BufferKind::OptimizerState { .. });
         match &self.0.memory {
             Memory::Host(memory) => {
                 let memory = locked(memory);

@@ -165,7 +165,9 @@ impl State {
         }
         let _turn = self.turn();
         self.take_over(&writes, &states, &mut counts).map_err(|error| {
-            error.during("loading was cut off, and the state holds a part of what was to be loaded: load again before going on")
+            error.during(
+                "loading was cut off, and the state holds a part of what was to be loaded: load again before going on",
+            )
         })?;
         self.set_steps(steps);
         self.with_counts(|known| *known = counts);

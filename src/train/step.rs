@@ -56,19 +56,7 @@ impl Step {
         }
         let findings = Findings::new(checks);
         let inferences = 0;
-        Ok(Self {
-            program,
-            plan,
-            simplified,
-            state,
-            inputs,
-            passes,
-            findings,
-            source,
-            trainer,
-            snapshots,
-            inferences,
-        })
+        Ok(Self { program, plan, simplified, state, inputs, passes, findings, source, trainer, snapshots, inferences })
     }
 
     /// Compiles it again, on another state.

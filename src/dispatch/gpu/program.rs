@@ -60,7 +60,8 @@ impl GpuProgram {
         let (buffers, images, steps) = gpu
             .scoped(all, || {
                 let buffers = plan.buffers.iter().map(allocate).collect::<Result<Vec<_>>>()?;
-                let images = plan.images.iter().map(|image| images::allocate(&gpu, image)).collect::<Result<Vec<_>>>()?;
+                let images =
+                    plan.images.iter().map(|image| images::allocate(&gpu, image)).collect::<Result<Vec<_>>>()?;
                 let steps = gpu.buffer("the numbers of steps", RING * plan.groups as u64 * RING_STRIDE, usage)?;
                 Ok((buffers, images, steps))
             })
@@ -192,8 +193,7 @@ impl GpuProgram {
         let gpu = Arc::clone(&self.gpu);
         let _turn = gpu.turn();
         let count = 2 * self.plan.dispatches.len() as u32;
-        let descriptor =
-            wgpu::QuerySetDescriptor { label: Some("times"), ty: wgpu::QueryType::Timestamp, count };
+        let descriptor = wgpu::QuerySetDescriptor { label: Some("times"), ty: wgpu::QueryType::Timestamp, count };
         let what = || format!("allocating {count} timestamps");
         let queries = self.gpu.allocate(what, || self.gpu.device.create_query_set(&descriptor))?;
         let usage = wgpu::BufferUsages::QUERY_RESOLVE | wgpu::BufferUsages::COPY_SRC;

@@ -120,7 +120,8 @@ impl Gpu {
         // Where the driver loses the device in here, wgpu notes it and then panics.
         let polled = catch_unwind(AssertUnwindSafe(|| self.device.poll(poll)));
         drop(turn);
-        let polled = polled.map_err(|_| self.troubles.note_lost("the driver failed while it was asked what is done".into()));
+        let polled =
+            polled.map_err(|_| self.troubles.note_lost("the driver failed while it was asked what is done".into()));
         self.check()?;
         match polled {
             Ok(Ok(status)) => Ok(status.wait_finished()),
