@@ -190,7 +190,7 @@ struct Trained {
     recoveries: u32,
 }
 
-const STEPS: usize = 14;
+const STEPS: usize = 15;
 
 /// A training with everything that goes on from step to step: dropout, a schedule, averages, gradients that are added up,
 /// passes over data. Goes on after every error: from a snapshot where the device was lost, and else by trying again.

@@ -65,9 +65,14 @@ impl State {
 }
 
 impl PendingSnapshot {
-    /// Whether it is of the state as it is now, or before so many steps.
-    pub fn is_recent(&self, state: &State, every: u32) -> bool {
-        self.snapshot.is_recent(state, every)
+    /// As [`Snapshot::is_due`].
+    pub fn is_due(&self, state: &State, every: u32) -> bool {
+        self.snapshot.is_due(state, every)
+    }
+
+    /// As [`Snapshot::is_outdated`].
+    pub fn is_outdated(&self, state: &State) -> bool {
+        self.snapshot.is_outdated(state)
     }
 
     /// Whether everything is there, as far as was seen when the device was last polled.
@@ -107,9 +112,14 @@ impl PendingSnapshot {
 }
 
 impl Snapshot {
-    /// Whether fewer steps than these have run on the state since, and nothing else has changed it.
-    pub(crate) fn is_recent(&self, state: &State, every: u32) -> bool {
-        self.edits == state.edits() && state.steps().checked_sub(self.steps).is_some_and(|steps| steps < every)
+    /// Whether so many steps have run on the state since.
+    pub(crate) fn is_due(&self, state: &State, every: u32) -> bool {
+        state.steps().saturating_sub(self.steps) >= every
+    }
+
+    /// Whether something but a step has changed the state since.
+    pub(crate) fn is_outdated(&self, state: &State) -> bool {
+        self.edits != state.edits()
     }
 
     /// The number of training steps that had been run.

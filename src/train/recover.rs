@@ -33,18 +33,26 @@ impl Snapshots {
         self.every.is_some()
     }
 
+    /// Takes the first, where they are taken by themselves.
+    pub async fn begin(&mut self, state: &State, rate: f64) -> Result<()> {
+        if self.every.is_some() {
+            self.last = Some(Taken { of: state.begin_snapshot()?.finish().await?, rate });
+        }
+        Ok(())
+    }
+
     /// Takes over a snapshot that has arrived, and begins the next where it is due.
     pub fn before_run(&mut self, state: &State, rate: f64) -> Result<()> {
         let Some(every) = self.every else { return Ok(()) };
         if let Some(Taken { of, rate }) = self.pending.take_if(|pending| pending.of.is_ready()) {
             self.last = Some(Taken { of: arrived(of)?, rate });
         }
-        let is_recent = match (&self.pending, &self.last) {
-            (Some(pending), _) => pending.of.is_recent(state, every),
-            (None, Some(last)) => last.of.is_recent(state, every),
-            (None, None) => false,
+        let (is_edited, is_due) = match (&self.pending, &self.last) {
+            (Some(pending), _) => (pending.of.is_outdated(state), pending.of.is_due(state, every)),
+            (None, Some(last)) => (last.of.is_outdated(state), last.of.is_due(state, every)),
+            (None, None) => (true, true),
         };
-        if is_recent {
+        if !is_edited && !is_due {
             return Ok(());
         }
         // One at a time is on its way. In a browser nothing can wait here: the next run looks again.
@@ -55,11 +63,9 @@ impl Snapshots {
         if self.pending.is_none() {
             self.pending = Some(Taken { of: state.begin_snapshot()?, rate });
         }
-        // Until the first has arrived, there is nothing to go on from.
+        // What was before something else than a step changed the state is nothing to go on from.
         #[cfg(not(target_arch = "wasm32"))]
-        if self.last.is_none()
-            && let Some(Taken { of, rate }) = self.pending.take()
-        {
+        if is_edited && let Some(Taken { of, rate }) = self.pending.take() {
             self.last = Some(Taken { of: of.wait()?, rate });
         }
         Ok(())
@@ -72,7 +78,7 @@ fn arrived(pending: PendingSnapshot) -> Result<Snapshot> {
 }
 
 impl Training<'_> {
-    /// Takes a snapshot of the state before the first run, and then whenever `every` steps have run on it since, or
+    /// Takes a snapshot of the state when the step is compiled, and then whenever `every` steps have run on it since, or
     /// something else has changed it, such as a checkpoint that was loaded: a copy on the host, on its way while steps run,
     /// from which [`Step::recover`] goes on when the device was lost. Of steps that run together by
     /// [`run_many`](Step::run_many) or [`run_epoch`](Step::run_epoch) none is looked at alone. The data of a
@@ -140,6 +146,14 @@ impl Step {
             };
             return Err(Error::new(ErrorKind::Argument, message));
         };
+        if self.snapshots.are_regular() && last.of.is_outdated(&self.state) {
+            let message = format!(
+                "something but a step, such as loading a checkpoint, has changed the state since the last snapshot, of step {}, and \
+                 the device was lost before there was another: restore `Step::snapshot` for `Step::rebuild_on`, and do it again",
+                last.of.steps()
+            );
+            return Err(Error::new(ErrorKind::Argument, message));
+        }
         let rate = last.rate;
         let state = last.of.restore_async(device).await?;
         self.build_on(&state).await?;

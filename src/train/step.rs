@@ -48,11 +48,14 @@ impl Step {
         mut source: Source,
         state: &State,
         trainer: Option<Trainer>,
-        snapshots: Snapshots,
+        mut snapshots: Snapshots,
     ) -> Result<Self> {
         let Compiled { program, plan, simplified, state, inputs, passes, checks } = source.build(state).await?;
         if !snapshots.are_regular() {
             source.forget_data();
+        }
+        if let Some(trainer) = &trainer {
+            snapshots.begin(&state, trainer.rate).await?;
         }
         let findings = Findings::new(checks);
         let inferences = 0;
