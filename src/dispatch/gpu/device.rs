@@ -1,5 +1,6 @@
 use super::Found;
 use super::kept::KeptPipelines;
+use super::transfer::LARGE;
 use super::troubles::Troubles;
 use super::turns::{InTurn, Turn, Turns};
 use super::waiting::Watchdog;
@@ -117,6 +118,10 @@ impl Gpu {
     /// A storage buffer, zero at first. It ends with a whole texel, should it be copied to an image.
     pub fn storage(&self, label: &str, bytes: u64) -> Result<wgpu::Buffer> {
         let usage = wgpu::BufferUsages::STORAGE | wgpu::BufferUsages::COPY_DST | wgpu::BufferUsages::COPY_SRC;
-        self.buffer(label, bytes.next_multiple_of(Image::TEXEL), usage)
+        let buffer = self.buffer(label, bytes.next_multiple_of(Image::TEXEL), usage)?;
+        if self.found.backend() == "gl" && bytes >= LARGE as u64 {
+            self.confirm(label, &buffer)?;
+        }
+        Ok(buffer)
     }
 }

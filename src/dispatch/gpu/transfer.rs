@@ -30,8 +30,9 @@ pub(in crate::dispatch) struct GpuRange<'b> {
 
 /// Bytes that are copied to the device at a time: what is copied waits in memory of its own until then.
 const UPLOAD: usize = 16 << 20;
-/// From so many bytes on, there has to be room for them before wgpu takes it: where it finds none, it loses the device.
-const LARGE: usize = 1 << 20;
+/// From so many bytes on, it is looked whether there is room for them: before wgpu takes it for a copy, as it loses the device
+/// where it finds none, and after it was taken on GL, where nobody else looks.
+pub(super) const LARGE: usize = 1 << 20;
 
 impl Gpu {
     /// Copies bytes to a part of a buffer. Errors name `what` it is for.
@@ -92,6 +93,35 @@ impl Gpu {
             Ok(GpuRead { gpu: Arc::clone(self), staging, mapped, is_ready, bytes, submission: submission.clone() })
         };
         copies.into_iter().map(read).collect()
+    }
+
+    /// An error where the driver had no memory for a buffer. wgpu's GL backend does not ask, and what is then written there
+    /// is nowhere: so write to its end, and read that back. The end is zero afterwards, as before.
+    pub fn confirm(&self, label: &str, buffer: &wgpu::Buffer) -> Result<()> {
+        const MARK: [u8; 4] = [0x5a, 0xc3, 0x96, 0x0f];
+        let turn = self.turn();
+        let (end, size) = (buffer.size() - 4, buffer.size());
+        let usage = wgpu::BufferUsages::MAP_READ | wgpu::BufferUsages::COPY_DST;
+        let staging = self.buffer("the end of a buffer", 4, usage)?;
+        self.queue.write_buffer(buffer, end, &MARK);
+        let mut encoder =
+            self.device.create_command_encoder(&wgpu::CommandEncoderDescriptor { label: Some("confirm") });
+        encoder.copy_buffer_to_buffer(buffer, end, &staging, 0, 4);
+        encoder.clear_buffer(buffer, end, Some(4));
+        let what = format!("allocating {size} bytes for {label}");
+        let index = self.submit(encoder).map_err(|error| error.during(&what))?;
+        self.attempt(|| what.clone(), || staging.map_async(wgpu::MapMode::Read, .., |_| ()))?;
+        drop(turn);
+        self.wait_for(&what, Some(index))?;
+        let _turn = self.turn();
+        // What could not be mapped was not written either.
+        let is_there = staging.get_mapped_range(..).is_ok_and(|view| view[..] == MARK);
+        drop(staging);
+        if is_there && !self.failures.strikes(Failure::OutOfMemory) {
+            return Ok(());
+        }
+        let source = "the driver gave no memory".into();
+        Err(self.failed(&what, &wgpu::Error::OutOfMemory { source }))
     }
 
     /// Asks for a buffer to be mapped. A refusal is the answer that the receiver gets.

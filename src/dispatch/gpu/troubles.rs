@@ -132,7 +132,7 @@ impl Gpu {
     }
 
     /// What wgpu reported of a call.
-    fn failed(&self, what: &str, error: &wgpu::Error) -> Error {
+    pub(super) fn failed(&self, what: &str, error: &wgpu::Error) -> Error {
         let hint = match kind(error) {
             ErrorKind::OutOfMemory => {
                 ": use a smaller batch, keep fewer tensors, or another device. This one goes on, and what it held is there"
