@@ -159,6 +159,23 @@ fn every_kernel_that_is_rejected_is_named_and_the_device_goes_on() {
 }
 
 #[test]
+fn a_loss_in_the_midst_of_a_wait_is_an_error() {
+    for name in ["vulkan", "gl"] {
+        let Some(mut device) = device_of_its_own(name) else { continue };
+        for number in 0..8 {
+            device.fail_at(Failure::Poll, number);
+            let error = use_everything(&device).expect_err("it is lost");
+            assert!(device.has_failed().0);
+            assert_eq!(error.kind(), ErrorKind::DeviceLost, "{name}: {number}: {error}");
+            assert!(error.to_string().contains("asked what is done"), "{name}: {number}: {error}");
+            assert_eq!(use_everything(&device).unwrap_err().kind(), ErrorKind::DeviceLost);
+            device = device.reopen().unwrap();
+        }
+        use_everything(&device).unwrap();
+    }
+}
+
+#[test]
 fn a_device_that_hangs_is_given_up_in_time() {
     for name in ["vulkan", "gl"] {
         let Some(mut device) = device_of_its_own(name) else { continue };

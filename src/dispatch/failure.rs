@@ -15,6 +15,8 @@ pub enum Failure {
     Map,
     /// The driver rejects a kernel.
     Kernel,
+    /// The driver loses the device when it is asked what is done, in the midst of a wait.
+    Poll,
     /// Submitted work never ends, and the device answers nothing from then on.
     Hang,
 }

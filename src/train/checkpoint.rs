@@ -19,6 +19,14 @@ const GATHERED: &str = "retrograd.gathered/";
 /// How many updates its running average is of stands under this one, where it has an average.
 const AVERAGES: &str = "retrograd.averages/";
 
+/// What is saved, on the way to the host.
+struct Copies {
+    /// Parameters and optimizer states by the names that they have in a file.
+    reads: Vec<(String, PendingRead)>,
+    counts: Counts,
+    steps: u32,
+}
+
 impl State {
     /// Parameters and optimizer states in the safetensors format. Parameters stand under their
     /// names, optimizer states under `optimizer/<state>/<parameter>`, running averages among them, and the number of steps
@@ -27,7 +35,7 @@ impl State {
     /// # Errors
     /// When the device fails.
     pub async fn to_safetensors(&self) -> Result<Vec<u8>> {
-        let (reads, counts, steps) = self.begin_reads()?;
+        let Copies { reads, counts, steps } = self.begin_copies()?;
         let mut tensors: Vec<(String, HostTensor)> = Vec::new();
         for (name, read) in reads {
             tensors.push((name, read.finish().await?));
@@ -53,7 +61,7 @@ impl State {
     }
 
     /// Starts to read everything that is saved, by name, with what is counted: all of it as it is between two steps.
-    fn begin_reads(&self) -> Result<(Vec<(String, PendingRead)>, Counts, u32)> {
+    fn begin_copies(&self) -> Result<Copies> {
         let _turn = self.turn();
         // All copies are started before the first is waited for.
         let mut reads = Vec::new();
@@ -70,7 +78,7 @@ impl State {
                 reads.push((format!("{OPTIMIZER}{state}/{}", entry.name), self.begin_read(Some(&state), number)?));
             }
         }
-        Ok((reads, counts, self.steps()))
+        Ok(Copies { reads, counts, steps: self.steps() })
     }
 
     /// Takes parameters and optimizer states from bytes in the safetensors format. States that the bytes

@@ -77,7 +77,8 @@ impl Step {
     ///
     /// # Errors
     /// An input that is missing, fed twice, of the wrong length, shape or type; labels outside the
-    /// classes; a lost device.
+    /// classes; a lost device; with [`Training::snapshots`](super::Training::snapshots), no room for a copy on its way to the
+    /// host. No step has run then, but where the device was lost.
     pub fn run<'a>(&mut self, feeds: impl AsRef<[Feed<'a>]>) -> Result<()> {
         let state = self.state.clone();
         let _turn = self.begin_run(&state)?;
@@ -95,7 +96,7 @@ impl Step {
     /// every step. With a count of 0 nothing happens.
     ///
     /// # Errors
-    /// As those of [`run`](Self::run).
+    /// As those of [`run`](Self::run). Where the device runs out of memory between steps, [`State::steps`] tells how many were run.
     pub fn run_many<'a>(&mut self, count: u32, feeds: impl AsRef<[Feed<'a>]>) -> Result<()> {
         let state = self.state.clone();
         let _turn = self.begin_run(&state)?;

@@ -164,19 +164,17 @@ impl GpuRead {
             if let Err(error) = self.gpu.poll(wgpu::PollType::Poll) {
                 return Poll::Ready(Err(error));
             }
-            match receive.as_mut().poll(context) {
-                Poll::Ready(outcome) => Poll::Ready(Ok(outcome)),
-                // A lost device may never answer, nor one that hangs.
-                Poll::Pending => match patience.check(&self.gpu, &what).and_then(|()| self.gpu.check_lost()) {
-                    Err(error) => Poll::Ready(Err(error)),
-                    Ok(()) => {
-                        if cfg!(not(target_arch = "wasm32")) {
-                            context.waker().wake_by_ref();
-                        }
-                        Poll::Pending
-                    }
-                },
+            if let Poll::Ready(outcome) = receive.as_mut().poll(context) {
+                return Poll::Ready(Ok(outcome));
             }
+            // A lost device may never answer, nor one that hangs.
+            if let Err(error) = patience.check(&self.gpu, &what).and_then(|()| self.gpu.check_lost()) {
+                return Poll::Ready(Err(error));
+            }
+            if cfg!(not(target_arch = "wasm32")) {
+                context.waker().wake_by_ref();
+            }
+            Poll::Pending
         })
         .await;
         let outcome = outcome.map_err(|error| error.during(&what))?;

@@ -2,6 +2,7 @@
 
 use super::Gpu;
 use crate::base::{Error, ErrorKind, Result};
+use crate::dispatch::Failure;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -118,19 +119,26 @@ impl Gpu {
         }
         let turn = self.turn();
         // Where the driver loses the device in here, wgpu notes it and then panics.
-        let polled = catch_unwind(AssertUnwindSafe(|| self.device.poll(poll)));
+        let polled = catch_unwind(AssertUnwindSafe(|| {
+            if self.failures.strikes(Failure::Poll) {
+                self.device.destroy();
+                std::panic::panic_any("a test wanted the device lost in a poll");
+            }
+            self.device.poll(poll)
+        }));
         drop(turn);
-        let polled =
-            polled.map_err(|_| self.troubles.note_lost("the driver failed while it was asked what is done".into()));
+        if polled.is_err() {
+            self.troubles.note_lost("the driver failed while it was asked what is done".into());
+        }
         self.check()?;
         match polled {
             Ok(Ok(status)) => Ok(status.wait_finished()),
-            Ok(Err(wgpu::PollError::Timeout)) => Ok(false),
+            // What panicked is lost, of which the check has told.
+            Ok(Err(wgpu::PollError::Timeout)) | Err(_) => Ok(false),
             Ok(Err(error)) => {
                 let message = format!("{} could not be waited for: {error}", self.found.describe());
                 Err(Error::new(ErrorKind::Driver, message).caused_by(error))
             }
-            Err(()) => Ok(false),
         }
     }
 }
