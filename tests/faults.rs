@@ -131,7 +131,7 @@ fn a_loss_at_every_submission_is_an_error_that_tells_what_was_done() {
         let is_right = |error: &Error| {
             let text = error.to_string();
             error.kind() == ErrorKind::DeviceLost
-                && (text.contains("reading ") || text.contains("running "))
+                && ["reading ", "running ", "allocating "].iter().any(|done| text.contains(done))
                 && text.contains("a test wanted it")
         };
         let points = strike_everywhere(name, Failure::Lost, is_right);
