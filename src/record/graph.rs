@@ -303,6 +303,17 @@ impl Graph {
         (result, faults)
     }
 
+    /// Runs `record` and forgets what it recorded: what looks at gradients leaves no trace, and the next walk gives its
+    /// nodes the same numbers.
+    pub(crate) fn aside<R>(&self, record: impl FnOnce() -> R) -> R {
+        let (nodes, checks) = self.with_recording(|recording| (recording.nodes.len(), recording.checks.len()));
+        let result = record();
+        let mut recording = self.recording.borrow_mut();
+        recording.nodes.truncate(nodes);
+        recording.checks.truncate(checks);
+        result
+    }
+
     /// Runs `record`, of which training does not keep intermediate results for the backward list: they are
     /// computed again there. What the rest of the recording reads of it is kept. Memory shrinks, and training takes
     /// up to a third more time; gradients stay the same, dropout included. A call inside another counts as part of

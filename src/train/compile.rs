@@ -61,16 +61,16 @@ impl Graph {
 /// A training step that is not compiled yet; made by [`Graph::train`].
 #[derive(Debug)]
 pub struct Training<'g> {
-    graph: &'g Graph,
-    loss: Tensor<'g>,
+    pub(super) graph: &'g Graph,
+    pub(super) loss: Tensor<'g>,
     optimizer: Grouped,
     pub(super) craft: Craft,
     only: Option<Vec<ParamInfo>>,
     checks_feeds: bool,
     options: Options,
-    faults: Vec<Fault>,
+    pub(super) faults: Vec<Fault>,
     /// Where `Graph::train` was called.
-    location: String,
+    pub(super) location: String,
 }
 
 impl Training<'_> {
@@ -265,7 +265,7 @@ impl Training<'_> {
     }
 
     /// The numbers of the parameters to train.
-    fn trained(&self, store: u64, frozen: &[bool]) -> Vec<usize> {
+    pub(super) fn trained(&self, store: u64, frozen: &[bool]) -> Vec<usize> {
         let Some(only) = &self.only else {
             return (0..frozen.len()).filter(|&number| !frozen[number]).collect();
         };

@@ -13,6 +13,7 @@ mod inference;
 mod input;
 mod layer_norms;
 mod observe;
+mod paths;
 mod step;
 mod trainer;
 #[cfg(not(target_arch = "wasm32"))]

@@ -1,0 +1,313 @@
+//! Which way the gradient of every parameter comes: the ops from the loss back to it, and where paths end.
+
+use crate::base::{DType, Fault, Shape, TensorType};
+use crate::record::{Node, NodeId, Recording, TensorId};
+use serde::Serialize;
+use std::collections::{BTreeMap, BTreeSet};
+
+/// How the gradients of a loss come to its parameters: what
+/// [`Training::gradient_paths`](crate::Training::gradient_paths) makes.
+///
+/// Printing it gives a table that stays short for deep networks, where layers that are alike share a row; `{:#}` prints
+/// every parameter with every op on its path, source lines, and the backward nodes.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct GradientPaths {
+    /// The loss, as a message calls it.
+    pub loss: String,
+    /// Every parameter of the store, in the order of addition.
+    pub parameters: Vec<ParameterPath>,
+    /// The ops on the paths and at their ends, in the order of recording.
+    pub ops: Vec<PathOp>,
+    /// Every place between a trained parameter and the loss where gradients end on purpose.
+    pub ends: Vec<PathEnd>,
+    /// Mistakes on the way, such as an op without a gradient rule: `compile` reports them as well.
+    pub faults: Vec<String>,
+}
+
+/// What becomes of a parameter.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct ParameterPath {
+    /// Its name.
+    pub name: String,
+    /// The extent of every axis.
+    pub shape: Shape,
+    /// Whether a gradient comes to it, and how.
+    pub fate: Fate,
+}
+
+/// Whether a gradient comes to a parameter.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub enum Fate {
+    /// It is trained, and this way its gradient comes.
+    Trained(GradientPath),
+    /// It is [frozen](crate::Params::set_frozen).
+    Frozen,
+    /// It is a [cell](crate::Params::add_cell), which no gradient changes.
+    Cell,
+    /// [`Training::only`](crate::Training::only) names others.
+    LeftOut,
+    /// It should be trained and no gradient comes to it: `compile` refuses that.
+    NotReached {
+        /// Why.
+        reason: String,
+        /// Where its paths are cut: numbers in [`GradientPaths::ends`].
+        cuts: Vec<usize>,
+    },
+}
+
+/// The way of one gradient.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct GradientPath {
+    /// The shortest path: forward nodes from the one that makes the loss to the one that reads the parameter; look them
+    /// up with [`GradientPaths::op`].
+    pub ops: Vec<NodeId>,
+    /// How many operands of ops it is, through which something comes back.
+    pub uses: usize,
+    /// How many paths there are from the loss; exact below 2^53.
+    pub paths: f64,
+    /// The backward node that makes the whole gradient.
+    pub gradient: NodeId,
+    /// How many backward nodes the gradient is computed by, those shared with others included.
+    pub backward: usize,
+}
+
+/// An op on a path.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct PathOp {
+    /// Its node in the recording.
+    pub node: NodeId,
+    /// Its name.
+    pub op: String,
+    /// Its attributes; empty where it has none.
+    pub attributes: String,
+    /// The type of its first result.
+    pub output: String,
+    /// Source file, line and column.
+    pub location: String,
+    /// Names of the enclosing scopes, joined by dots.
+    pub scope: String,
+    /// The backward nodes that its gradient rule recorded.
+    pub backward: Vec<NodeId>,
+}
+
+/// A place where gradients end on purpose.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct PathEnd {
+    /// The node; look it up with [`GradientPaths::op`].
+    pub node: NodeId,
+    /// Which of its inputs gets nothing.
+    pub input: usize,
+    /// Why.
+    pub reason: EndReason,
+    /// The trained parameters behind it, which may be reached otherwise.
+    pub parameters: Vec<String>,
+}
+
+/// Why gradients end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+pub enum EndReason {
+    /// [`Tensor::detach`](crate::Tensor::detach) was asked for.
+    Detached,
+    /// The op makes integers or truth values.
+    IntegerResult,
+    /// The op's rule gives this input none: its derivative is zero wherever it exists, or it counts as constant.
+    NoGradient,
+}
+
+impl EndReason {
+    /// The reason in words.
+    #[must_use]
+    pub const fn text(self) -> &'static str {
+        match self {
+            Self::Detached => "detached",
+            Self::IntegerResult => "its result is of integers",
+            Self::NoGradient => "its rule gives no gradient: zero, or constant on purpose",
+        }
+    }
+}
+
+impl GradientPaths {
+    /// What is known of an op on a path.
+    #[must_use]
+    pub fn op(&self, node: NodeId) -> Option<&PathOp> {
+        let place = self.ops.binary_search_by_key(&node, |op| op.node).ok()?;
+        Some(&self.ops[place])
+    }
+
+    /// What is known of a parameter.
+    #[must_use]
+    pub fn parameter(&self, name: &str) -> Option<&ParameterPath> {
+        self.parameters.iter().find(|parameter| parameter.name == name)
+    }
+
+    /// The trained parameters that no gradient comes to.
+    pub fn not_reached(&self) -> impl Iterator<Item = &ParameterPath> {
+        self.parameters.iter().filter(|parameter| matches!(parameter.fate, Fate::NotReached { .. }))
+    }
+}
+
+/// What a walk from a loss found, as the paths are told from it.
+pub(crate) struct Walked<'a> {
+    /// The recording with the backward nodes.
+    pub recording: &'a Recording,
+    /// How many nodes there were before the walk.
+    pub before: usize,
+    pub loss: TensorId,
+    /// The edges that something came back through, and those that got nothing.
+    pub passed: &'a [(NodeId, usize)],
+    pub withheld: &'a [(NodeId, usize)],
+    /// The leaves that gradients were asked for, with their names and gradients.
+    pub leaves: &'a [(String, TensorId, Option<TensorId>)],
+    pub faults: &'a [Fault],
+}
+
+impl Walked<'_> {
+    /// The paths; `fates` says of every parameter its name, shape, and fate where that is known already.
+    pub fn paths(&self, fates: Vec<(String, Shape, Option<Fate>)>) -> GradientPaths {
+        let ends = self.ends();
+        let ways = Ways::new(self);
+        let parameters: Vec<ParameterPath> = fates
+            .into_iter()
+            .map(|(name, shape, known)| {
+                let fate = known.unwrap_or_else(|| self.fate(&name, &ways, &ends));
+                ParameterPath { name, shape, fate }
+            })
+            .collect();
+        let on_paths = parameters.iter().flat_map(|parameter| match &parameter.fate {
+            Fate::Trained(path) => path.ops.clone(),
+            _ => Vec::new(),
+        });
+        let wanted: BTreeSet<NodeId> = on_paths.chain(ends.iter().map(|end| end.node)).collect();
+        let mut backward = self.backward();
+        let ops = wanted.into_iter().map(|node| self.op(node, backward.remove(&node).unwrap_or_default())).collect();
+        let faults = self.faults.iter().map(ToString::to_string).collect();
+        GradientPaths { loss: self.recording.describe(self.loss), parameters, ops, ends, faults }
+    }
+
+    fn op(&self, id: NodeId, backward: Vec<NodeId>) -> PathOp {
+        let node = &self.recording.nodes[id.index()];
+        let (op, label) = (node.name().to_owned(), node.label());
+        let attributes = label.strip_prefix(&op).unwrap_or_default().trim().to_owned();
+        let output = node.outputs.first().map(TensorType::to_string).unwrap_or_default();
+        let place = node.place.clone();
+        PathOp { node: id, op, attributes, output, location: place.location, scope: place.scope, backward }
+    }
+
+    /// The backward nodes by the forward node that they were recorded for.
+    fn backward(&self) -> BTreeMap<NodeId, Vec<NodeId>> {
+        let mut by_forward: BTreeMap<NodeId, Vec<NodeId>> = BTreeMap::new();
+        for (index, node) in self.recording.nodes.iter().enumerate().skip(self.before) {
+            // The rule of an op that is differentiated by its composition records both on behalf of the op.
+            let mut origin = node.origin;
+            while let Some(inner) = origin.filter(|origin| origin.index() >= self.before) {
+                origin = self.recording.nodes[inner.index()].origin;
+            }
+            if let Some(forward) = origin {
+                by_forward.entry(forward).or_default().push(NodeId(index as u32));
+            }
+        }
+        by_forward
+    }
+
+    /// Where paths end, in the order of recording.
+    fn ends(&self) -> Vec<PathEnd> {
+        let nodes = &self.recording.nodes[..self.before];
+        let reached = self.recording.reached_from([self.loss]);
+        let depends = self.depends();
+        let is_active = |input: &TensorId| depends[input.node.index()] && self.recording.is_float(*input);
+        let integer = |node: &Node| node.outputs.iter().all(|output| output.dtype != DType::F32);
+        let mut found: BTreeSet<(NodeId, usize, EndReason)> = BTreeSet::new();
+        for (index, node) in nodes.iter().enumerate().filter(|(index, node)| reached[*index] && integer(node)) {
+            let inputs = node.inputs.iter().enumerate().filter(|(_, input)| is_active(input));
+            found.extend(inputs.map(|(number, _)| (NodeId(index as u32), number, EndReason::IntegerResult)));
+        }
+        for &(id, number) in self.withheld.iter().filter(|(id, _)| id.index() < self.before) {
+            let node = &nodes[id.index()];
+            // A tensor that is two inputs may have all of its gradient by the first.
+            let came = |&(other, place): &(NodeId, usize)| other == id && node.inputs[place] == node.inputs[number];
+            if !self.passed.iter().any(came) {
+                let reason = if node.name() == "detach" { EndReason::Detached } else { EndReason::NoGradient };
+                found.insert((id, number, reason));
+            }
+        }
+        let end = |(node, input, reason): (NodeId, usize, EndReason)| {
+            let behind = self.recording.reached_from([nodes[node.index()].inputs[input]]);
+            let names = self.leaves.iter().filter(|(_, leaf, _)| behind[leaf.node.index()]);
+            PathEnd { node, input, reason, parameters: names.map(|(name, ..)| name.clone()).collect() }
+        };
+        found.into_iter().map(end).collect()
+    }
+
+    /// For every node whether it depends on a leaf through floats.
+    fn depends(&self) -> Vec<bool> {
+        let mut depends = vec![false; self.before];
+        for (_, leaf, _) in self.leaves {
+            depends[leaf.node.index()] = true;
+        }
+        for (index, node) in self.recording.nodes[..self.before].iter().enumerate() {
+            depends[index] |=
+                node.inputs.iter().any(|input| depends[input.node.index()] && self.recording.is_float(*input));
+        }
+        depends
+    }
+
+    fn fate(&self, name: &str, ways: &Ways, ends: &[PathEnd]) -> Fate {
+        let Some((_, leaf, gradient)) = self.leaves.iter().find(|(other, ..)| other == name) else {
+            return Fate::NotReached { reason: "it does not occur in the recording".into(), cuts: Vec::new() };
+        };
+        let Some(gradient) = gradient else {
+            let behind = |(_, end): &(usize, &PathEnd)| end.parameters.iter().any(|other| other == name);
+            let cuts: Vec<usize> = ends.iter().enumerate().filter(behind).map(|(number, _)| number).collect();
+            let reason = if cuts.is_empty() { "the loss does not depend on it" } else { "all paths to it are cut" };
+            return Fate::NotReached { reason: reason.into(), cuts };
+        };
+        let needed = self.recording.reached_from([*gradient]);
+        Fate::Trained(GradientPath {
+            ops: ways.shortest(leaf.node),
+            uses: ways.uses[leaf.node.index()],
+            paths: ways.paths[leaf.node.index()],
+            gradient: gradient.node,
+            backward: needed.iter().skip(self.before).filter(|needed| **needed).count(),
+        })
+    }
+}
+
+/// How nodes are reached from the loss.
+struct Ways {
+    /// The node after it on a shortest path.
+    next: Vec<Option<NodeId>>,
+    uses: Vec<usize>,
+    paths: Vec<f64>,
+}
+
+impl Ways {
+    fn new(walked: &Walked<'_>) -> Self {
+        let count = walked.before;
+        let (mut next, mut length) = (vec![None; count], vec![usize::MAX; count]);
+        let (mut uses, mut paths) = (vec![0; count], vec![0.0; count]);
+        length[walked.loss.node.index()] = 0;
+        paths[walked.loss.node.index()] = 1.0;
+        // What reads a node stands behind it, so that all of it is known when the node's turn comes.
+        let mut edges: Vec<(NodeId, usize)> =
+            walked.passed.iter().copied().filter(|(node, _)| node.index() < count).collect();
+        edges.sort_by(|one, other| other.cmp(one));
+        for (node, number) in edges {
+            let input = walked.recording.nodes[node.index()].inputs[number].node.index();
+            uses[input] += 1;
+            paths[input] += paths[node.index()];
+            let through = length[node.index()].saturating_add(1);
+            if through < length[input] {
+                length[input] = through;
+                next[input] = Some(node);
+            }
+        }
+        Self { next, uses, paths }
+    }
+
+    fn shortest(&self, leaf: NodeId) -> Vec<NodeId> {
+        let mut ops: Vec<NodeId> =
+            std::iter::successors(self.next[leaf.index()], |node| self.next[node.index()]).collect();
+        ops.reverse();
+        ops
+    }
+}
