@@ -168,27 +168,29 @@ impl GradientPaths {
         }
     }
 
-    /// Where gradients end; places that are alike, as of the steps of a recurrent network, once.
-    fn end_list(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if self.ends.is_empty() {
-            return Ok(());
-        }
+    /// Where gradients end, in words; places that are alike, as of the steps of a recurrent network, once.
+    pub(crate) fn end_lines(&self) -> Vec<String> {
         let mut alike: Vec<(String, usize)> = Vec::new();
-        for end in &self.ends {
-            let Some(line) = self.end(end) else { continue };
+        for line in self.ends.iter().filter_map(|end| self.end(end)) {
             match alike.iter_mut().find(|(known, _)| *known == line) {
                 Some((_, count)) => *count += 1,
                 None => alike.push((line, 1)),
             }
         }
+        let times = |(line, count): (String, usize)| if count > 1 { format!("{line} ({count} times)") } else { line };
+        alike.into_iter().map(times).collect()
+    }
+
+    fn end_list(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let lines = self.end_lines();
+        if lines.is_empty() {
+            return Ok(());
+        }
         writeln!(f, "\ngradients end on purpose between a trained parameter and the loss at")?;
         let most = if f.alternate() { usize::MAX } else { MOST_ENDS };
-        for (line, count) in alike.iter().take(most) {
-            let times = if *count > 1 { format!(" ({count} times)") } else { String::new() };
-            writeln!(f, "  {line}{times}")?;
-        }
-        if alike.len() > most {
-            writeln!(f, "  and {} more: print with {{:#}}", alike.len() - most)?;
+        lines.iter().take(most).try_for_each(|line| writeln!(f, "  {line}"))?;
+        if lines.len() > most {
+            writeln!(f, "  and {} more: print with {{:#}}", lines.len() - most)?;
         }
         Ok(())
     }

@@ -65,7 +65,7 @@ pub struct Training<'g> {
     pub(super) loss: Tensor<'g>,
     optimizer: Grouped,
     pub(super) craft: Craft,
-    only: Option<Vec<ParamInfo>>,
+    pub(super) only: Option<Vec<ParamInfo>>,
     checks_feeds: bool,
     options: Options,
     pub(super) faults: Vec<Fault>,

@@ -9,6 +9,7 @@ mod craft;
 mod dataset;
 mod draft;
 mod findings;
+mod gradient_test;
 mod inference;
 mod input;
 mod layer_norms;
@@ -23,6 +24,7 @@ pub mod optim;
 pub mod schedule;
 
 pub use compile::Training;
+pub use gradient_test::{DeviceGradient, GradientReport, GradientRow, GradientTest, GradientVerdict, Suspect};
 pub use inference::Inference;
 pub use layer_norms::{LayerNorms, Verdict};
 pub use observe::{EarlyStopping, ReduceOnPlateau};

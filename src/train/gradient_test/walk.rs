@@ -1,0 +1,335 @@
+//! The gradients to test, and their test in float64.
+
+use super::GradientTest;
+use super::device::OnDevice;
+use super::report::{GradientReport, GradientRow, GradientVerdict, Suspect};
+use crate::base::{DType, Error, ErrorKind, Fault, Generator, HostTensor, Result, Shape, Value};
+use crate::differentiate::{Fate, Walked, backward};
+use crate::record::{EvalContext, Feed, Leaf, Node, NodeId, NodeKind, Params, Recording, TensorId};
+use crate::reference::{Evaluation, Landscape, Outcome, Precision, Slope, evaluate, wrong_rules};
+use crate::train::draft::{Draft, Options, Targets, parameter_leaves, strange, strange_cells, strangers};
+use crate::train::step::key;
+use ndarray::ArrayD;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+/// How far the point nearby lies, relative to the size of elements.
+const NEARBY: f64 = 1e-2;
+
+/// A tensor whose gradient is tested.
+#[derive(Clone, Debug)]
+pub(super) struct Target {
+    pub name: String,
+    pub is_input: bool,
+    pub shape: Shape,
+    /// Its leaf, where it occurs in the recording.
+    pub leaf: Option<TensorId>,
+    /// Its gradient, where one comes back.
+    pub gradient: Option<TensorId>,
+}
+
+/// A recording with the gradients of a loss.
+pub(super) struct Walk {
+    pub recording: Recording,
+    pub loss: TensorId,
+    pub targets: Vec<Target>,
+    ends: Vec<String>,
+    /// The ops that a gradient passes, or ends at.
+    ops: Vec<NodeId>,
+    pub cx: EvalContext,
+}
+
+/// The values of leaves by node.
+pub(super) type Leaves = BTreeMap<NodeId, HostTensor>;
+
+impl Walk {
+    /// Records the gradients, and drafts a step that computes them.
+    pub fn new(test: &GradientTest<'_>, params: &Params) -> Result<(Self, Draft)> {
+        let (graph, loss) = (test.graph, test.loss);
+        let (store, count) = (params.store(), params.len());
+        let mut faults = graph.with_recording(|recording| {
+            let strange = [strangers(recording, store, count), strange_cells(recording, store, count)].concat();
+            [&recording.faults, params.faults(), &strange].into_iter().flatten().cloned().collect::<Vec<Fault>>()
+        });
+        let refuse = |operands: Vec<String>, reason: &str| Fault {
+            op: "check_gradients".into(),
+            operands,
+            reason: reason.into(),
+            location: graph.with_recording(|recording| {
+                let node = recording.nodes.get(loss.id().node.index()).filter(|_| loss.graph().id() == graph.id());
+                node.map_or_else(String::new, |node| node.place.location.clone())
+            }),
+            scope: String::new(),
+        };
+        if loss.is_valid() && loss.graph().id() != graph.id() {
+            faults.push(refuse(Vec::new(), "the loss belongs to another graph"));
+        } else if loss.is_valid() && (loss.shape().elements() != 1 || loss.dtype() != DType::F32) {
+            let reason = "the loss must be one float: take the `sum(..)` or `mean(..)`";
+            faults.push(refuse(vec![loss.tensor_type().to_string()], reason));
+        }
+        for info in test.only.iter().flatten() {
+            if let Some(reason) = strange(info, store, count) {
+                faults.push(refuse(Vec::new(), &format!("parameter `{}`: {reason}", info.name)));
+            }
+        }
+        if !faults.is_empty() || !loss.is_valid() {
+            return Err(Error::recording(faults));
+        }
+        let mut targets = graph.with_recording(|recording| targets(recording, test, params));
+        if targets.iter().all(|target| target.leaf.is_none()) {
+            let message = "there is nothing whose gradient could be tested: the recording has no parameter that is not frozen, and \
+                           no float input";
+            return Err(Error::new(ErrorKind::Argument, message));
+        }
+        let of: Vec<TensorId> = targets.iter().filter_map(|target| target.leaf).collect();
+        let before = graph.with_recording(|recording| recording.nodes.len());
+        let (found, faults) = graph.with_own_faults(|| {
+            let ones = graph.on_behalf_of(loss.id().node, || graph.full(loss.shape(), 1.0));
+            backward(graph, &[(loss.id(), ones)], &of, 0)
+        });
+        let mut gradients = found.gradients.iter();
+        for target in targets.iter_mut().filter(|target| target.leaf.is_some()) {
+            target.gradient = gradients.next().copied().flatten().map(|gradient| gradient.id());
+        }
+        let kept = [loss.id()].into_iter().chain(targets.iter().filter_map(|target| target.gradient)).collect();
+        let wanted = Targets { kept, ..Targets::default() };
+        let draft = Draft::new(graph, (store, count), wanted, &faults, Options::default())?;
+        let recording = graph.recording();
+        let named = |target: &Target| Some((target.name.clone(), target.leaf?, target.gradient));
+        let leaves: Vec<(String, TensorId, Option<TensorId>)> = targets.iter().filter_map(named).collect();
+        let (passed, withheld, id) = (&found.passed, &found.withheld, loss.id());
+        let walked =
+            Walked { recording: &recording, before, loss: id, passed, withheld, leaves: &leaves, faults: &faults };
+        let fates: Vec<(String, Shape, Option<Fate>)> = Vec::new();
+        let ends = walked.paths(fates).end_lines();
+        let mut ops: Vec<NodeId> = passed.iter().chain(withheld).map(|&(node, _)| node).collect();
+        ops.retain(|node| node.index() < before);
+        ops.sort_unstable();
+        ops.dedup();
+        let cx = EvalContext { seed: key(params.seed(), 1) };
+        Ok((Self { recording, loss: id, targets, ends, ops, cx }, draft))
+    }
+
+    /// The values of all leaves.
+    pub fn leaves(&self, params: &Params, feeds: &[Feed<'_>]) -> Result<Leaves> {
+        let mut leaves = Leaves::new();
+        let values: Vec<&HostTensor> = params.iter().map(|(_, value, _)| value).collect();
+        for (index, node) in self.recording.nodes.iter().enumerate() {
+            if let NodeKind::Leaf(Leaf::Parameter(info)) = &node.kind
+                && let Some(value) = values.get(info.index)
+            {
+                leaves.insert(NodeId(index as u32), (*value).clone());
+            }
+        }
+        for feed in feeds {
+            let shape = self.recording.tensor_type(feed.tensor).shape.clone();
+            // What does not fit is for an input that nothing depends on: the device's step has taken the rest.
+            if let Ok(value) = HostTensor::new(shape, feed.data.as_ref().clone()) {
+                leaves.insert(feed.tensor.node, value);
+            }
+        }
+        Ok(leaves)
+    }
+
+    /// Tensors at these leaves.
+    pub fn evaluate<T: Precision>(&self, wanted: &[TensorId], leaves: &Leaves) -> Result<Evaluation<T>> {
+        evaluate::<T>(&self.recording, wanted, &self.cx, |id, node, leaf| {
+            Ok(Arc::new(Value::from_host(host_value(id, node, leaf, leaves)?)))
+        })
+    }
+
+    /// The test.
+    pub async fn report(
+        &self,
+        test: &GradientTest<'_>,
+        params: &Params,
+        device: &mut OnDevice<'_>,
+        feeds: &[Feed<'_>],
+    ) -> Result<GradientReport> {
+        let leaves = self.leaves(params, feeds)?;
+        let point: BTreeMap<NodeId, Arc<Value<f64>>> =
+            leaves.iter().map(|(&node, value)| (node, Arc::new(Value::from_host(value)))).collect();
+        let here = self.point(&point)?;
+        let generator = |target: &Target| Generator::named(test.seed, &target.name);
+        let mut rows = Vec::new();
+        for target in &self.targets {
+            let slopes = here.slopes(target, test.directions, &mut generator(target));
+            rows.push((target, slopes));
+        }
+        let is_open = |slope: &Slope| matches!(slope.outcome, Outcome::NotSmooth | Outcome::Unclear);
+        let mut nearby = None;
+        if rows.iter().any(|(_, slopes)| slopes.iter().any(is_open)) {
+            nearby = Some(self.point(&self.moved(&point, test.seed))?);
+        }
+        let reference = self.evaluate::<f32>(&self.gradients(), &leaves)?;
+        let mut done = Vec::new();
+        for (target, slopes) in rows {
+            let open = slopes.iter().any(is_open);
+            let nearby = match &nearby {
+                Some(nearby) if open => nearby.slopes(target, test.directions, &mut generator(target)),
+                _ => Vec::new(),
+            };
+            let gradient = target.gradient.and_then(|gradient| here.gradients.get(gradient)).map(|value| value.real());
+            let (verdict, error) = GradientRow::judge(&slopes, &nearby, target.gradient.is_some());
+            let on_device = match (gradient, target.gradient.and_then(|gradient| reference.get(gradient))) {
+                (Some(gradient), Some(rounded)) => {
+                    device.gradient(self, target, gradient, rounded.real(), &leaves, generator(target)).await?
+                }
+                _ => None,
+            };
+            done.push(GradientRow {
+                name: target.name.clone(),
+                is_input: target.is_input,
+                shape: target.shape.clone(),
+                norm: gradient.map_or(0.0, norm),
+                error,
+                slopes,
+                nearby,
+                verdict,
+                device: on_device,
+            });
+        }
+        let mut suspects = Vec::new();
+        for point in [Some(&here), nearby.as_ref()].into_iter().flatten() {
+            if suspects.is_empty() && done.iter().any(|row| row.verdict == GradientVerdict::Wrong) {
+                suspects = self.suspects(point, test.seed)?;
+            }
+        }
+        let rounded = self.evaluate::<f32>(&[self.loss], &leaves)?;
+        let rounded = rounded.get(self.loss).map_or(f64::NAN, |loss| f64::from(loss.real().iter().sum::<f32>()));
+        let value = here.landscape.loss();
+        Ok(GradientReport {
+            loss: self.recording.describe(self.loss),
+            device: test.device.name(),
+            value,
+            device_value: device.loss,
+            device_allowed: 1e-5 * value.abs() + 10.0 * (rounded - value).abs(),
+            directions: test.directions,
+            rows: done,
+            suspects,
+            ends: self.ends.clone(),
+        })
+    }
+
+    /// The loss in float64 where a leaf has another value, what is detached included.
+    pub fn loss_at(&self, leaf: TensorId, value: HostTensor, leaves: &Leaves) -> Result<f64> {
+        let mut leaves = leaves.clone();
+        leaves.insert(leaf.node, value);
+        let evaluated = self.evaluate::<f64>(&[self.loss], &leaves)?;
+        Ok(evaluated.get(self.loss).map_or(f64::NAN, |loss| loss.real().iter().sum()))
+    }
+
+    /// All gradients.
+    pub fn gradients(&self) -> Vec<TensorId> {
+        self.targets.iter().filter_map(|target| target.gradient).collect()
+    }
+
+    fn point(&self, leaves: &BTreeMap<NodeId, Arc<Value<f64>>>) -> Result<Point<'_>> {
+        let value = |id: NodeId, node: &Node, leaf: &Leaf| match leaf {
+            Leaf::Constant(tensor) => Ok(Arc::new(Value::from_host(tensor))),
+            _ => leaves.get(&id).cloned().ok_or_else(|| missing(node)),
+        };
+        let gradients = evaluate::<f64>(&self.recording, &self.gradients(), &self.cx, value)?;
+        Ok(Point { landscape: Landscape::new(&self.recording, self.loss, self.cx, value)?, gradients })
+    }
+
+    /// The point with everything that is tested moved a little, off kinks.
+    fn moved(&self, point: &BTreeMap<NodeId, Arc<Value<f64>>>, seed: u64) -> BTreeMap<NodeId, Arc<Value<f64>>> {
+        let mut moved = point.clone();
+        for target in &self.targets {
+            let Some(node) = target.leaf.map(|leaf| leaf.node) else { continue };
+            if let Some(value) = moved.get_mut(&node) {
+                let mut generator = Generator::named(seed, &format!("near {}", target.name));
+                let direction = Landscape::direction(value.real(), &mut generator);
+                *value = Arc::new(Value::Real(value.real() + &(direction * NEARBY)));
+            }
+        }
+        moved
+    }
+
+    /// The ops whose own rules are wrong.
+    fn suspects(&self, point: &Point<'_>, seed: u64) -> Result<Vec<Suspect>> {
+        let mut suspects = Vec::new();
+        for &id in &self.ops {
+            let mut generator = Generator::named(seed, &format!("op {}", id.0));
+            for wrong in wrong_rules(&self.recording, id, &point.landscape, self.cx, &mut generator)? {
+                let node = &self.recording.nodes[id.index()];
+                suspects.push(Suspect {
+                    op: node.label(),
+                    location: node.place.location.clone(),
+                    scope: node.place.scope.clone(),
+                    input: wrong.input,
+                    has_gradient: wrong.has_gradient,
+                    slope: wrong.slope,
+                });
+            }
+        }
+        Ok(suspects)
+    }
+}
+
+/// The loss and its gradients at a point.
+struct Point<'a> {
+    landscape: Landscape<'a>,
+    gradients: Evaluation<f64>,
+}
+
+impl Point<'_> {
+    /// The gradient of a tensor along random directions.
+    fn slopes(&self, target: &Target, directions: usize, generator: &mut Generator) -> Vec<Slope> {
+        let gradient = target.gradient.and_then(|gradient| self.gradients.get(gradient)).map(|value| value.real());
+        let Some(leaf) = target.leaf else { return Vec::new() };
+        let Some(value) = self.landscape.value(leaf) else { return Vec::new() };
+        let slope = |_| {
+            let direction = Landscape::direction(value.real(), generator);
+            self.landscape.slope(leaf.node, gradient, &direction)
+        };
+        (0..directions).filter_map(slope).collect()
+    }
+}
+
+/// What is tested: parameters, then float inputs.
+fn targets(recording: &Recording, test: &GradientTest<'_>, params: &Params) -> Vec<Target> {
+    let leaves = parameter_leaves(recording, params.store());
+    let frozen: Vec<bool> = params.iter().map(|(_, _, frozen)| frozen).collect();
+    let wanted = |number: usize| match &test.only {
+        Some(only) => only.iter().any(|info| info.index == number),
+        None => !frozen[number],
+    };
+    let parameters = params.extents().enumerate().filter(|&(number, (.., cell))| !cell && wanted(number));
+    let parameters = parameters.map(|(number, (name, shape, _))| Target {
+        name: name.to_owned(),
+        is_input: false,
+        shape: shape.clone(),
+        leaf: leaves.get(&number).copied(),
+        gradient: None,
+    });
+    let reached = recording.reached_from([test.loss.id()]);
+    let inputs = recording.inputs.iter().map(|(name, &node)| (name, TensorId { node, output: 0 }));
+    let inputs = inputs.filter(|(_, leaf)| test.inputs && reached[leaf.node.index()] && recording.is_float(*leaf));
+    let inputs = inputs.map(|(name, leaf)| Target {
+        name: name.clone(),
+        is_input: true,
+        shape: recording.tensor_type(leaf).shape.clone(),
+        leaf: Some(leaf),
+        gradient: None,
+    });
+    parameters.chain(inputs).collect()
+}
+
+/// The value of a leaf.
+fn host_value<'v>(id: NodeId, node: &Node, leaf: &'v Leaf, leaves: &'v Leaves) -> Result<&'v HostTensor> {
+    match leaf {
+        Leaf::Constant(tensor) => Ok(tensor.as_ref()),
+        _ => leaves.get(&id).ok_or_else(|| missing(node)),
+    }
+}
+
+fn missing(node: &Node) -> Error {
+    Error::new(ErrorKind::Feed, format!("{} has no value", node.label()))
+}
+
+/// The Euclidean norm.
+pub(super) fn norm(values: &ArrayD<f64>) -> f64 {
+    values.iter().map(|x| x * x).sum::<f64>().sqrt()
+}
