@@ -223,9 +223,11 @@ impl Walked<'_> {
         }
         for &(id, number) in self.withheld.iter().filter(|(id, _)| id.index() < self.before) {
             let node = &nodes[id.index()];
-            // A tensor that is two inputs may have all of its gradient by the first.
-            let came = |&(other, place): &(NodeId, usize)| other == id && node.inputs[place] == node.inputs[number];
-            if !self.passed.iter().any(came) {
+            // A tensor that is two inputs may have all of its gradient by the first; and what is computed from another input may
+            // count as part of that.
+            let behind = self.recording.reached_from([node.inputs[number]]);
+            let covers = |&&(other, place): &&(NodeId, usize)| other == id && behind[node.inputs[place].node.index()];
+            if self.passed.iter().find(covers).is_none() {
                 let reason = if node.name() == "detach" { EndReason::Detached } else { EndReason::NoGradient };
                 found.insert((id, number, reason));
             }

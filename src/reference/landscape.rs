@@ -193,8 +193,7 @@ impl Line<'_> {
             if !slope.difference.is_finite() {
                 continue;
             }
-            let relative = slope.uncertainty / self.scale(slope.difference);
-            if slope.error <= TOLERANCE || (relative <= CERTAIN && slope.error <= 4.0 * relative) {
+            if slope.error <= TOLERANCE {
                 return slope;
             }
             if slope.uncertainty < best.uncertainty {
@@ -205,12 +204,12 @@ impl Line<'_> {
             return best;
         }
         let scale = self.scale(best.difference);
-        best.outcome = if self.has_kink(scale) {
-            Outcome::NotSmooth
-        } else if best.uncertainty > CERTAIN * scale || best.error <= 4.0 * best.uncertainty / scale {
-            Outcome::Unclear
-        } else {
-            Outcome::Differs
+        let (is_certain, agrees) = (best.uncertainty <= CERTAIN * scale, best.error * scale <= 4.0 * best.uncertainty);
+        best.outcome = match (is_certain, agrees) {
+            (true, true) => Outcome::Agrees,
+            _ if self.has_kink(scale) => Outcome::NotSmooth,
+            (true, false) => Outcome::Differs,
+            (false, _) => Outcome::Unclear,
         };
         best
     }

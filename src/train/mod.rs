@@ -23,6 +23,7 @@ mod tune;
 pub mod optim;
 pub mod schedule;
 
+pub use crate::differentiate::{EndReason, Fate, GradientPath, GradientPaths, ParameterPath, PathEnd, PathOp};
 pub use compile::Training;
 pub use gradient_test::{DeviceGradient, GradientReport, GradientRow, GradientTest, GradientVerdict, Suspect};
 pub use inference::Inference;

@@ -273,7 +273,9 @@ impl fmt::Display for GradientReport {
         let small = |x: f64| if x == 0.0 { "0".to_owned() } else { format!("{x:.1e}") };
         let cells = |row: &GradientRow| {
             let name = if row.is_input { format!("{} (input)", row.name) } else { row.name.clone() };
-            let device = row.device.as_ref().map_or_else(String::new, |device| small(device.error));
+            // What is zero but for rounding has no error to speak of.
+            let device = row.device.as_ref().filter(|device| row.verdict != GradientVerdict::Zero || !device.agrees());
+            let device = device.map_or_else(String::new, |device| small(device.error));
             [name, row.shape.to_string(), small(row.norm), small(row.error), device]
         };
         let rows: Vec<[String; 5]> = self.rows.iter().map(cells).collect();
