@@ -35,7 +35,7 @@ pub mod nn;
 /// Arrays go in and out in this version of `ndarray`.
 pub use ndarray;
 
-pub use base::{Axes, DType, Error, ErrorKind, Fault, Generator, HostData, HostTensor, Result, Shape};
+pub use base::{Axes, DType, Error, ErrorKind, Fault, Fingerprint, Generator, HostData, HostTensor, Result, Shape};
 pub use dispatch::{Ceilings, Device, DeviceInfo, DispatchTime, PendingRead, State, StepTimes};
 pub use record::{Feed, FeedSource, Graph, Init, Param, Params, Tensor};
 pub use train::{Inference, Step, Training, optim, schedule};

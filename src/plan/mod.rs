@@ -2,6 +2,7 @@
 
 mod arena;
 mod builder;
+mod choices;
 mod data;
 mod native;
 mod print;
@@ -11,6 +12,7 @@ mod update;
 
 pub use arena::{Arena, ArenaEntry};
 pub use builder::{Planned, Request, Resident, build};
+pub use choices::{Choices, ChosenForm};
 pub use data::{Apart, Binding, Buffer, BufferKind, Dispatch, Image, KernelText, Phase, Plan, Stored, Work};
 pub use native::{HOST_BLOCK, Native, NativeRoot};
 pub use profile::Profile;

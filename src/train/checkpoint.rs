@@ -1,6 +1,6 @@
 use super::Step;
 use crate::base::{DType, Error, ErrorKind, HostData, HostTensor, Result};
-use crate::dispatch::{Counts, State};
+use crate::dispatch::{Counts, PendingRead, State};
 use crate::plan::Updates;
 use safetensors::tensor::{Dtype, SafeTensors, TensorView};
 use std::collections::{BTreeSet, HashMap};
@@ -27,21 +27,8 @@ impl State {
     /// # Errors
     /// When the device fails.
     pub async fn to_safetensors(&self) -> Result<Vec<u8>> {
-        // All copies are started before the first is waited for.
-        let mut reads = Vec::new();
-        for (number, entry) in self.arena().entries.iter().enumerate() {
-            reads.push((entry.name.clone(), self.begin_read(None, number)?));
-        }
+        let reads = self.begin_contents()?;
         let counts = self.with_counts(|counts| counts.clone());
-        let gathers = counts.gathered.iter().any(|&count| count > 0);
-        // What was added up for an update that is over will not be looked at again.
-        for state in self.optimizer_states().into_iter().filter(|state| gathers || state != Updates::ACCUMULATED) {
-            // No optimizer changes cells.
-            let entries = self.arena().entries.iter().enumerate().filter(|(number, _)| !self.cells()[*number]);
-            for (number, entry) in entries {
-                reads.push((format!("{OPTIMIZER}{state}/{}", entry.name), self.begin_read(Some(&state), number)?));
-            }
-        }
         let mut tensors: Vec<(String, HostTensor)> = Vec::new();
         for (name, read) in reads {
             tensors.push((name, read.finish().await?));
@@ -64,6 +51,24 @@ impl State {
         }
         safetensors::serialize(views, Some(metadata))
             .map_err(|error| file(format!("the state could not be written down: {error}")))
+    }
+
+    /// Starts to read all that a checkpoint holds, by its names there: all copies are started before the first is waited for.
+    pub(super) fn begin_contents(&self) -> Result<Vec<(String, PendingRead)>> {
+        let mut reads = Vec::new();
+        for (number, entry) in self.arena().entries.iter().enumerate() {
+            reads.push((entry.name.clone(), self.begin_read(None, number)?));
+        }
+        let gathers = self.with_counts(|counts| counts.gathered.iter().any(|&count| count > 0));
+        // What was added up for an update that is over will not be looked at again.
+        for state in self.optimizer_states().into_iter().filter(|state| gathers || state != Updates::ACCUMULATED) {
+            // No optimizer changes cells.
+            let entries = self.arena().entries.iter().enumerate().filter(|(number, _)| !self.cells()[*number]);
+            for (number, entry) in entries {
+                reads.push((format!("{OPTIMIZER}{state}/{}", entry.name), self.begin_read(Some(&state), number)?));
+            }
+        }
+        Ok(reads)
     }
 
     /// Takes parameters and optimizer states from bytes in the safetensors format. States that the bytes

@@ -10,6 +10,7 @@ mod dataset;
 mod draft;
 mod findings;
 mod gradient_test;
+mod hash;
 mod inference;
 mod input;
 mod layer_norms;
