@@ -26,7 +26,7 @@ fn a_perceptron_reads_from_the_loss_back_to_every_parameter() {
 
     let weight = way(&paths, "up.weight");
     assert_eq!(weight.iter().filter(|op| *op == "matmul").count(), 2, "{weight:?}");
-    assert!(weight.contains(&"relu".to_owned()) && weight[0].contains("mean"), "{weight:?}");
+    assert!(weight.contains(&"relu".to_owned()) && weight.contains(&"cross_entropy".to_owned()), "{weight:?}");
     assert!(way(&paths, "down.bias").len() < weight.len());
     let Fate::Trained(path) = &paths.parameter("up.weight").unwrap().fate else { panic!() };
     assert_eq!((path.uses, path.paths), (1, 1.0));
@@ -110,7 +110,7 @@ fn a_deep_network_stays_a_short_table() {
     let paths = g.train(loss, Sgd::new(0.1)).gradient_paths(&params).unwrap();
     let text = paths.to_string();
     println!("{text}");
-    assert!(text.lines().count() < 40 && text.lines().all(|line| line.chars().count() < 400), "{text}");
+    assert!(text.lines().count() < 40 && text.lines().all(|line| line.chars().count() < 320), "{text}");
     assert!(text.contains("and 23 like it") && text.contains("head.weight"), "{text}");
     assert_eq!(paths.parameters.len(), params.len());
     // Two residual connections in each block.

@@ -1,7 +1,7 @@
 //! Which way the gradient of every parameter comes: the ops from the loss back to it, and where paths end.
 
-use crate::base::{DType, Fault, Shape, TensorType};
-use crate::record::{Node, NodeId, Recording, TensorId};
+use crate::base::{DType, Fault, Layout, Shape, TensorType};
+use crate::record::{KernelClass, LowerContext, Lowering, Node, NodeId, NodeKind, Recording, TensorId};
 use serde::Serialize;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -12,7 +12,7 @@ use std::collections::{BTreeMap, BTreeSet};
 /// every parameter with every op on its path, source lines, and the backward nodes.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct GradientPaths {
-    /// The loss, as a message calls it.
+    /// The type of the loss, and where it was recorded.
     pub loss: String,
     /// Every parameter of the store, in the order of addition.
     pub parameters: Vec<ParameterPath>,
@@ -82,6 +82,8 @@ pub struct PathOp {
     pub attributes: String,
     /// The type of its first result.
     pub output: String,
+    /// Whether it computes nothing and only looks at its input in another order or shape.
+    pub is_view: bool,
     /// Source file, line and column.
     pub location: String,
     /// Names of the enclosing scopes, joined by dots.
@@ -181,7 +183,9 @@ impl Walked<'_> {
         let mut backward = self.backward();
         let ops = wanted.into_iter().map(|node| self.op(node, backward.remove(&node).unwrap_or_default())).collect();
         let faults = self.faults.iter().map(ToString::to_string).collect();
-        GradientPaths { loss: self.recording.describe(self.loss), parameters, ops, ends, faults }
+        let location = &self.recording.node(self.loss).place.location;
+        let loss = format!("{} at {location}", self.recording.tensor_type(self.loss));
+        GradientPaths { loss, parameters, ops, ends, faults }
     }
 
     fn op(&self, id: NodeId, backward: Vec<NodeId>) -> PathOp {
@@ -189,8 +193,17 @@ impl Walked<'_> {
         let (op, label) = (node.name().to_owned(), node.label());
         let attributes = label.strip_prefix(&op).unwrap_or_default().trim().to_owned();
         let output = node.outputs.first().map(TensorType::to_string).unwrap_or_default();
-        let place = node.place.clone();
-        PathOp { node: id, op, attributes, output, location: place.location, scope: place.scope, backward }
+        let (place, is_view) = (node.place.clone(), self.is_view(node));
+        PathOp { node: id, op, attributes, output, is_view, location: place.location, scope: place.scope, backward }
+    }
+
+    fn is_view(&self, node: &Node) -> bool {
+        let NodeKind::Op(op) = &node.kind else { return false };
+        let types: Vec<TensorType> =
+            node.inputs.iter().map(|&input| self.recording.tensor_type(input).clone()).collect();
+        let layouts: Vec<Layout> = types.iter().map(|input| Layout::dense(&input.shape)).collect();
+        let cx = LowerContext { inputs: &types, layouts: &layouts, outputs: &node.outputs, class: KernelClass::Cpu };
+        matches!(op.lower(&cx), Lowering::View(_))
     }
 
     /// The backward nodes by the forward node that they were recorded for.

@@ -16,7 +16,7 @@ const MOST_ENDS: usize = 12;
 
 impl fmt::Display for GradientPaths {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        writeln!(f, "gradients of {}", self.loss)?;
+        writeln!(f, "gradients of the loss {}", self.loss)?;
         if f.alternate() {
             self.parameters.iter().try_for_each(|parameter| self.in_full(f, parameter))?;
         } else {
@@ -85,10 +85,10 @@ impl GradientPaths {
         rows
     }
 
-    /// A path in one line: ops of one scope together, the middle of a long one left out.
+    /// A path in one line: ops of one scope together, without views, the middle of a long one left out.
     fn way(&self, path: &GradientPath) -> String {
         let mut stations: Vec<(&str, Vec<&str>)> = Vec::new();
-        for op in path.ops.iter().filter_map(|&node| self.op(node)) {
+        for op in path.ops.iter().filter_map(|&node| self.op(node)).filter(|op| !op.is_view) {
             match stations.last_mut() {
                 Some((scope, ops)) if *scope == op.scope => ops.push(&op.op),
                 _ => stations.push((&op.scope, vec![&op.op])),
@@ -124,11 +124,13 @@ impl GradientPaths {
 
     /// The ops on the paths with their source lines, where these are few.
     fn op_list(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let on_paths: BTreeSet<NodeId> = self.parameters.iter().flat_map(|parameter| ops(&parameter.fate)).collect();
+        let mut on_paths: BTreeSet<NodeId> =
+            self.parameters.iter().flat_map(|parameter| ops(&parameter.fate)).collect();
+        on_paths.retain(|&node| self.op(node).is_some_and(|op| !op.is_view));
         if on_paths.is_empty() || on_paths.len() > MOST_OPS {
             return Ok(());
         }
-        writeln!(f, "\nops on these paths, the loss first")?;
+        writeln!(f, "\nops on these paths but for views, the loss first")?;
         let ops: Vec<&PathOp> = on_paths.iter().rev().filter_map(|&node| self.op(node)).collect();
         let widths = [
             ops.iter().map(|op| op.op.len()).max().unwrap_or(0),

@@ -12,7 +12,7 @@ const MOST_ENDS: usize = 8;
 /// of what is wrong.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct GradientReport {
-    /// The loss, as a message calls it.
+    /// The type of the loss, and where it was recorded.
     pub loss: String,
     /// The device.
     pub device: String,
@@ -254,7 +254,7 @@ impl GradientReport {
             return Ok(());
         }
         wrong.extend(self.suspects.iter().map(ToString::to_string));
-        let message = format!("the gradients of {} are not right:\n  {}", self.loss, wrong.join("\n  "));
+        let message = format!("the gradients of the loss {} are not right:\n  {}", self.loss, wrong.join("\n  "));
         Err(Error::new(ErrorKind::Check, message))
     }
 }
@@ -262,7 +262,7 @@ impl GradientReport {
 impl fmt::Display for GradientReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { loss, device, value, device_value, directions, .. } = self;
-        writeln!(f, "gradients of {loss}")?;
+        writeln!(f, "gradients of the loss {loss}")?;
         let differs = if self.loss_agrees() { "" } else { ": THE LOSS DIFFERS" };
         writeln!(f, "the loss is {value:.7} in float64 and {device_value:.7} on {device}{differs}")?;
         writeln!(

@@ -198,8 +198,9 @@ impl Walk {
         let rounded = self.evaluate::<f32>(&[self.loss], &leaves)?;
         let rounded = rounded.get(self.loss).map_or(f64::NAN, |loss| f64::from(loss.real().iter().sum::<f32>()));
         let value = here.landscape.loss();
+        let location = &self.recording.node(self.loss).place.location;
         Ok(GradientReport {
-            loss: self.recording.describe(self.loss),
+            loss: format!("{} at {location}", self.recording.tensor_type(self.loss)),
             device: test.device.name(),
             value,
             device_value: device.loss,
