@@ -8,14 +8,15 @@
 mod gathered;
 mod paths;
 mod table;
+mod walked;
 
 use crate::base::DType;
 use crate::record::{Cotangents, Graph, Node, NodeId, NodeKind, Op, Tensor, TensorId, Vjp};
 use gathered::{Gathered, Gradient, Part};
-pub(crate) use paths::Walked;
 pub use paths::{EndReason, Fate, GradientPath, GradientPaths, ParameterPath, PathEnd, PathOp};
 use std::collections::BTreeMap;
 use std::sync::Arc;
+pub(crate) use walked::Walked;
 
 /// The gradients that a walk found, and where paths ended on purpose.
 pub(crate) struct Backward<'g> {

@@ -22,6 +22,16 @@ const SHARE: f64 = 10.0;
 /// The rounding of a loss that is reckoned with, relative to it.
 const ROUNDING: f64 = 64.0 * f32::EPSILON as f64;
 
+/// What a device should come to.
+pub(super) struct Wanted<'a> {
+    /// The gradient in float64.
+    pub gradient: &'a ArrayD<f64>,
+    /// That of the reference in float32, which rounds as well.
+    pub rounded: &'a ArrayD<f32>,
+    /// What rounding may do to the loss.
+    pub noise: f64,
+}
+
 /// A step that computes the loss and its gradients.
 pub(super) struct OnDevice<'f> {
     step: Step,
@@ -49,13 +59,12 @@ impl<'f> OnDevice<'f> {
         Ok(Self { step, feeds, loss: f64::from(loss.item()), gradients })
     }
 
-    /// Compares the gradient of a tensor with `wanted`; `rounded` is that of the reference in float32.
+    /// Compares the gradient of a tensor with what it should be, and what the loss does with what the gradient says.
     pub async fn gradient(
         &mut self,
         walk: &Walk,
         target: &Target,
-        wanted: &ArrayD<f64>,
-        rounded: &ArrayD<f32>,
+        wanted: &Wanted<'_>,
         leaves: &Leaves,
         mut generator: Generator,
     ) -> Result<Option<DeviceGradient>> {
@@ -66,9 +75,10 @@ impl<'f> OnDevice<'f> {
         let loss = self.loss.abs();
         // A gradient that moves the loss by less than its last digit, were all elements to move by their own size, is rounding.
         let least = f64::from(f32::EPSILON) * loss / Landscape::scale(&value);
-        let size = norm(wanted).max(least).max(f64::MIN_POSITIVE);
-        let error = norm(&(got.to_array().mapv(f64::from) - wanted)) / size;
-        let allowed = TOLERANCE.max(SHARE * norm(&(rounded.mapv(f64::from) - wanted)) / size);
+        let Wanted { gradient, rounded, noise } = wanted;
+        let size = norm(gradient).max(least).max(f64::MIN_POSITIVE);
+        let error = norm(&(got.to_array().mapv(f64::from) - *gradient)) / size;
+        let allowed = TOLERANCE.max(SHARE * norm(&(rounded.mapv(f64::from) - *gradient)) / size);
 
         let direction = Landscape::direction(&value, &mut generator) * STEP;
         let mut change = [0.0; 2];
@@ -79,7 +89,7 @@ impl<'f> OnDevice<'f> {
             change[1] += sign * walk.loss_at(leaf, moved, leaves)?;
         }
         let [change, reference_change] = change;
-        let change_allowed = ROUNDING * loss + 1e-3 * reference_change.abs();
+        let change_allowed = 2.0 * (ROUNDING * loss).max(*noise) + 1e-3 * reference_change.abs();
         Ok(Some(DeviceGradient { error, allowed, change, reference_change, change_allowed }))
     }
 

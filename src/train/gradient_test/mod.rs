@@ -1,6 +1,7 @@
 //! The gradients of a whole model against differences of its loss, and a device's against the reference.
 
 mod device;
+mod float64;
 mod report;
 mod walk;
 

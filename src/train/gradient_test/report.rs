@@ -68,7 +68,8 @@ pub enum GradientVerdict {
     NotSmooth,
     /// Differences are too uncertain to tell, as for very small gradients: nothing is said.
     Unclear,
-    /// No gradient comes back, and the loss does not move either, what is detached held fixed.
+    /// No gradient comes back, and the loss does not move either, what is detached held fixed. Of inputs, such as targets, it
+    /// only says the first.
     NotReached,
     /// It is not the derivative of the loss.
     Wrong,
@@ -188,6 +189,7 @@ impl GradientRow {
             GradientVerdict::Zero => "zero, and the loss does not move",
             GradientVerdict::NotSmooth => "NOT CHECKED",
             GradientVerdict::Unclear => "UNCLEAR: too small for differences",
+            GradientVerdict::NotReached if self.slopes.is_empty() => "no gradient comes back",
             GradientVerdict::NotReached => "no gradient comes back, and the loss does not move",
             GradientVerdict::Wrong => "WRONG",
             GradientVerdict::NotFinite => "NOT FINITE",
