@@ -42,7 +42,7 @@ fn a_perceptron_reads_from_the_loss_back_to_every_parameter() {
     assert!(g.recording().nodes[path.gradient.index()].origin.is_some());
 
     let text = paths.to_string();
-    assert!(text.contains("up.weight  [8, 2]  trained"), "{text}");
+    assert!(text.contains("up.weight    [8, 2]  trained"), "{text}");
     assert!(text.contains(&format!("gradient_paths.rs:{line}:")), "{text}");
     assert!(paths.ends.is_empty() && !text.contains("end on purpose"), "{text}");
     let json = serde_json::to_value(&paths).unwrap();
