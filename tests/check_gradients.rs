@@ -292,6 +292,8 @@ fn mistakes_of_the_caller_are_errors() {
     assert_eq!(kind(g.check_gradients(loss).run(&Params::seeded(1), &feeds)), ErrorKind::Recording);
     let other = Graph::new();
     assert_eq!(kind(other.check_gradients(loss).run(&params, &feeds)), ErrorKind::Recording);
+    let cell = params.add_cell("cell", [1], Init::Zeros);
+    assert_eq!(kind(g.check_gradients(loss).only(&[&cell]).run(&params, &feeds)), ErrorKind::Recording);
     // The shorthand of a training step, and it can be compiled afterwards.
     let training = g.train(loss, Adam::new(0.1));
     training.check_gradients(&Device::cpu(), &params, &feeds).unwrap().check().unwrap();

@@ -89,7 +89,9 @@ impl Fingerprinter {
         if cfg!(target_endian = "little") {
             self.0.update(bytemuck::cast_slice::<u32, u8>(words));
         } else {
-            words.iter().for_each(|word| self.0.update(word.to_le_bytes()));
+            for word in words {
+                self.0.update(word.to_le_bytes());
+            }
         }
     }
 

@@ -33,10 +33,10 @@ impl GradientPaths {
         let head = ["parameter", "shape", "gradient", "uses", "paths", "from the loss back to it"].map(str::to_owned);
         let mut rows = vec![head];
         for (parameter, like) in self.rows() {
-            let mut name = parameter.name.clone();
-            if like > 0 {
-                name += &format!(" (and {like} like it)");
-            }
+            let name = match like {
+                0 => parameter.name.clone(),
+                _ => format!("{} (and {like} like it)", parameter.name),
+            };
             let (fate, uses, paths, way) = match &parameter.fate {
                 Fate::Trained(path) => ("trained", path.uses.to_string(), count(path.paths), self.way(path)),
                 Fate::Frozen => ("frozen", String::new(), String::new(), String::new()),

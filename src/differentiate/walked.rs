@@ -96,8 +96,8 @@ impl Walked<'_> {
             // A tensor that is two inputs may have all of its gradient by the first; and what is computed from another input may
             // count as part of that.
             let behind = self.recording.reached_from([node.inputs[number]]);
-            let covers = |&&(other, place): &&(NodeId, usize)| other == id && behind[node.inputs[place].node.index()];
-            if self.passed.iter().find(covers).is_none() {
+            let covers = |&(other, place): &(NodeId, usize)| other == id && behind[node.inputs[place].node.index()];
+            if !self.passed.iter().any(covers) {
                 let reason = if node.name() == "detach" { EndReason::Detached } else { EndReason::NoGradient };
                 found.insert((id, number, reason));
             }

@@ -53,6 +53,9 @@ impl Plan {
     /// Compiling the same recording twice for the same device gives the same one. Steps with the same fingerprint on the same
     /// device and driver compute the same bits from the same state, seed and data; constants of the recording are data as
     /// well, and do not count. On the CPU, where kernels have no text, it covers their descriptions.
+    ///
+    /// # Panics
+    /// Never: a plan is plain data.
     #[must_use]
     pub fn fingerprint(&self) -> Fingerprint {
         let mut plan = self.clone();

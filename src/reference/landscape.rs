@@ -57,6 +57,7 @@ pub struct Slope {
 }
 
 /// A scalar of a recording around a point.
+#[derive(Debug)]
 pub struct Landscape<'a> {
     recording: &'a Recording,
     loss: TensorId,
@@ -188,6 +189,7 @@ impl Line<'_> {
             }
         }
         let mut best = self.compared([f64::NAN, f64::INFINITY], 0.0, Outcome::NotFinite);
+        let mut differences = Vec::new();
         for step in STEPS {
             let slope = self.compared(self.central(step), step, Outcome::Agrees);
             if !slope.difference.is_finite() {
@@ -196,6 +198,7 @@ impl Line<'_> {
             if slope.error <= TOLERANCE {
                 return slope;
             }
+            differences.push(slope.difference);
             if slope.uncertainty < best.uncertainty {
                 best = slope;
             }
@@ -205,11 +208,14 @@ impl Line<'_> {
         }
         let scale = self.scale(best.difference);
         let (is_certain, agrees) = (best.uncertainty <= CERTAIN * scale, best.error * scale <= 4.0 * best.uncertainty);
+        // Two steps may agree by chance: another one has to be nearer to them than the gradient is.
+        let apart = (best.derivative - best.difference).abs();
+        let nearer = differences.iter().filter(|other| (*other - best.difference).abs() <= 0.25 * apart).count();
         best.outcome = match (is_certain, agrees) {
             (true, true) => Outcome::Agrees,
             _ if self.has_kink(scale) => Outcome::NotSmooth,
-            (true, false) => Outcome::Differs,
-            (false, _) => Outcome::Unclear,
+            (true, false) if nearer > 1 => Outcome::Differs,
+            _ => Outcome::Unclear,
         };
         best
     }

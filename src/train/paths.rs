@@ -4,7 +4,7 @@ use super::compile::Training;
 use super::draft::{parameter_leaves, strange_cells, strangers};
 use crate::base::{Error, Result, Shape};
 use crate::differentiate::{Fate, GradientPaths, Walked, backward};
-use crate::record::{Params, TensorId};
+use crate::record::{Params, Tensor, TensorId};
 
 impl Training<'_> {
     /// Which way the gradient of every parameter comes: the ops from the loss back to it, with source lines and the
@@ -78,7 +78,7 @@ impl Training<'_> {
             let ones = graph.on_behalf_of(loss.node, || graph.full(self.loss.shape(), 1.0));
             backward(graph, &[(loss, ones)], &of, 0)
         });
-        let gradients = found.gradients.iter().map(|gradient| gradient.map(|gradient| gradient.id()));
+        let gradients = found.gradients.iter().map(|gradient| gradient.map(Tensor::id));
         let leaves: Vec<(String, TensorId, Option<TensorId>)> =
             named.into_iter().zip(gradients).map(|((name, leaf), gradient)| (name, leaf, gradient)).collect();
         graph.with_recording(|recording| {

@@ -101,9 +101,9 @@ impl<'f> OnDevice<'f> {
             let feeds: Vec<Feed<'_>> = self
                 .feeds
                 .iter()
-                .map(|feed| match feed.tensor == leaf {
-                    true => Feed { data: Cow::Borrowed(value.data()), ..feed.clone() },
-                    false => feed.clone(),
+                .map(|feed| {
+                    let data = if feed.tensor == leaf { value.data() } else { feed.data.as_ref() };
+                    Feed { data: Cow::Borrowed(data), shape: feed.shape.clone(), ..*feed }
                 })
                 .collect();
             self.step.run(feeds)?;

@@ -22,7 +22,7 @@ impl Walk {
         device: &mut OnDevice<'_>,
         feeds: &[Feed<'_>],
     ) -> Result<GradientReport> {
-        let leaves = self.leaves(params, feeds)?;
+        let leaves = self.leaves(params, feeds);
         let point: BTreeMap<NodeId, Arc<Value<f64>>> =
             leaves.iter().map(|(&node, value)| (node, Arc::new(Value::from_host(value)))).collect();
         let here = self.point(&point)?;

@@ -194,27 +194,27 @@ impl GradientRow {
             GradientVerdict::Wrong => "WRONG",
             GradientVerdict::NotFinite => "NOT FINITE",
         };
-        let mut words = told.to_owned();
+        let mut words = vec![told.to_owned()];
         if kinks > 0 {
-            words += &format!("; not smooth here: {kinks} of {all} directions");
+            words.push(format!("not smooth here: {kinks} of {all} directions"));
         }
         if unclear > 0 && self.verdict != GradientVerdict::Unclear {
-            words += &format!("; unclear here: {unclear} of {all} directions");
+            words.push(format!("unclear here: {unclear} of {all} directions"));
         }
         let agree_nearby = self.nearby.iter().filter(|slope| slope.outcome == Outcome::Agrees).count();
         if agree_nearby > 0 {
-            words += &format!("; right nearby: {agree_nearby} of {}", self.nearby.len());
+            words.push(format!("right nearby: {agree_nearby} of {}", self.nearby.len()));
         }
         if let Some(device) = &self.device {
             if !device.agrees() {
-                words += &format!("; THE DEVICE DIFFERS, by more than {:.0e}", device.allowed);
+                words.push(format!("THE DEVICE DIFFERS, by more than {:.0e}", device.allowed));
             }
             if !device.changes_alike() {
                 let DeviceGradient { change, reference_change, .. } = device;
-                words += &format!("; ITS LOSS CHANGES BY {change:.4e}, not {reference_change:.4e}");
+                words.push(format!("ITS LOSS CHANGES BY {change:.4e}, not {reference_change:.4e}"));
             }
         }
-        words
+        words.join("; ")
     }
 }
 

@@ -3,7 +3,7 @@
 use super::GradientTest;
 use crate::base::{DType, Error, ErrorKind, Fault, HostTensor, Result, Shape, Value};
 use crate::differentiate::{Fate, Walked, backward};
-use crate::record::{EvalContext, Feed, Leaf, Node, NodeId, NodeKind, Params, Recording, TensorId};
+use crate::record::{EvalContext, Feed, Leaf, Node, NodeId, NodeKind, Params, Recording, Tensor, TensorId};
 use crate::reference::{Evaluation, Precision, evaluate};
 use crate::train::draft::{Draft, Options, Targets, parameter_leaves, strange, strange_cells, strangers};
 use crate::train::step::key;
@@ -63,7 +63,8 @@ impl Walk {
             faults.push(refuse(vec![loss.tensor_type().to_string()], reason));
         }
         for info in test.only.iter().flatten() {
-            if let Some(reason) = strange(info, store, count) {
+            let cell = info.cell.then(|| "it is a cell, which no gradient changes".to_owned());
+            if let Some(reason) = strange(info, store, count).or(cell) {
                 faults.push(refuse(Vec::new(), &format!("parameter `{}`: {reason}", info.name)));
             }
         }
@@ -84,7 +85,7 @@ impl Walk {
         });
         let mut gradients = found.gradients.iter();
         for target in targets.iter_mut().filter(|target| target.leaf.is_some()) {
-            target.gradient = gradients.next().copied().flatten().map(|gradient| gradient.id());
+            target.gradient = gradients.next().copied().flatten().map(Tensor::id);
         }
         let kept = [loss.id()].into_iter().chain(targets.iter().filter_map(|target| target.gradient)).collect();
         let wanted = Targets { kept, ..Targets::default() };
@@ -106,7 +107,7 @@ impl Walk {
     }
 
     /// The values of all leaves.
-    pub fn leaves(&self, params: &Params, feeds: &[Feed<'_>]) -> Result<Leaves> {
+    pub fn leaves(&self, params: &Params, feeds: &[Feed<'_>]) -> Leaves {
         let mut leaves = Leaves::new();
         let values: Vec<&HostTensor> = params.iter().map(|(_, value, _)| value).collect();
         for (index, node) in self.recording.nodes.iter().enumerate() {
@@ -123,7 +124,7 @@ impl Walk {
                 leaves.insert(feed.tensor.node, value);
             }
         }
-        Ok(leaves)
+        leaves
     }
 
     /// Tensors at these leaves.
@@ -135,9 +136,13 @@ impl Walk {
 
     /// The loss in float64 where a leaf has another value, what is detached included.
     pub fn loss_at(&self, leaf: TensorId, value: HostTensor, leaves: &Leaves) -> Result<f64> {
-        let mut leaves = leaves.clone();
-        leaves.insert(leaf.node, value);
-        let evaluated = self.evaluate::<f64>(&[self.loss], &leaves)?;
+        let moved = Arc::new(Value::from_host(&value));
+        let evaluated = evaluate::<f64>(&self.recording, &[self.loss], &self.cx, |id, node, source| {
+            if id == leaf.node {
+                return Ok(Arc::clone(&moved));
+            }
+            Ok(Arc::new(Value::from_host(host_value(id, node, source, leaves)?)))
+        })?;
         Ok(evaluated.get(self.loss).map_or(f64::NAN, |loss| loss.real().iter().sum()))
     }
 
