@@ -28,6 +28,9 @@ struct Options {
     /// Folder with files in MNIST's format, gzipped or not: t10k-images-idx3-ubyte and so on
     #[arg(long)]
     data: Option<PathBuf>,
+    /// Print a fingerprint of the weights after every epoch: the same device and driver give the same ones every time
+    #[arg(long)]
+    hash: bool,
     /// End with one line of JSON
     #[arg(long)]
     json: bool,
@@ -100,7 +103,7 @@ fn run(options: &Options) -> Outcome<()> {
     let bar = ProgressBar::new(options.epochs.into());
     bar.set_style(ProgressStyle::with_template("{bar:40} epoch {pos}/{len}  {msg}  {elapsed}")?);
     bar.enable_steady_tick(Duration::from_secs(1));
-    let (mut losses, mut accuracies) = (Vec::new(), Vec::new());
+    let (mut losses, mut accuracies, mut hashes) = (Vec::new(), Vec::new(), Vec::new());
     for epoch in 0..options.epochs {
         // Half a cosine from the full rate to none.
         let progress = f64::from(epoch) / f64::from(options.epochs);
@@ -111,6 +114,11 @@ fn run(options: &Options) -> Outcome<()> {
         let message =
             format!("loss {:.4}  test accuracy {:.4}", losses[losses.len() - 1], accuracies[losses.len() - 1]);
         bar.suspend(|| println!("epoch {}: {message}", epoch + 1));
+        if options.hash {
+            let hash = step.state().weights_hash()?.to_string();
+            bar.suspend(|| println!("epoch {}: weights {hash}", epoch + 1));
+            hashes.push(hash);
+        }
         bar.set_message(message);
         bar.inc(1);
     }
@@ -127,6 +135,7 @@ fn run(options: &Options) -> Outcome<()> {
             "losses": losses,
             "test_accuracies": accuracies,
             "test_accuracy": accuracy,
+            "weights_hashes": hashes,
         });
         println!("{result}");
     }

@@ -27,6 +27,9 @@ struct Options {
     /// Folder with another digits.csv.gz
     #[arg(long)]
     data: Option<PathBuf>,
+    /// Print a fingerprint of the weights after every epoch: the same device and driver give the same ones every time
+    #[arg(long)]
+    hash: bool,
     /// End with one line of JSON
     #[arg(long)]
     json: bool,
@@ -61,6 +64,7 @@ struct Trained {
     train_accuracy: f64,
     confusion: Vec<Vec<usize>>,
     losses: Vec<f32>,
+    hashes: Vec<String>,
     seconds: f64,
 }
 
@@ -75,7 +79,7 @@ fn run(options: &Options) -> Outcome<()> {
     let images = support::digits(options.data.as_deref())?;
     let mut all = Vec::new();
     for seed in options.seed..options.seed + options.seeds {
-        let trained = train(&device, &images, seed, options.epochs)?;
+        let trained = train(&device, &images, seed, options)?;
         println!("seed {seed}: test accuracy {:.4}, {:.1} s", trained.accuracy, trained.seconds);
         all.push(trained);
     }
@@ -94,6 +98,7 @@ fn run(options: &Options) -> Outcome<()> {
             "test_accuracy_min": least,
             "train_accuracy": last.train_accuracy,
             "loss": last.losses.last(),
+            "weights_hashes": last.hashes,
             "first_losses": all[0].losses.iter().take(50).collect::<Vec<_>>(),
         });
         println!("{result}");
@@ -101,7 +106,7 @@ fn run(options: &Options) -> Outcome<()> {
     Ok(())
 }
 
-fn train(device: &Device, images: &Images, seed: u64, epochs: u64) -> Outcome<Trained> {
+fn train(device: &Device, images: &Images, seed: u64, options: &Options) -> Outcome<Trained> {
     let started = Instant::now();
     let (training, testing) = images.split(0.8, seed);
     let mut params = Params::seeded(seed);
@@ -116,6 +121,7 @@ fn train(device: &Device, images: &Images, seed: u64, epochs: u64) -> Outcome<Tr
     let data = [x.feed(&training.pixels), y.feed(&training.labels)];
     let mut step = g.train(loss, AdamW::new(rate).weight_decay(0.01)).dataset(data).compile(device, &params)?;
 
+    let (epochs, mut hashes) = (options.epochs, Vec::new());
     let bar = ProgressBar::new(epochs);
     bar.set_style(ProgressStyle::with_template("{bar:40} epoch {pos}/{len}  loss {msg}  {eta} left")?);
     let mut losses = Vec::new();
@@ -129,6 +135,11 @@ fn train(device: &Device, images: &Images, seed: u64, epochs: u64) -> Outcome<Tr
         current = history.last().copied().unwrap_or(current);
         let wanted = 50_usize.saturating_sub(losses.len());
         losses.extend(history.into_iter().take(wanted));
+        if options.hash {
+            let hash = step.state().weights_hash()?.to_string();
+            bar.suspend(|| println!("epoch {}: weights {hash}", epoch + 1));
+            hashes.push(hash);
+        }
         bar.set_message(format!("{current:.4}"));
         bar.inc(1);
     }
@@ -143,6 +154,7 @@ fn train(device: &Device, images: &Images, seed: u64, epochs: u64) -> Outcome<Tr
         train_accuracy: hits(&train_confusion) / training.len() as f64,
         confusion,
         losses,
+        hashes,
         seconds: started.elapsed().as_secs_f64(),
     })
 }

@@ -38,7 +38,7 @@ pub mod nn;
 /// Arrays go in and out in this version of `ndarray`.
 pub use ndarray;
 
-pub use base::{Axes, DType, Error, ErrorKind, Fault, Generator, HostData, HostTensor, Result, Shape};
+pub use base::{Axes, DType, Error, ErrorKind, Fault, Fingerprint, Generator, HostData, HostTensor, Result, Shape};
 pub use dispatch::{Ceilings, Device, DeviceInfo, DispatchTime, Failure, PendingRead, Snapshot, State, StepTimes};
 pub use record::{Feed, FeedSource, Graph, Init, Param, Params, Tensor};
 pub use train::{Inference, Step, Training, optim, schedule};

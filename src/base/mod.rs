@@ -3,6 +3,7 @@
 mod dtype;
 mod error;
 mod files;
+mod fingerprint;
 mod functions;
 mod host;
 mod layout;
@@ -15,6 +16,7 @@ mod value;
 pub use dtype::DType;
 pub use error::{Error, ErrorKind, Fault, Result};
 pub use files::write_whole;
+pub use fingerprint::{Fingerprint, Fingerprinter};
 pub use host::{Element, HostData, HostTensor};
 pub use layout::{Layout, View, Walk};
 pub use product::{MatrixRef, multiply};

@@ -6,12 +6,17 @@
 //! forward node it came from, so that the backward list is the reversed forward list.
 
 mod gathered;
+mod paths;
+mod table;
+mod walked;
 
 use crate::base::DType;
 use crate::record::{Cotangents, Graph, Node, NodeId, NodeKind, Op, Tensor, TensorId, Vjp};
 use gathered::{Gathered, Gradient, Part};
+pub use paths::{EndReason, Fate, GradientPath, GradientPaths, ParameterPath, PathEnd, PathOp};
 use std::collections::BTreeMap;
 use std::sync::Arc;
+pub(crate) use walked::Walked;
 
 /// The gradients that a walk found, and where paths ended on purpose.
 pub(crate) struct Backward<'g> {
@@ -19,6 +24,10 @@ pub(crate) struct Backward<'g> {
     pub gradients: Vec<Option<Tensor<'g>>>,
     /// Nodes through which a float path ended: detached, or flat.
     pub ended: Vec<NodeId>,
+    /// Nodes with the numbers of their inputs that something came back to.
+    pub passed: Vec<(NodeId, usize)>,
+    /// Nodes with the numbers of their inputs that depend on what was asked for and get nothing, though others may.
+    pub withheld: Vec<(NodeId, usize)>,
 }
 
 /// Walks back from `seeds` (tensors with the gradients of them) to the tensors `of`, looking only
@@ -37,7 +46,7 @@ pub(crate) fn backward<'g>(
     for &(tensor, gradient) in seeds {
         gradients.entry(tensor).or_default().add(Gradient::Whole(gradient));
     }
-    let mut ended = Vec::new();
+    let (mut ended, mut passed, mut withheld) = (Vec::new(), Vec::new(), Vec::new());
     let last = seeds.iter().map(|(tensor, _)| tensor.node.index() + 1).max().unwrap_or(0);
     for index in (first..last).rev() {
         let (node, id) = (&nodes[index], NodeId(index as u32));
@@ -57,16 +66,23 @@ pub(crate) fn backward<'g>(
             let own = input_gradients(op, &cx);
             // Where one input has a gradient, what has none may be part of that: no path is cut.
             let cuts = own.iter().all(Option::is_none);
-            for (input, gradient) in node.inputs.iter().zip(own) {
-                match gradient {
-                    Some(gradient) if is_active(input) => gradients.entry(*input).or_default().add(gradient),
-                    None if cuts && is_active(input) && !gradients.contains_key(input) => ended.push(id),
-                    _ => {}
+            for (number, (input, gradient)) in
+                node.inputs.iter().zip(own).enumerate().filter(|(_, (input, _))| is_active(input))
+            {
+                if let Some(gradient) = gradient {
+                    gradients.entry(*input).or_default().add(gradient);
+                    passed.push((id, number));
+                    continue;
                 }
+                if cuts && !gradients.contains_key(input) {
+                    ended.push(id);
+                }
+                withheld.push((id, number));
             }
         });
     }
-    Backward { gradients: of.iter().map(|tensor| total(graph, &mut gradients, *tensor)).collect(), ended }
+    let gradients = of.iter().map(|tensor| total(graph, &mut gradients, *tensor)).collect();
+    Backward { gradients, ended, passed, withheld }
 }
 
 /// For every node and output: whether it is a float that depends on one of the tensors `of`.

@@ -3,6 +3,7 @@
 mod alone;
 mod arena;
 mod builder;
+mod choices;
 mod data;
 mod native;
 mod print;
@@ -12,6 +13,7 @@ mod update;
 
 pub use arena::{Arena, ArenaEntry};
 pub use builder::{Planned, Request, Resident, build};
+pub use choices::{Choices, ChosenForm};
 pub use data::{Apart, Binding, Buffer, BufferKind, Dispatch, Held, Image, KernelText, Phase, Plan, Stored, Work};
 pub use native::{HOST_BLOCK, Native, NativeRoot};
 pub use profile::Profile;

@@ -189,6 +189,12 @@ impl Graph {
     /// Records an op with `count` outputs.
     #[track_caller]
     pub fn record_outputs(&self, op: impl Op + 'static, inputs: &[Tensor<'_>], count: usize) -> Vec<Tensor<'_>> {
+        self.record_shared(Arc::new(op), inputs, count)
+    }
+
+    /// Records an op that another recording may hold as well.
+    #[track_caller]
+    pub(crate) fn record_shared(&self, op: Arc<dyn Op>, inputs: &[Tensor<'_>], count: usize) -> Vec<Tensor<'_>> {
         let invalid = vec![self.tensor(TensorId::INVALID); count];
         if inputs.iter().any(|input| !input.is_valid()) {
             return invalid;
@@ -222,7 +228,7 @@ impl Graph {
             return invalid;
         }
         let inputs = inputs.iter().map(|input| input.id).collect();
-        let node = self.push(NodeKind::Op(Arc::new(op)), inputs, outputs);
+        let node = self.push(NodeKind::Op(op), inputs, outputs);
         (0..count as u32).map(|output| self.tensor(TensorId { node, output })).collect()
     }
 
@@ -301,6 +307,17 @@ impl Graph {
         let result = work();
         let faults = self.recording.borrow_mut().faults.split_off(before);
         (result, faults)
+    }
+
+    /// Runs `record` and forgets what it recorded: what looks at gradients leaves no trace, and the next walk gives its
+    /// nodes the same numbers.
+    pub(crate) fn aside<R>(&self, record: impl FnOnce() -> R) -> R {
+        let (nodes, checks) = self.with_recording(|recording| (recording.nodes.len(), recording.checks.len()));
+        let result = record();
+        let mut recording = self.recording.borrow_mut();
+        recording.nodes.truncate(nodes);
+        recording.checks.truncate(checks);
+        result
     }
 
     /// Runs `record`, of which training does not keep intermediate results for the backward list: they are

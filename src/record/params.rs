@@ -268,6 +268,22 @@ impl Params {
         Ok(())
     }
 
+    /// The same store with other initial values, in the order of addition and of the same shapes.
+    pub(crate) fn with_values(&self, values: Vec<HostTensor>) -> Self {
+        let mut entries = self.entries.clone();
+        for (entry, value) in entries.iter_mut().zip(values) {
+            entry.value = value;
+        }
+        Self {
+            store: self.store,
+            seed: self.seed,
+            entries,
+            names: self.names.clone(),
+            faults: self.faults.clone(),
+            scopes: self.scopes.clone(),
+        }
+    }
+
     /// The number of parameters.
     #[must_use]
     pub fn len(&self) -> usize {

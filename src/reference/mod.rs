@@ -5,6 +5,8 @@ mod case;
 mod check;
 mod distance;
 mod given;
+mod landscape;
+mod local;
 
 pub use case::RecordedCase;
 #[cfg(not(target_arch = "wasm32"))]
@@ -12,6 +14,8 @@ pub(crate) use case::{values, wrong};
 pub use check::{GradientCheck, check_gradient};
 pub use distance::{Distance, distance, within};
 pub(crate) use given::evaluate_given;
+pub use landscape::{Landscape, Outcome, Slope};
+pub(crate) use local::wrong_rules;
 
 use crate::base::{Real, Result, Value};
 use crate::record::{EvalContext, Leaf, Node, NodeId, NodeKind, Op, Recording, TensorId};

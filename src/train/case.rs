@@ -1,15 +1,10 @@
 //! The check of a case on a device.
 
-use crate::base::{Generator, Result, threefry};
+use super::step::key;
+use crate::base::{Generator, Result};
 use crate::dispatch::Device;
 use crate::record::{Case, Graph, Params};
 use crate::reference::{Distance, RecordedCase, distance, values, wrong};
-
-/// The key of the random streams in the first inference step of a state, as [`Step`](super::Step) derives it: cases with
-/// dropout differ from the reference where it is another.
-fn first_key(seed: u64) -> [u32; 2] {
-    threefry([seed as u32, (seed >> 32) as u32], [1, 0x5354_4550])
-}
 
 impl Case {
     /// Compares the output, and the gradients of a differentiable case, as a device computes them with the float64 reference,
@@ -24,7 +19,8 @@ impl Case {
         let data = recorded.draw(self, generator);
         let results = recorded.results();
         let params = Params::seeded(0);
-        let want = values(&g, &results, &data, first_key(params.seed()))?;
+        // Cases with dropout differ from the reference where the key is another.
+        let want = values(&g, &results, &data, key(params.seed(), 1))?;
         let mut step = g.infer(&results).compile(device, &params)?;
         let feeds: Vec<_> = recorded.inputs.iter().map(|input| input.feed(&data[&input.id().node])).collect();
         step.run(feeds)?;

@@ -20,11 +20,11 @@ const GATHERED: &str = "retrograd.gathered/";
 const AVERAGES: &str = "retrograd.averages/";
 
 /// What is saved, on the way to the host.
-struct Copies {
+pub(super) struct Copies {
     /// Parameters and optimizer states by the names that they have in a file.
-    reads: Vec<(String, PendingRead)>,
-    counts: Counts,
-    steps: u32,
+    pub reads: Vec<(String, PendingRead)>,
+    pub counts: Counts,
+    pub steps: u32,
 }
 
 impl State {
@@ -61,7 +61,7 @@ impl State {
     }
 
     /// Starts to read everything that is saved, by name, with what is counted: all of it as it is between two steps.
-    fn begin_copies(&self) -> Result<Copies> {
+    pub(super) fn begin_copies(&self) -> Result<Copies> {
         let _turn = self.turn();
         // All copies are started before the first is waited for.
         let mut reads = Vec::new();

@@ -11,7 +11,7 @@ use super::tune::tune;
 use crate::base::{DType, Error, Fault, Result};
 use crate::differentiate::backward;
 use crate::dispatch::{Device, State};
-use crate::plan::{Arena, Plan, Profile};
+use crate::plan::{Arena, Choices, Plan, Profile};
 use crate::record::{Feed, Graph, Param, ParamInfo, Params, Tensor, TensorId};
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -64,18 +64,18 @@ impl Graph {
 /// A training step that is not compiled yet; made by [`Graph::train`].
 #[derive(Debug)]
 pub struct Training<'g> {
-    graph: &'g Graph,
-    loss: Tensor<'g>,
+    pub(super) graph: &'g Graph,
+    pub(super) loss: Tensor<'g>,
     optimizer: Grouped,
     pub(super) craft: Craft,
-    only: Option<Vec<ParamInfo>>,
+    pub(super) only: Option<Vec<ParamInfo>>,
     checks_feeds: bool,
     options: Options,
     /// After how many steps a snapshot is taken.
     pub(super) snapshots: Option<u32>,
-    faults: Vec<Fault>,
+    pub(super) faults: Vec<Fault>,
     /// Where `Graph::train` was called.
-    location: String,
+    pub(super) location: String,
 }
 
 impl Training<'_> {
@@ -115,6 +115,34 @@ impl Training<'_> {
     #[must_use]
     pub fn memory_budget(mut self, bytes: u64) -> Self {
         self.options.budget = Some(bytes);
+        self
+    }
+
+    /// Takes over what another compilation of the same recording chose, whatever the environment, a
+    /// [tuned](Self::tune) device or later rules would choose: the same kernels run, and the same bits come out, as long as device
+    /// and driver are the same. Keep the choices beside the results of a training that somebody should be able to repeat.
+    ///
+    /// ```
+    /// use retrograd::{nn, optim::Adam, plan::Choices, Device, Graph, Params};
+    /// let mut params = Params::seeded(1);
+    /// let layer = nn::Linear::new(&mut params, "layer", 3, 2);
+    /// let g = Graph::new();
+    /// let loss = layer.forward(g.input("x", [4, 3])).square().mean(..);
+    /// let step = g.train(loss, Adam::new(1e-3)).compile(&Device::cpu(), &params)?;
+    /// let text = serde_json::to_string(&step.plan().choices()).unwrap();
+    ///
+    /// let choices: Choices = serde_json::from_str(&text).unwrap();
+    /// let again = g.train(loss, Adam::new(1e-3)).pinned(&choices).compile(&Device::cpu(), &params)?;
+    /// assert_eq!(again.plan().fingerprint(), step.plan().fingerprint());
+    /// # Ok::<(), retrograd::Error>(())
+    /// ```
+    ///
+    /// Compiling fails with [`ErrorKind::Argument`](crate::ErrorKind::Argument) or
+    /// [`ErrorKind::Limit`](crate::ErrorKind::Limit) where the device cannot run what was chosen, and where another plan comes
+    /// out than the one that the choices were taken from, as of another batch size or version of this library.
+    #[must_use]
+    pub fn pinned(mut self, choices: &Choices) -> Self {
+        self.options.pinned = Some(Arc::new(choices.clone()));
         self
     }
 
@@ -272,7 +300,7 @@ impl Training<'_> {
     }
 
     /// The numbers of the parameters to train.
-    fn trained(&self, store: u64, frozen: &[bool]) -> Vec<usize> {
+    pub(super) fn trained(&self, store: u64, frozen: &[bool]) -> Vec<usize> {
         let Some(only) = &self.only else {
             return (0..frozen.len()).filter(|&number| !frozen[number]).collect();
         };

@@ -2,7 +2,7 @@ use super::dataset::Dataset;
 use super::input::InputSlot;
 use crate::base::{Error, ErrorKind, Fault, Layout, Result, TensorType};
 use crate::fuse::{Simplified, recompute, simplify};
-use crate::plan::{Arena, Planned, Profile, Request, Resident, Updates, build};
+use crate::plan::{Arena, Choices, Planned, Profile, Request, Resident, Updates, build};
 use crate::record::{
     Graph, IndexCheck, KernelClass, Leaf, LowerContext, Lowering, Node, NodeId, NodeKind, ParamInfo, Recording,
     TensorId,
@@ -43,6 +43,8 @@ pub(super) struct Options {
     pub budget: Option<u64>,
     /// Data that stay on the device.
     pub dataset: Option<Arc<Dataset>>,
+    /// What another plan chose.
+    pub pinned: Option<Arc<Choices>>,
 }
 
 impl Draft {
@@ -96,6 +98,21 @@ impl Draft {
     /// This draft and its plan; where that exceeds the budget, the first that fits with ever more, ever shorter
     /// segments computed again.
     pub fn fitted(
+        self,
+        profile: &Profile,
+        arena: &Arena,
+        updates: Option<&Updates>,
+        averaged: &[bool],
+    ) -> Result<(Self, Planned)> {
+        let Some(choices) = self.options.pinned.clone() else {
+            return self.within_budget(profile, arena, updates, averaged);
+        };
+        let fitted = self.within_budget(&choices.profile_on(profile)?, arena, updates, averaged)?;
+        choices.check(&fitted.1.plan)?;
+        Ok(fitted)
+    }
+
+    fn within_budget(
         self,
         profile: &Profile,
         arena: &Arena,

@@ -6,8 +6,9 @@ use super::source::Source;
 use super::tune::tune;
 use crate::base::{Error, ErrorKind, Result};
 use crate::dispatch::{Device, State};
-use crate::plan::{Arena, Plan, Profile};
+use crate::plan::{Arena, Choices, Plan, Profile};
 use crate::record::{Graph, Params, Tensor, TensorId};
+use std::sync::Arc;
 
 impl Graph {
     /// A step that computes `outputs`, which can be read, and nothing else, and changes nothing. Evaluate in a graph begun by
@@ -75,6 +76,13 @@ impl Inference<'_> {
     #[must_use]
     pub fn without_fusion(mut self) -> Self {
         self.options.unfused = true;
+        self
+    }
+
+    /// Takes over what another compilation of the same recording chose: see [`Training::pinned`](super::Training::pinned).
+    #[must_use]
+    pub fn pinned(mut self, choices: &Choices) -> Self {
+        self.options.pinned = Some(Arc::new(choices.clone()));
         self
     }
 

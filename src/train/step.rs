@@ -58,6 +58,11 @@ pub(crate) struct Prepared<'s> {
     pub trained: Vec<Vec<usize>>,
 }
 
+/// The key of the random streams of the run of this number, from 1.
+pub(super) fn key(seed: u64, number: u32) -> [u32; 2] {
+    threefry([seed as u32, (seed >> 32) as u32], [number, 0x5354_4550])
+}
+
 impl Step {
     /// Puts everything in place for one step, without running it.
     pub(crate) fn prepare(&mut self, feeds: &[Feed<'_>]) -> Result<Prepared<'_>> {
@@ -220,6 +225,18 @@ impl Step {
         pollster::block_on(self.profile_async(feeds))
     }
 
+    /// Lets the random streams of an inference begin anew.
+    pub(super) fn rewind(&mut self) {
+        self.inferences = 0;
+    }
+
+    /// Starts to read what stands for a tensor of the original recording, which is known to be kept.
+    pub(super) fn begin_read(&self, tensor: TensorId) -> Result<PendingRead> {
+        let place = self.simplified.get(tensor).filter(|&place| self.is_kept(place));
+        let not_kept = || Error::new(ErrorKind::NotKept, "a tensor that a step was compiled to keep is missing");
+        self.findings.guard(&self.program, self.program.begin_read(place.ok_or_else(not_kept)?)?)
+    }
+
     /// Counts steps.
     fn has_run(&mut self, count: u32, many: bool) {
         self.findings.has_run(many);
@@ -239,7 +256,7 @@ impl Step {
         let mut all = Vec::new();
         for ahead in 0..count {
             let number = done + 1 + ahead;
-            let seed = threefry([seed as u32, (seed >> 32) as u32], [number, 0x5354_4550]);
+            let seed = key(seed, number);
             let (epoch, first_row) = self
                 .passes
                 .as_ref()

@@ -143,6 +143,12 @@ impl Sizes {
         format!("matmul {class} {lie} {}x{}x{}x{}", up(self.batch), up(self.rows), up(self.columns), up(self.inner))
     }
 
+    /// Products of these very sizes.
+    #[must_use]
+    pub fn exactly(&self, class: &str) -> String {
+        format!("{class} = {}x{}x{}x{}", self.batch, self.rows, self.columns, self.inner)
+    }
+
     /// How many tiles of these sizes C has.
     #[must_use]
     pub fn tiles(&self, rows: usize, columns: usize) -> usize {
@@ -157,6 +163,9 @@ pub struct Forms {
     pub forced: Option<Form>,
     /// The best forms, by the class of sizes that they were measured for.
     pub tuned: BTreeMap<String, Form>,
+    /// The forms that were taken over from another plan, whatever else is asked for, by [`Sizes::exactly`].
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub pinned: BTreeMap<String, Form>,
 }
 
 /// What a choice depends on beside the sizes.
@@ -176,6 +185,10 @@ impl Chooser<'_> {
     /// The form for a product. `class` says which sizes it stands for in the table of measurements.
     #[must_use]
     pub fn choose(&self, sizes: Sizes, class: &str) -> Form {
+        // That the device can run these was checked when they were taken over.
+        if let Some(&pinned) = self.forms.pinned.get(&sizes.exactly(class)) {
+            return pinned;
+        }
         let asked = self.forms.forced.or_else(|| self.forms.tuned.get(class).copied());
         asked.filter(|&form| self.runs(form, sizes)).unwrap_or_else(|| self.portable(sizes))
     }
