@@ -3,6 +3,7 @@
 mod arena;
 mod builder;
 mod data;
+mod known;
 mod native;
 mod print;
 mod profile;
