@@ -1,7 +1,7 @@
 // Prints what Tint, the WGSL compiler of Chromium, says of every .wgsl file in a folder.
 //
 // node scripts/tint.mjs PACKAGE FOLDER [PART PARTS], where PACKAGE is the folder of the npm package `webgpu`
-// (scripts/fetch_tint.sh). A line for each file: its name, a tab, and `ok` or what is wrong in one line of JSON. Of so many parts
+// (scripts/fetch_shader_tools.sh). A line for each file: its name, a tab, and `ok` or what is wrong in one line of JSON. Of so many parts
 // of the files it takes one, the first being 0. Dawn's null backend has no GPU and needs none. Each text also becomes a pipeline
 // under the limits that every WebGPU device keeps, but for files that end in `.wide.wgsl`.
 

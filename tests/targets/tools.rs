@@ -51,13 +51,13 @@ impl Tool {
             Self::Glslang | Self::GlslangHlsl => {
                 ("glslangValidator", "--version", "it is in Debian's package glslang-tools")
             }
-            Self::Tint => ("node", "--version", "it runs Tint, which ./scripts/fetch_tint.sh fetches"),
+            Self::Tint => ("node", "--version", "it runs Tint, which ./scripts/fetch_shader_tools.sh fetches"),
         };
         if let Err(error) = Command::new(program).arg(argument).output() {
             return Some(format!("`{program}` cannot be run ({error}): {advice}"));
         }
         let fetched = self != Self::Tint || tint().join("version").exists();
-        (!fetched).then(|| format!("{} is missing: run ./scripts/fetch_tint.sh", tint().display()))
+        (!fetched).then(|| format!("{} is missing: run ./scripts/fetch_shader_tools.sh", tint().display()))
     }
 
     /// Gives it files.

@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
-# Fetches Tint, the WGSL compiler of Chromium, into target/tint, where `cargo test --test targets` finds it: Dawn as the npm
-# package `webgpu` ships it (BSD), for which node runs scripts/tint.mjs. Nothing of the package is run while it is fetched, and
-# its hash has to be this one.
+# Gets what `cargo test --test targets` compiles shaders with:
+# - spirv-val and glslangValidator, from Debian's packages, as root where they are missing;
+# - Tint, the WGSL compiler of Chromium, into target/tint: Dawn as the npm package `webgpu` ships it (BSD), for which node runs
+#   scripts/tint.mjs. Nothing of the package is run while it is fetched, and its hash has to be this one.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -9,9 +10,26 @@ version=0.6.2
 sha512=3L4GfmqJLvYUIEWJngEQY+2HQiUlAFkg8+P8NDDj3Xx5hHHIFO/r8JW+ynfqBj7kHN4mbnwO74uB+lrRtLhp4Q==
 folder=target/tint
 
+if ! { command -v spirv-val && command -v glslangValidator; } >/dev/null; then
+    packages="spirv-tools glslang-tools"
+    if command -v apt-get >/dev/null && [ "$(id -u)" = 0 ]; then
+        echo "installing $packages"
+        apt-get update -qq
+        # shellcheck disable=SC2086 # a list of names
+        DEBIAN_FRONTEND=noninteractive apt-get install -y -qq $packages >/dev/null
+    else
+        echo "spirv-val or glslangValidator is missing; on Debian or Ubuntu: sudo apt-get install $packages" >&2
+        exit 1
+    fi
+fi
+
 if [ -f "$folder/version" ] && [ "$(cat "$folder/version")" = "$version" ]; then
     echo "Tint, of the npm package webgpu $version, is in $folder"
     exit 0
+fi
+if ! { command -v node && command -v npm; } >/dev/null; then
+    echo "node or npm is missing, which Tint is fetched and run with" >&2
+    exit 1
 fi
 download="$(mktemp -d)"
 trap 'rm -rf "$download"' EXIT
