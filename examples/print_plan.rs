@@ -21,6 +21,9 @@ struct Options {
     /// Plan for the limits that every WebGPU device keeps, instead of this machine's device
     #[arg(long)]
     webgpu: bool,
+    /// Plan for the limits of a kind of device: webgpu, chromium, metal, dx12, lavapipe or gl
+    #[arg(long, conflicts_with = "webgpu")]
+    profile: Option<String>,
     /// Print the WGSL of every kernel as well
     #[arg(long)]
     wgsl: bool,
@@ -33,8 +36,11 @@ fn main() -> std::process::ExitCode {
     support::run(|| {
         let options = Options::parse();
         let started = Instant::now();
-        let device = Device::best()?;
-        let profile = if options.webgpu { Profile::webgpu_default() } else { device.profile() };
+        let profile = match &options.profile {
+            Some(name) => Profile::named(name)?,
+            None if options.webgpu => Profile::webgpu_default(),
+            None => Device::best()?.profile(),
+        };
 
         let mut params = Params::seeded(options.seed);
         let up = nn::Linear::new(&mut params, "up", 64, 128);

@@ -32,7 +32,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
         let row = element / INNER;
         let entry = load_index(row % INDICES);
         // Negative ones become large numbers.
-        var value = bitcast<f32>(0x7fc00000u);
+        var value = not_a_number();
         if (u32(entry) < ENTRIES) {
             value = load_x((row / INDICES * ENTRIES + u32(entry)) * INNER + element % INNER);
         }

@@ -5,18 +5,16 @@
 //! host, and a tenth of that on software Vulkan, which compiles every kernel.
 
 mod common;
+#[path = "common/graphs.rs"]
+mod graphs;
 
 use common::{device, within};
+use graphs::draw;
 use retrograd::base::{Real, TensorType, Value};
 use retrograd::optim::Sgd;
 use retrograd::plan::Profile;
-use retrograd::record::{
-    Argument, CaseInput, Cotangents, EvalContext, LowerContext, Lowering, Op, Pointwise, Reference, Vjp,
-};
-use retrograd::{DType, Device, Generator, Graph, HostTensor, Init, Params, Tensor};
-
-/// Most elements of a tensor: graphs stay quick, and shapes awkward.
-const MOST: usize = 3000;
+use retrograd::record::{Argument, Cotangents, EvalContext, LowerContext, Lowering, Op, Pointwise, Reference, Vjp};
+use retrograd::{DType, Device, Graph, HostTensor, Init, Params, Tensor};
 
 fn setting(name: &str, default: u64) -> u64 {
     std::env::var(name).ok().and_then(|text| text.parse().ok()).unwrap_or(default)
@@ -25,12 +23,6 @@ fn setting(name: &str, default: u64) -> u64 {
 fn first_seed() -> u64 {
     let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
     setting("RETROGRAD_TEST_SEED", now.map_or(1, |time| time.subsec_nanos().into()))
-}
-
-/// A random graph: what is fed, and what is compared.
-struct Drawn<'g> {
-    inputs: Vec<(Tensor<'g>, HostTensor)>,
-    outputs: Vec<Tensor<'g>>,
 }
 
 /// A user's op without a function for the host: x plus its column.
@@ -89,102 +81,6 @@ fn what_a_kernel_binds_twice_is_counted_twice() {
     let w = params.add("w", [4, 4], Init::Zeros);
     let loss = (y * g.param(&w)).sum(..);
     g.train(loss, Sgd::new(0.1)).plan(&params, &Profile::webgpu_default()).unwrap();
-}
-
-/// Draws a graph of `ops` ops.
-fn draw(g: &Graph, seed: u64, ops: usize) -> Drawn<'_> {
-    let mut random = Generator::new(seed);
-    let extents = [1, 2, 3, 4, 5, 7, 8, 12, 16, 17, 33, 64, 65];
-    let mut inputs = Vec::new();
-    let rows = extents[random.below(extents.len())];
-    let columns = extents[random.below(extents.len())];
-    for (number, shape) in [vec![rows, columns], vec![columns], vec![rows, 1], vec![columns, 5], vec![rows, columns]]
-        .into_iter()
-        .enumerate()
-    {
-        let data = CaseInput::uniform(&shape[..], -1.0, 1.0).draw(&mut random);
-        inputs.push((g.input(&format!("in{number}"), &shape[..]), data));
-    }
-    let mut pool: Vec<Tensor<'_>> = inputs.iter().map(|(tensor, _)| *tensor).collect();
-    for _ in 0..ops {
-        // Recent tensors are likelier: graphs become deep, with forks.
-        let pick = |random: &mut Generator, pool: &[Tensor<'_>]| {
-            let recent = pool.len().min(4);
-            if random.below(3) > 0 { pool.len() - 1 - random.below(recent) } else { random.below(pool.len()) }
-        };
-        let x = pool[pick(&mut random, &pool)];
-        let y = pool[pick(&mut random, &pool)];
-        if let Some(made) = op(g, x, y, &mut random)
-            && made.is_valid()
-            && made.shape().elements() <= MOST
-        {
-            pool.push(made);
-        }
-    }
-    // Two results, the last one and any other, bounded so that nothing overflows.
-    let last = pool[pool.len() - 1];
-    let other = pool[random.below(pool.len())];
-    let mut loss = last.tanh().mean(..) + (other * 0.5).sigmoid().sum(..);
-    let floats: Vec<Tensor<'_>> = inputs.iter().map(|(tensor, _)| *tensor).collect();
-    for tensor in &floats {
-        // Every input has a gradient, whatever was drawn.
-        loss = loss + (*tensor * 0.25).mean(..);
-    }
-    let mut outputs = vec![loss, last];
-    outputs.extend(g.gradients(loss, &floats));
-    Drawn { inputs, outputs }
-}
-
-/// A random op on `x`, and on `y` where the shapes allow. Its results stay near the unit interval.
-fn op<'g>(g: &'g Graph, x: Tensor<'g>, y: Tensor<'g>, random: &mut Generator) -> Option<Tensor<'g>> {
-    let (shape, other) = (x.shape(), y.shape());
-    let fits = shape.broadcast(&other).is_some();
-    let axis = |random: &mut Generator| random.below(shape.rank().max(1)) as isize;
-    Some(match random.below(32) {
-        0 if fits => x + y,
-        1 if fits => x * y,
-        2 if fits => (x - y) * 0.5,
-        3 if fits => x.maximum(y),
-        4 if fits => x.gt(y).where_cond(x, y * 0.5),
-        5 if fits => x / (y.square() + 1.0),
-        6 => x.tanh(),
-        7 => x.relu(),
-        8 => x.gelu().tanh(),
-        9 => x.sigmoid() - 0.25,
-        10 => (x.tanh() * 0.5).exp() * 0.5,
-        11 => x.affine(0.5, 0.125),
-        12 => x.tanh().square(),
-        13 => x.sin(),
-        14 => x.softplus() * 0.5,
-        15 => x.leaky_relu(0.1),
-        16 if shape.rank() > 0 => x.mean_keep(axis(random)),
-        17 if shape.rank() > 0 && random.below(2) == 0 => x.mean(axis(random)),
-        17 => x.mean(..),
-        18 if shape.rank() > 0 => x - x.mean_keep(-1),
-        19 if shape.rank() > 0 => x.amax_keep(axis(random)),
-        20 if shape.rank() > 0 => x.softmax(-1),
-        21 if shape.rank() > 1 => x.transpose(),
-        22 if shape.rank() > 0 => x.flip(axis(random)),
-        23 => x.reshape([shape.elements()]),
-        24 if shape.rank() > 0 => {
-            let axis = axis(random);
-            let extent = shape[axis as usize];
-            let cut = random.below(extent);
-            // From the front it is as dense as the whole.
-            if random.below(2) == 0 { x.slice(axis, cut..extent) } else { x.slice(axis, 0..cut + 1) }
-        }
-        25 if shape.rank() > 0 => {
-            let widths: Vec<(usize, usize)> = (0..shape.rank()).map(|_| (random.below(2), random.below(3))).collect();
-            x.pad(&widths)
-        }
-        26 if shape.rank() > 1 && shape == other => g.concat(&[x, y], axis(random)),
-        27 if shape.rank() == 2 && other.rank() == 2 && shape[1] == other[0] => x.matmul(y) * 0.25,
-        28 if shape.rank() == 2 && other.rank() == 2 && shape[1] == other[1] => x.matmul(y.transpose()) * 0.25,
-        29 if shape.rank() == 2 && other.rank() == 2 && shape[0] == other[0] => (x.transpose().matmul(y) * 0.25).tanh(),
-        30 => x.dropout(0.25),
-        31 if shape.rank() == 2 => x.tril(0),
-        _ => return None,
-    })
 }
 
 /// Runs a graph fused and unfused on a device; the reason, where they differ.

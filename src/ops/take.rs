@@ -8,7 +8,7 @@ use super::segment_sum::{segment_sum, sorted};
 use crate::base::{Real, TensorType, Value};
 use crate::record::{
     Case, CaseInput, Cotangents, Draw, EvalContext, HostKernel, LowerContext, Lowering, Op, Reference, Tensor, Text,
-    Vjp,
+    Vjp, libraries,
 };
 use ndarray::Array3;
 
@@ -39,7 +39,7 @@ impl Op for Take {
     fn lower(&self, cx: &LowerContext<'_>) -> Lowering {
         let (x, y) = (&cx.inputs[0].shape, &cx.outputs[0].shape);
         let (entries, indices, inner) = (x[1], y[1], x[2]);
-        let text = Text::new(include_str!("../../shaders/take.wgsl"), &[])
+        let text = Text::new(include_str!("../../shaders/take.wgsl"), &[&libraries::NUMBERS])
             .unsigned("INDICES", indices)
             .unsigned("ENTRIES", entries)
             .unsigned("INNER", inner);

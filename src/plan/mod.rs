@@ -5,6 +5,7 @@ mod arena;
 mod builder;
 mod choices;
 mod data;
+mod known;
 mod native;
 mod print;
 mod profile;

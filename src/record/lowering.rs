@@ -334,6 +334,10 @@ impl Text {
     #[must_use]
     pub fn literal(value: f64) -> String {
         let single = value as f32;
+        if single.abs() == f32::MAX {
+            // Its shortest decimal form lies above it, and browsers take no literal beyond the greatest number.
+            return if single > 0.0 { "0x1.fffffep+127f".into() } else { "(-0x1.fffffep+127f)".into() };
+        }
         if single.is_sign_negative() { format!("({single:?}f)") } else { format!("{single:?}f") }
     }
 
@@ -458,6 +462,7 @@ mod tests {
         assert_eq!(Text::literal(0.1), "0.1f");
         assert_eq!(Text::literal(-3.0), "(-3.0f)");
         assert_eq!(Text::literal(1e-12), "1e-12f");
+        assert_eq!(Text::literal(f64::from(f32::MIN)), "(-0x1.fffffep+127f)");
     }
 
     #[test]

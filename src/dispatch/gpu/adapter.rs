@@ -135,11 +135,13 @@ impl Found {
                 "RETROGRAD_KERNELS is `{setting}`, and `{form}` is no form of these kernels: they are `{known}`"
             ));
         }
+        // Metal has one table of arguments for buffers of all kinds, in which a step's uniform block takes a place.
+        let beside_uniform = limits.max_buffers_and_acceleration_structures_per_shader_stage.saturating_sub(1);
         Ok(Profile {
             name: self.describe(),
             binding_bytes: limits.max_storage_buffer_binding_size,
             buffer_bytes: limits.max_buffer_size,
-            storage_buffers: limits.max_storage_buffers_per_shader_stage as usize,
+            storage_buffers: limits.max_storage_buffers_per_shader_stage.min(beside_uniform) as usize,
             workgroups: limits.max_compute_workgroups_per_dimension,
             invocations: limits.max_compute_invocations_per_workgroup,
             workgroup_bytes: limits.max_compute_workgroup_storage_size,
