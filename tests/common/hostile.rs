@@ -4,8 +4,12 @@ use proptest::prelude::*;
 use proptest::test_runner::{Config, TestError, TestRunner};
 use std::cell::RefCell;
 use std::fmt::Debug;
+use std::io::Write as _;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Once;
+use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
 
 /// Extents that awkward code trips over: 1, primes, and one past a power of two.
 pub fn extent() -> impl Strategy<Value = usize> {
@@ -94,6 +98,40 @@ pub fn caught<R>(run: impl FnOnce() -> R) -> Result<R, String> {
     result.map_err(|_| SAID.take().unwrap_or_else(|| "a panic on another thread".to_owned()))
 }
 
+/// No call takes this long, on the slowest machine.
+const LONG: Duration = Duration::from_secs(10);
+/// What takes this long never ends.
+const FOR_EVER: Duration = Duration::from_secs(60);
+
+/// A call that is watched: where it does not end, the process does, and tells which call that was.
+struct Watched {
+    since: Instant,
+    ended: Option<Sender<()>>,
+    guard: Option<JoinHandle<()>>,
+}
+
+impl Watched {
+    fn new(what: String) -> Self {
+        let (ended, waits) = channel();
+        let guard = std::thread::spawn(move || {
+            if waits.recv_timeout(FOR_EVER) == Err(RecvTimeoutError::Timeout) {
+                let _ = writeln!(std::io::stderr(), "after {FOR_EVER:?} there is no end of: {what}");
+                std::process::abort();
+            }
+        });
+        Self { since: Instant::now(), ended: Some(ended), guard: Some(guard) }
+    }
+}
+
+impl Drop for Watched {
+    fn drop(&mut self) {
+        self.ended.take();
+        if let Some(guard) = self.guard.take() {
+            let _ = guard.join();
+        }
+    }
+}
+
 /// How many cases are drawn of each kind: `RETROGRAD_TEST_CASES`, or this.
 pub fn cases(default: u32) -> u32 {
     std::env::var("RETROGRAD_TEST_CASES").ok().and_then(|text| text.parse().ok()).unwrap_or(default)
@@ -108,9 +146,14 @@ pub fn failures<S: Strategy>(
 where
     S::Value: Debug,
 {
-    let check = |with: S::Value| match caught(|| check(with)) {
-        Ok(checked) => checked,
-        Err(panic) => Err(TestCaseError::fail(panic)),
+    let check = |with: S::Value| {
+        let watched = Watched::new(format!("{name} with {with:?}"));
+        let checked = caught(|| check(with)).unwrap_or_else(|panic| Err(TestCaseError::fail(panic)));
+        let took = watched.since.elapsed();
+        if took > LONG {
+            return Err(TestCaseError::fail(format!("it took {took:?}")));
+        }
+        checked
     };
     let config = Config { cases: cases(64), failure_persistence: None, max_shrink_iters: 2000, ..Config::default() };
     match TestRunner::new(config).run(arguments, check) {
