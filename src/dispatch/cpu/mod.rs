@@ -34,20 +34,29 @@ pub(super) struct CpuProgram {
 
 impl CpuProgram {
     /// Allocates what the state does not own, and copies constants.
+    ///
+    /// # Errors
+    /// When the reference of a pointwise op does not give what its shape rule promises.
     pub fn new<'c>(
         plan: Arc<Plan>,
         natives: Vec<Native>,
         gathers: Vec<Gather>,
         updates: Option<Updates>,
         contents: impl for<'d> Fn(&'d Buffer) -> Option<&'c [u8]>,
-    ) -> Self {
+    ) -> Result<Self> {
+        for program in natives.iter().flat_map(|native| &native.programs).map(|(_, program)| program) {
+            for step in program.steps.iter().filter(|step| step.pointwise.host.is_none()) {
+                let dtypes: Vec<DType> = step.operands.iter().map(|operand| program.dtype(*operand)).collect();
+                op::try_step(step, &dtypes)?;
+            }
+        }
         let words = |bytes: u64| vec![0; (bytes / DType::BYTES as u64) as usize];
         let buffer = |buffer: &Buffer| match &buffer.kind {
             BufferKind::Parameters(_) | BufferKind::Gradients(_) | BufferKind::OptimizerState { .. } => Vec::new(),
             _ => contents(buffer).map_or_else(|| words(buffer.bytes), |bytes| bytemuck::cast_slice(bytes).to_vec()),
         };
         let buffers = plan.buffers.iter().map(buffer).collect();
-        Self { plan, natives, gathers, updates, buffers, history: Vec::new(), times: None }
+        Ok(Self { plan, natives, gathers, updates, buffers, history: Vec::new(), times: None })
     }
 
     /// Takes over what is fed.
@@ -86,7 +95,7 @@ impl CpuProgram {
     fn steps(&mut self, all: &[StepScalars], state: &State) -> Result<()> {
         let missing = || Error::new(ErrorKind::Driver, "the state of this step does not live on the host");
         state
-            .with_host(|memory| {
+            .with_host(|memory| -> Result<()> {
                 // The state's segments are part of the plan's memory while the step runs.
                 let mut borrowed = Vec::new();
                 for (number, buffer) in self.plan.buffers.iter().enumerate() {
@@ -100,8 +109,12 @@ impl CpuProgram {
                     self.buffers[number] = std::mem::take(words);
                     borrowed.push((number, segment));
                 }
+                let mut failed = Ok(());
                 for scalars in all.chunks(self.plan.groups) {
-                    self.dispatches(scalars);
+                    failed = self.dispatches(scalars);
+                    if failed.is_err() {
+                        break;
+                    }
                     for (tensor, values) in &mut self.history {
                         if let Some(stored) = self.plan.stored(*tensor) {
                             let words = &self.buffers[stored.binding.buffer];
@@ -113,11 +126,12 @@ impl CpuProgram {
                     let kind = self.plan.buffers[number].kind.clone();
                     *state.host_segment(memory, kind, segment) = std::mem::take(&mut self.buffers[number]);
                 }
+                failed
             })
-            .ok_or_else(missing)
+            .ok_or_else(missing)?
     }
 
-    fn dispatches(&mut self, groups: &[StepScalars]) {
+    fn dispatches(&mut self, groups: &[StepScalars]) -> Result<()> {
         let scalars = &groups[0];
         let plan = Arc::clone(&self.plan);
         let (mut natives, mut gathers) = (self.natives.iter(), self.gathers.iter());
@@ -125,6 +139,7 @@ impl CpuProgram {
             let usages = &plan.kernels[dispatch.kernel].usages;
             let start = self.times.as_ref().map(|(since, _)| since.elapsed().as_secs_f64());
             let mut operands = Operands::take(&mut self.buffers, &dispatch.bindings, usages);
+            let mut ran = Ok(());
             if dispatch.work == Some(Work::Assign) {
                 let (reads, mut writes) = operands.split(&self.buffers);
                 update::assign(&reads, writes[0]);
@@ -152,13 +167,15 @@ impl CpuProgram {
                 }
             } else if let Some(native) = natives.next() {
                 let (reads, writes) = operands.split(&self.buffers);
-                run(native, reads, writes, scalars.seed);
+                ran = run(native, reads, writes, scalars.seed);
             }
             operands.give_back(&mut self.buffers);
+            ran?;
             if let (Some((since, times)), Some(start)) = (&mut self.times, start) {
                 times.push((start, since.elapsed().as_secs_f64()));
             }
         }
+        Ok(())
     }
 
     /// The words of a range.
@@ -181,14 +198,14 @@ impl CpuProgram {
 }
 
 /// The work of one dispatch.
-fn run(native: &Native, reads: Vec<&[u32]>, writes: Vec<&mut [u32]>, seed: [u32; 2]) {
+fn run(native: &Native, reads: Vec<&[u32]>, writes: Vec<&mut [u32]>, seed: [u32; 2]) -> Result<()> {
     let mut places = memory::Places::new(&native.bindings, reads, writes);
     match &native.root {
         NativeRoot::None => {}
         NativeRoot::Contract { a, b, sums } => contract::run(a, b, *sums, &native.programs[0].1, &mut places),
         NativeRoot::Reduce { .. } => reduce::run(native, &mut places, seed),
         NativeRoot::Op { op, inputs, outputs, host: None } => {
-            op::run(op.as_ref(), inputs, outputs, &native.programs, &mut places, seed);
+            op::run(op.as_ref(), inputs, outputs, &native.programs, &mut places, seed)?;
         }
         NativeRoot::Op { inputs, outputs, host: Some(kernel), .. } => {
             op::call(kernel, inputs, outputs, &native.programs, &mut places);
@@ -197,6 +214,7 @@ fn run(native: &Native, reads: Vec<&[u32]>, writes: Vec<&mut [u32]>, seed: [u32;
     for (_, program) in &native.programs {
         pointwise::run(program, &native.totals, native.has_root(), &mut places, seed);
     }
+    Ok(())
 }
 
 /// Copies those rows of a batch that lie in a part of the data.
