@@ -33,7 +33,8 @@ const HOSTILE: [(&str, f32); 9] = [
 
 /// Cases of ops that treat NaN and infinity in another way than their reference. What a query does not see is multiplied by 0
 /// in the reference, which makes NaN of it, while kernels leave it out, or add up 0 times NaN in blocks: keys and values that no
-/// query sees have to be finite, as `Tensor::attention` says.
+/// query sees have to be finite, as `Tensor::attention` says. And scores so large that neighbouring numbers are more than 1
+/// apart have no softmax that two ways to add them up agree upon.
 const UNSEEN: [(&str, &str); 5] = [
     ("attention", "fused, causal"),
     ("attention", "fused, masked"),
@@ -130,9 +131,12 @@ fn differences(case: &Case, device: &Device, generator: &mut Generator) -> BTree
                 for (element, &got) in got.iter().enumerate() {
                     let all: Vec<f32> = wanted.iter().map(|wanted| wanted[output][element]).collect();
                     let overflows = number.abs() >= 1e38 && number.is_finite();
+                    // Drivers reassociate, as WGSL allows: what is not finite may become another that is not.
+                    let loose = overflows || !device.is_cpu();
                     let same = all.iter().any(|&want| {
                         kind(want) == kind(got)
-                            || (overflows && !want.is_finite() && !got.is_finite())
+                            || (loose && !want.is_finite() && !got.is_finite())
+                            || (overflows && !got.is_finite() && want.abs() > 1e33)
                             || (overflows && turns && got.is_nan())
                     });
                     // Numbers beside what is not finite are what they would be without.
@@ -163,7 +167,8 @@ fn sweep(name: &'static str) {
                 continue;
             }
             for (fed, difference) in differences(&case, device, &mut Generator::named(seed, &case.name)) {
-                let known = UNSEEN.contains(&(op.name, case.name.as_str())) && ["NaN", "inf", "-inf"].contains(&fed);
+                let known =
+                    UNSEEN.contains(&(op.name, case.name.as_str())) && fed != "-0" && !fed.ends_with("denormal");
                 if !known {
                     table.push(format!("{:<14} {:<32} {fed:<10} {difference}", op.name, case.name));
                 }

@@ -1,5 +1,6 @@
 //! Training goes on for thousands of steps, with everything that a program does beside it, and neither the process nor the
-//! device holds more at the end than near the beginning.
+//! device holds more at the end than near the beginning. The memory of a software adapter is that of the process, so one
+//! figure tells both.
 //!
 //! `RETROGRAD_TEST_SOAK` says for how many steps, 600 where it does not.
 
