@@ -1,5 +1,6 @@
 // y[plane, query] = the sum over keys of p v[plane, key], and total[plane, query] = ln(sum over keys of exp(s)), with the score
-// s = SCALE q[plane, query] . k[plane, key] and p = exp(s - total), over the keys that the query sees; 0 where it sees none.
+// s = SCALE q[plane, query] . k[plane, key] and p = exp(s - total), over the keys that the query sees; 0 where it sees none,
+// and NaN where all scores that it sees are -infinity, as those have no softmax.
 //
 // Scores are never stored: every lane keeps the greatest score so far, and sums relative to it, which shrink when a greater
 // one comes. Then the lanes of a row join theirs.
@@ -76,9 +77,11 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     }
     var sums: array<f32, VALUE_SIZE>;
     var weights = 0.0f;
-    var greatest = -1e38f;
+    var greatest = -3.4028234e38f;
+    var seen = 0.0f;
     for (var key = lane; key < KEYS; key += LANES) {
         if (sees(plane, query, key)) {
+            seen = 1.0f;
             let key_row = (plane * KEYS + key) * SIZE;
             var score = 0.0f;
             for (var i = 0u; i < SIZE; i++) {
@@ -103,8 +106,9 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     let over_all = row_maximum(greatest, lane, slot, LANES);
     let share = exp_f32(greatest - over_all);
     weights = row_sum(weights * share, lane, slot, LANES);
-    // A query that sees no key has no weights to divide by.
-    let divisor = select(weights, 1.0f, weights == 0.0f);
+    // A query that sees no key has no weights to divide by, and one that sees no finite score no weights that count.
+    let blind = row_sum(seen, lane, slot, LANES) == 0.0f;
+    let divisor = select(select(weights, not_a_number(), weights == 0.0f), 1.0f, blind);
     for (var i = 0u; i < VALUE_SIZE; i++) {
         let sum = row_sum(sums[i] * share, lane, slot, LANES);
         if (own == row && lane == 0u) {
@@ -112,6 +116,6 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
         }
     }
     if (own == row && lane == 0u) {
-        store_total(row, select(over_all + log_f32(divisor), 0.0f, weights == 0.0f));
+        store_total(row, select(over_all + log_f32(divisor), 0.0f, blind));
     }
 }

@@ -23,5 +23,6 @@ pub use product::{MatrixRef, multiply};
 pub use random::{Generator, fingerprint, threefry, unit_interval};
 pub use real::Real;
 pub use shape::{Axes, Shape, TensorType};
+pub(crate) use value::MetIntegers;
 pub use value::Value;
 pub(crate) use value::map_value;

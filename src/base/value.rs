@@ -13,6 +13,9 @@ pub enum Value<T> {
     U32(ArrayD<u32>),
 }
 
+/// What [`Value::real`] unwinds with on integers.
+pub(crate) struct MetIntegers;
+
 impl<T: Real> Value<T> {
     /// The extent of every axis.
     #[must_use]
@@ -27,11 +30,14 @@ impl<T: Real> Value<T> {
     /// The floats. The shape rules have checked the element types before any evaluation.
     ///
     /// # Panics
-    /// On integers: the op's shape rule let a wrong element type through, a defect of the op.
+    /// On integers, which the op's shape rule should have refused. What evaluates the op turns that into an error with its
+    /// name.
     #[must_use]
     pub fn real(&self) -> &ArrayD<T> {
         match self {
             Self::Real(array) => array,
+            // Unwinding that is caught needs no message on standard error.
+            _ if cfg!(panic = "unwind") => std::panic::resume_unwind(Box::new(MetIntegers)),
             _ => panic!("a reference expected floats and met integers: its shape rule must refuse them"),
         }
     }

@@ -66,8 +66,7 @@ impl Program {
     ) -> Result<()> {
         match &self.executor {
             Executor::Cpu(program) if device.is_cpu() => {
-                program.run_alone(number, &alone.plan, &mut alone.buffers, scalars);
-                Ok(())
+                program.run_alone(number, &alone.plan, &mut alone.buffers, scalars)
             }
             Executor::Cpu(_) | Executor::Gpu(_) => alone.run(device, scalars).await,
         }

@@ -77,7 +77,7 @@ impl Program {
             _ => None,
         };
         let executor = match &state.device().inner {
-            Inner::Cpu => Executor::Cpu(CpuProgram::new(Arc::clone(&plan), natives, gathers, updates, contents)),
+            Inner::Cpu => Executor::Cpu(CpuProgram::new(Arc::clone(&plan), natives, gathers, updates, contents)?),
             Inner::Gpu(gpu) => {
                 let shared = |kind: &BufferKind| state.segment(kind);
                 Executor::Gpu(GpuProgram::new(Arc::clone(gpu), Arc::clone(&plan), shared, contents).await?)

@@ -29,7 +29,7 @@ impl MultiHeadAttention {
         }
         // With one head instead, what uses the layer adds no mistake of its own.
         let heads = if divides { heads } else { 1 };
-        let input = Linear::new(params, &format!("{name}.in_proj"), size, 3 * size);
+        let input = Linear::new(params, &format!("{name}.in_proj"), size, size.saturating_mul(3));
         let output = Linear::new(params, &format!("{name}.out_proj"), size, size);
         Self { name: name.to_owned(), heads, size, causal: false, rotary: None, input, output }
     }
@@ -124,9 +124,9 @@ impl TransformerBlock {
             first_norm: LayerNorm::new(params, &at("norm1"), [size]),
             attention: MultiHeadAttention::new(params, &at("attention"), size, heads),
             second_norm: LayerNorm::new(params, &at("norm2"), [size]),
-            up: Linear::new(params, &at("mlp.up"), size, 4 * size),
+            up: Linear::new(params, &at("mlp.up"), size, size.saturating_mul(4)),
             activation: Activation::Gelu,
-            down: Linear::new(params, &at("mlp.down"), 4 * size, size),
+            down: Linear::new(params, &at("mlp.down"), size.saturating_mul(4), size),
             dropout: Dropout::new(0.0),
         }
     }

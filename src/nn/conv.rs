@@ -1,9 +1,11 @@
 use crate::ops::{ConvSettings, divides};
 use crate::record::{Init, Param, Params, Tensor};
 
-/// The bound within which weights and biases of so many inputs start, as in `PyTorch`.
-fn bound(inputs: usize) -> Init {
-    let bound = (inputs.max(1) as f64).sqrt().recip();
+/// The bound within which weights and biases start for so many channels and a kernel of these extents, as in `PyTorch`.
+fn bound(channels: usize, kernel: &[usize]) -> Init {
+    // In floats, as extents that overflow are refused where the weight is added.
+    let inputs = kernel.iter().fold(channels as f64, |product, &extent| product * extent as f64);
+    let bound = inputs.max(1.0).sqrt().recip();
     Init::Uniform(-bound, bound)
 }
 
@@ -26,9 +28,8 @@ impl<const N: usize> Kernel<N> {
         kernel: [usize; N],
         settings: ConvSettings<N>,
     ) -> Self {
-        let inputs = second * kernel.iter().product::<usize>();
         let bare = Self::without_bias(params, name, [first, second], kernel, settings);
-        let bias = params.add(&format!("{name}.bias"), [outs], bound(inputs));
+        let bias = params.add(&format!("{name}.bias"), [outs], bound(second, &kernel));
         Self { bias: Some(bias), ..bare }
     }
 
@@ -41,8 +42,7 @@ impl<const N: usize> Kernel<N> {
         settings: ConvSettings<N>,
     ) -> Self {
         let shape: Vec<usize> = [first, second].into_iter().chain(kernel).collect();
-        let inputs = second * kernel.iter().product::<usize>();
-        let weight = params.add(&format!("{name}.weight"), shape, bound(inputs));
+        let weight = params.add(&format!("{name}.weight"), shape, bound(second, &kernel));
         Self { name: name.to_owned(), weight, bias: None, settings }
     }
 

@@ -1,6 +1,9 @@
 use crate::ops::{CellWeights, gru_step, lstm_step, rnn_step};
 use crate::record::{Graph, Init, Param, Params, Tensor};
 
+/// Most positions of a sequence: each is recorded, with its gradient.
+const LONGEST: usize = 1 << 16;
+
 /// The weights of one layer of cells.
 #[derive(Clone, Debug)]
 struct Weights {
@@ -14,7 +17,8 @@ impl Weights {
     #[track_caller]
     fn new(params: &mut Params, name: &str, gates: usize, layer: usize, inputs: usize, hidden: usize) -> Self {
         let bound = (hidden.max(1) as f64).sqrt().recip();
-        let rows = gates * hidden;
+        // What overflows is refused where it is added.
+        let rows = hidden.saturating_mul(gates);
         let (named, init) = (|part: &str| format!("{name}.{part}_l{layer}"), Init::Uniform(-bound, bound));
         // No closure adds them, as closures do not pass the caller's line on.
         Self {
@@ -78,9 +82,20 @@ impl Stack {
             return (invalid, vec![vec![invalid; states]; self.layers.len()]);
         }
         let (batch, length) = (shape[0], shape[1]);
+        if length > LONGEST {
+            let reason = format!(
+                "a sequence of {length} positions is too long to unroll, at most {LONGEST}: cut it into windows"
+            );
+            let invalid = graph.fault("recurrent", &[x], reason);
+            return (invalid, vec![vec![invalid; states]; self.layers.len()]);
+        }
         let (mut sequence, mut last) = (x, Vec::new());
         for weights in &self.layers {
             let weights = weights.on(graph);
+            if let Some(refused) = weights.tensors().into_iter().find(|weight| !weight.is_valid()) {
+                // It was reported where it was added, and has no extents to cut into gates.
+                return (refused, vec![vec![refused; states]; self.layers.len()]);
+            }
             // One product for all positions; only the state's part has to wait for the position before.
             let of_input = weights.of_input(sequence);
             let mut state = vec![graph.full([batch, self.hidden], 0.0); states];

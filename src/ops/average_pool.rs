@@ -1,10 +1,11 @@
 //! y = the mean of every window; dx = the sum of g over the windows that an element lies in, each divided by its count.
 
 use super::pool::PoolSettings;
-use crate::base::{HostData, HostTensor, Real, Shape, TensorType, Value};
+use super::table::table;
+use crate::base::{Real, Shape, TensorType, Value};
 use crate::record::{
-    Attributes, Case, CaseInput, Cotangents, EvalContext, Graph, HostKernel, LowerContext, Lowering, Op, Reference,
-    Tensor, Text, Vjp,
+    Attributes, Case, CaseInput, Cotangents, EvalContext, HostKernel, LowerContext, Lowering, Op, Reference, Tensor,
+    Text, Vjp,
 };
 use ndarray::{ArrayD, IxDyn};
 use rayon::prelude::*;
@@ -113,23 +114,22 @@ impl Reference for SumPoolBackward {
 
 /// Means over parts of an extent as a matrix `[out, extent]`: part i reaches from floor(i extent / out) to before
 /// ceil((i + 1) extent / out).
-fn parts(graph: &Graph, extent: usize, out: usize) -> Tensor<'_> {
-    let mut matrix = vec![0.0f32; out * extent];
-    for part in 0..out {
-        let range = part * extent / out..((part + 1) * extent).div_ceil(out);
-        let share = 1.0 / range.len() as f32;
-        matrix[part * extent..][range].fill(share);
-    }
-    let host = HostTensor::new([out, extent], HostData::F32(matrix));
-    graph.constant(host.expect("one number was made per element"))
+#[track_caller]
+fn parts(x: Tensor<'_>, extent: usize, out: usize) -> Tensor<'_> {
+    table("adaptive_avg_pool2d", x, [out, extent], |elements| {
+        let mut matrix = vec![0.0f32; elements];
+        for part in 0..out {
+            let range = part * extent / out..((part + 1) * extent).div_ceil(out);
+            let share = 1.0 / range.len() as f32;
+            matrix[part * extent..][range].fill(share);
+        }
+        matrix
+    })
 }
 
 impl Tensor<'_> {
     /// The mean of every window over the last two axes, `[.., height, width]`. Padding counts as zeros where
     /// `counts_padding`; else a mean is over those elements alone that lie in the image.
-    ///
-    /// # Panics
-    /// Never: one number is made for every window.
     #[must_use]
     #[track_caller]
     pub fn avg_pool2d(self, settings: PoolSettings, counts_padding: bool) -> Self {
@@ -139,13 +139,14 @@ impl Tensor<'_> {
         }
         let sums = self.graph.record(SumPool { settings }, &[self]);
         if counts_padding || settings.padding == [0; 2] || !sums.is_valid() {
-            return sums / (settings.kernel[0] * settings.kernel[1]) as f64;
+            return sums / (settings.kernel[0] as f64 * settings.kernel[1] as f64);
         }
         let planes = settings.planes(&self.shape(), &sums.shape());
-        let mut shares = vec![0.0f32; planes.out_size()];
-        planes.visit(|window, places| shares[window] = 1.0 / places.count() as f32);
-        let shares = HostTensor::new(planes.outs, HostData::F32(shares));
-        sums * self.graph.constant(shares.expect("one number was made per window"))
+        sums * table("avg_pool2d", self, planes.outs, |windows| {
+            let mut shares = vec![0.0f32; windows];
+            planes.visit(|window, places| shares[window] = 1.0 / places.count() as f32);
+            shares
+        })
     }
 
     /// Means over parts of the last two axes such that the result is `[.., height, width]` with these two extents. Part i
@@ -179,8 +180,8 @@ impl Tensor<'_> {
             }
             return self.avg_pool2d(PoolSettings::of(kernel), true);
         }
-        let rows = parts(self.graph, extents[0], output[0]);
-        let columns = parts(self.graph, extents[1], output[1]);
+        let rows = parts(self, extents[0], output[0]);
+        let columns = parts(self, extents[1], output[1]);
         rows.matmul(self).matmul(columns.transpose())
     }
 }

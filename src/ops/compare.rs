@@ -4,7 +4,7 @@ use super::elementwise::{floats, record_pair, same_shapes};
 use crate::base::{DType, Real, TensorType, Value};
 use crate::record::{
     Case, CaseInput, Cotangents, EvalContext, HostFunction, LowerContext, Lowering, Op, Pointwise, Reference, Tensor,
-    Vjp,
+    Vjp, libraries,
 };
 use ndarray::Zip;
 
@@ -38,21 +38,16 @@ impl Op for Compare {
         Cotangents::ends(2)
     }
     fn lower(&self, _cx: &LowerContext<'_>) -> Lowering {
-        let sign = match self {
-            Self::Gt => ">",
-            Self::Ge => ">=",
-            Self::Lt => "<",
-            Self::Le => "<=",
-            Self::Eq => "==",
-            Self::Ne => "!=",
-        };
         let compare = *self;
         let host = HostFunction::new(move |block, out| {
             for ((y, a), b) in out.iter_mut().zip(block.floats(0)).zip(block.floats(1)) {
                 *y = u32::from(compare.holds(a, b));
             }
         });
-        Lowering::Pointwise(Pointwise::of_inputs(format!("select(0u, 1u, {{0}} {sign} {{1}})"), 2, &[]).on_host(host))
+        Lowering::Pointwise(
+            Pointwise::of_inputs(format!("{}_f32({{0}}, {{1}})", self.name()), 2, &[&libraries::ORDERING])
+                .on_host(host),
+        )
     }
 }
 

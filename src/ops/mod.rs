@@ -6,6 +6,7 @@ mod elements;
 mod elementwise;
 mod pool;
 mod rows;
+mod table;
 mod view;
 mod window;
 

@@ -17,7 +17,11 @@ struct Pad {
 
 impl Pad {
     fn shape(&self, input: &Shape) -> Shape {
-        let extent = |axis: usize| self.before[axis] + (input[axis] - 1) * self.steps[axis] + 1 + self.after[axis];
+        // What overflows has more elements than any tensor, and is refused for that.
+        let extent = |axis: usize| {
+            let spread = (input[axis] - 1).saturating_mul(self.steps[axis]).saturating_add(1);
+            spread.saturating_add(self.before[axis]).saturating_add(self.after[axis])
+        };
         (0..input.rank()).map(extent).collect::<Vec<_>>().into()
     }
 }

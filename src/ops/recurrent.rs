@@ -17,7 +17,7 @@ pub struct CellWeights<'g> {
 }
 
 impl<'g> CellWeights<'g> {
-    fn tensors(&self) -> Vec<Tensor<'g>> {
+    pub(crate) fn tensors(&self) -> Vec<Tensor<'g>> {
         [self.input, self.hidden].into_iter().chain(self.input_bias).chain(self.hidden_bias).collect()
     }
 

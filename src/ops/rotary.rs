@@ -4,8 +4,8 @@
 //!
 //! Composed of pointwise ops over tables of sines and cosines. Source: Su, Lu, Pan, Murtadha, Wen, Liu 2021.
 
-use crate::base::{HostData, HostTensor};
-use crate::record::{Case, CaseInput, Graph, Tensor};
+use super::table::table;
+use crate::record::{Case, CaseInput, Tensor};
 
 /// How pairs are made of the elements of a row.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -18,16 +18,16 @@ pub enum RotaryPairs {
 }
 
 /// The sine and cosine tables for positions `first ..`, `[length, size / 2]`.
-fn tables(graph: &Graph, first: usize, length: usize, size: usize, base: f64) -> [Tensor<'_>; 2] {
+#[track_caller]
+fn tables(x: Tensor<'_>, first: usize, length: usize, size: usize, base: f64) -> [Tensor<'_>; 2] {
     let half = size / 2;
     let angle = |element: usize| {
-        let (position, pair) = (first + element / half, element % half);
-        position as f64 * base.powf(-2.0 * pair as f64 / size as f64)
+        let (position, pair) = (first as f64 + (element / half) as f64, element % half);
+        position * base.powf(-2.0 * pair as f64 / size as f64)
     };
     [f64::sin, f64::cos].map(|function| {
-        let table = (0..length * half).map(|element| function(angle(element)) as f32).collect();
-        let host = HostTensor::new([length, half], HostData::F32(table));
-        graph.constant(host.expect("one number was made per element"))
+        let turned = |element: usize| function(angle(element)) as f32;
+        table("rotary", x, [length, half], |elements| (0..elements).map(turned).collect())
     })
 }
 
@@ -58,7 +58,7 @@ impl Tensor<'_> {
         if base.is_nan() || base <= 1.0 || base.is_infinite() {
             return self.graph.fault("rotary", &[self], format!("the base must be finite and above 1, and is {base}"));
         }
-        let [sines, cosines] = tables(self.graph, first, length, size, base);
+        let [sines, cosines] = tables(self, first, length, size, base);
         let half = size / 2;
         if pairs == RotaryPairs::Halves {
             let (a, b) = (self.slice(-1, 0..half), self.slice(-1, half..size));

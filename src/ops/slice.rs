@@ -47,10 +47,13 @@ impl Tensor<'_> {
             );
             return self.graph.fault("slice", &[self], reason);
         }
+        let count = range.len().div_ceil(step);
+        // One element is the same with any step, and the smallest reaches past nothing that can be counted.
+        let step = if count == 1 { 1 } else { step };
         let mut starts = vec![0; shape.rank()];
         let mut steps = vec![1isize; shape.rank()];
         let mut extents = shape.to_vec();
-        (starts[axis], steps[axis], extents[axis]) = (range.start, step as isize, range.len().div_ceil(step));
+        (starts[axis], steps[axis], extents[axis]) = (range.start, step as isize, count);
         let view = View::Slice { starts, steps, extents };
         self.graph.record(ViewOp { name: "slice", view, gradient: Back { axis, start: range.start, step } }, &[self])
     }

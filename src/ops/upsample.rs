@@ -1,25 +1,27 @@
 //! Larger images: every element repeated, or values between elements by straight lines.
 
-use crate::base::{HostData, HostTensor};
-use crate::record::{Case, CaseInput, Graph, Tensor};
+use super::table::table;
+use crate::record::{Case, CaseInput, Tensor};
 
 /// Weights of an extent's elements in each of `out` places, as a matrix `[out, extent]`: two neighbours share a place.
-fn between(graph: &Graph, extent: usize, out: usize, align_corners: bool) -> Tensor<'_> {
-    let mut matrix = vec![0.0f32; out * extent];
-    for place in 0..out {
-        let at = if align_corners {
-            if out == 1 { 0.0 } else { place as f64 * (extent - 1) as f64 / (out - 1) as f64 }
-        } else {
-            ((place as f64 + 0.5) * extent as f64 / out as f64 - 0.5).max(0.0)
-        };
-        let low = (at.floor() as usize).min(extent - 1);
-        let high = (low + 1).min(extent - 1);
-        let share = (at - low as f64) as f32;
-        matrix[place * extent + low] += 1.0 - share;
-        matrix[place * extent + high] += share;
-    }
-    let host = HostTensor::new([out, extent], HostData::F32(matrix));
-    graph.constant(host.expect("one number was made per element"))
+#[track_caller]
+fn between(x: Tensor<'_>, extent: usize, out: usize, align_corners: bool) -> Tensor<'_> {
+    table("upsample_bilinear2d", x, [out, extent], |elements| {
+        let mut matrix = vec![0.0f32; elements];
+        for place in 0..out {
+            let at = if align_corners {
+                if out == 1 { 0.0 } else { place as f64 * (extent - 1) as f64 / (out - 1) as f64 }
+            } else {
+                ((place as f64 + 0.5) * extent as f64 / out as f64 - 0.5).max(0.0)
+            };
+            let low = (at.floor() as usize).min(extent - 1);
+            let high = (low + 1).min(extent - 1);
+            let share = (at - low as f64) as f32;
+            matrix[place * extent + low] += 1.0 - share;
+            matrix[place * extent + high] += share;
+        }
+        matrix
+    })
 }
 
 impl Tensor<'_> {
@@ -36,9 +38,11 @@ impl Tensor<'_> {
         }
         let (lead, [height, width]) = (&shape[..shape.rank() - 2], [shape[shape.rank() - 2], shape[shape.rank() - 1]]);
         let with = |extents: &[usize]| lead.iter().chain(extents).copied().collect::<Vec<_>>();
+        // What overflows is refused where it stretches.
+        let [down, across] = [height.saturating_mul(factors[0]), width.saturating_mul(factors[1])];
         self.reshape(with(&[height, 1, width, 1]))
             .broadcast_to(with(&[height, factors[0], width, factors[1]]))
-            .reshape(with(&[height * factors[0], width * factors[1]]))
+            .reshape(with(&[down, across]))
     }
 
     /// Images `[.., height, width]` at another size, `[.., output[0], output[1]]`, by straight lines between neighbours
@@ -55,8 +59,8 @@ impl Tensor<'_> {
                 format!("it needs height and width, and extents of at least 1, and has {shape} and {output:?}");
             return self.graph.fault("upsample_bilinear2d", &[self], reason);
         }
-        let rows = between(self.graph, shape[shape.rank() - 2], output[0], align_corners);
-        let columns = between(self.graph, shape[shape.rank() - 1], output[1], align_corners);
+        let rows = between(self, shape[shape.rank() - 2], output[0], align_corners);
+        let columns = between(self, shape[shape.rank() - 1], output[1], align_corners);
         rows.matmul(self).matmul(columns.transpose())
     }
 }

@@ -86,7 +86,9 @@ impl<const N: usize> ConvSettings<N> {
                 w.rank()
             ));
         }
-        let (channels, outs) = if transposed { (w[0], w[1] * self.groups) } else { (w[1] * self.groups, w[0]) };
+        // More groups than there are channels do not divide them, however many channels that would make.
+        let both = w[1].saturating_mul(self.groups);
+        let (channels, outs) = if transposed { (w[0], both) } else { (both, w[0]) };
         for (role, count) in [("input", x[1]), ("output", outs)] {
             divides(self.groups, role, count)?;
         }

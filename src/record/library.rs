@@ -32,6 +32,7 @@ pub mod libraries {
     library!(TRIGONOMETRY, "trigonometry", NUMBERS);
     library!(POWER, "power", EXPONENTIAL, LOGARITHM, NUMBERS);
     library!(COMPARISON, "comparison", NUMBERS);
+    library!(ORDERING, "ordering", NUMBERS);
     library!(ACTIVATION, "activation", COMPARISON, NUMBERS, EXPONENTIAL, LOGARITHM, HYPERBOLIC);
     library!(RANDOM, "random");
     library!(ROWS, "rows", COMPARISON);
@@ -47,6 +48,7 @@ pub mod libraries {
         &TRIGONOMETRY,
         &POWER,
         &COMPARISON,
+        &ORDERING,
         &ACTIVATION,
         &RANDOM,
         &ROWS,

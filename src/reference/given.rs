@@ -1,6 +1,6 @@
 //! Evaluation that begins at tensors whose values are given.
 
-use super::Precision;
+use super::{Precision, eval_op};
 use crate::base::{Error, ErrorKind, Result, Value};
 use crate::record::{EvalContext, Leaf, NodeKind, Recording, TensorId};
 use std::collections::BTreeMap;
@@ -42,7 +42,7 @@ pub(crate) fn evaluate_given<T: Precision>(
             NodeKind::Op(op) => {
                 let inputs: Vec<&Value<T>> =
                     node.inputs.iter().filter_map(|input| values.get(input).map(AsRef::as_ref)).collect();
-                T::eval(op.as_ref(), &inputs, cx)
+                eval_op(op.as_ref(), &inputs, &node.outputs, cx)?
             }
         };
         for (output, value) in outputs.into_iter().enumerate() {

@@ -7,6 +7,7 @@ mod distance;
 mod given;
 mod landscape;
 mod local;
+mod single;
 
 pub use case::RecordedCase;
 #[cfg(not(target_arch = "wasm32"))]
@@ -16,8 +17,9 @@ pub use distance::{Distance, distance, within};
 pub(crate) use given::evaluate_given;
 pub use landscape::{Landscape, Outcome, Slope};
 pub(crate) use local::wrong_rules;
+pub(crate) use single::eval_op;
 
-use crate::base::{Real, Result, Value};
+use crate::base::{Error, Real, Result, Value};
 use crate::record::{EvalContext, Leaf, Node, NodeId, NodeKind, Op, Recording, TensorId};
 use std::sync::Arc;
 
@@ -57,7 +59,8 @@ impl<T: Precision> Evaluation<T> {
 /// except those wanted.
 ///
 /// # Errors
-/// Those of `leaf`, which gives the values of inputs, parameters and constants.
+/// Those of `leaf`, which gives the values of inputs, parameters and constants; [`ErrorKind::Check`](crate::ErrorKind::Check)
+/// where an op's reference does not give what its shape rule promises.
 pub fn evaluate<T: Precision>(
     recording: &Recording,
     wanted: &[TensorId],
@@ -77,7 +80,9 @@ pub fn evaluate<T: Precision>(
                     .filter_map(|input| values[input.node.index()][input.output as usize].clone())
                     .collect();
                 let references: Vec<&Value<T>> = inputs.iter().map(AsRef::as_ref).collect();
-                T::eval(op.as_ref(), &references, cx).into_iter().map(|value| Some(Arc::new(value))).collect()
+                let results = eval_op(op.as_ref(), &references, &node.outputs, cx)
+                    .map_err(|error| Error::new(error.kind(), format!("{error}\n  at {}", node.place.location)))?;
+                results.into_iter().map(|value| Some(Arc::new(value))).collect()
             }
         };
         for input in &node.inputs {

@@ -1,6 +1,8 @@
 //! What the test programs share: devices, comparison, running a recording on any engine.
 #![allow(dead_code)] // every test program uses another part
 
+pub mod hostile;
+
 use retrograd::base::Value;
 use retrograd::record::{EvalContext, Leaf, NodeId, TensorId};
 use retrograd::reference::evaluate;

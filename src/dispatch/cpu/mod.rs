@@ -36,20 +36,29 @@ pub(super) struct CpuProgram {
 
 impl CpuProgram {
     /// Allocates what the state does not own, and copies constants.
+    ///
+    /// # Errors
+    /// When the reference of a pointwise op does not give what its shape rule promises.
     pub fn new<'c>(
         plan: Arc<Plan>,
         natives: Vec<Native>,
         gathers: Vec<Gather>,
         updates: Option<Updates>,
         contents: impl for<'d> Fn(&'d Buffer) -> Option<&'c [u8]>,
-    ) -> Self {
+    ) -> Result<Self> {
+        for program in natives.iter().flat_map(|native| &native.programs).map(|(_, program)| program) {
+            for step in program.steps.iter().filter(|step| step.pointwise.host.is_none()) {
+                let dtypes: Vec<DType> = step.operands.iter().map(|operand| program.dtype(*operand)).collect();
+                op::try_step(step, &dtypes)?;
+            }
+        }
         let words = |bytes: u64| vec![0; (bytes / DType::BYTES as u64) as usize];
         let buffer = |buffer: &Buffer| match &buffer.kind {
             BufferKind::Parameters(_) | BufferKind::Gradients(_) | BufferKind::OptimizerState { .. } => Vec::new(),
             _ => contents(buffer).map_or_else(|| words(buffer.bytes), |bytes| bytemuck::cast_slice(bytes).to_vec()),
         };
         let buffers = plan.buffers.iter().map(buffer).collect();
-        Self { plan, natives, gathers, updates, buffers, history: Vec::new(), times: None }
+        Ok(Self { plan, natives, gathers, updates, buffers, history: Vec::new(), times: None })
     }
 
     /// Takes over what is fed.
@@ -88,7 +97,7 @@ impl CpuProgram {
     fn steps(&mut self, all: &[StepScalars], state: &State) -> Result<()> {
         let missing = || Error::new(ErrorKind::Driver, "the state of this step does not live on the host");
         state
-            .with_host(|memory| {
+            .with_host(|memory| -> Result<()> {
                 // The state's segments are part of the plan's memory while the step runs.
                 let mut borrowed = Vec::new();
                 for (number, buffer) in self.plan.buffers.iter().enumerate() {
@@ -102,8 +111,12 @@ impl CpuProgram {
                     self.buffers[number] = std::mem::take(words);
                     borrowed.push((number, segment));
                 }
+                let mut failed = Ok(());
                 for scalars in all.chunks(self.plan.groups) {
-                    self.dispatches(scalars);
+                    failed = self.dispatches(scalars);
+                    if failed.is_err() {
+                        break;
+                    }
                     for (tensor, values) in &mut self.history {
                         if let Some(stored) = self.plan.stored(*tensor) {
                             let words = &self.buffers[stored.binding.buffer];
@@ -115,11 +128,12 @@ impl CpuProgram {
                     let kind = self.plan.buffers[number].kind.clone();
                     *state.host_segment(memory, kind, segment) = std::mem::take(&mut self.buffers[number]);
                 }
+                failed
             })
-            .ok_or_else(missing)
+            .ok_or_else(missing)?
     }
 
-    fn dispatches(&mut self, groups: &[StepScalars]) {
+    fn dispatches(&mut self, groups: &[StepScalars]) -> Result<()> {
         let plan = Arc::clone(&self.plan);
         let (mut natives, mut gathers) = (self.natives.iter(), self.gathers.iter());
         for dispatch in &plan.dispatches {
@@ -131,16 +145,23 @@ impl CpuProgram {
             };
             let usages = &plan.kernels[dispatch.kernel].usages;
             if let Some(job) = job {
-                job.run(dispatch, usages, &mut self.buffers, self.updates.as_ref(), groups);
+                job.run(dispatch, usages, &mut self.buffers, self.updates.as_ref(), groups)?;
             }
             if let (Some((since, times)), Some(start)) = (&mut self.times, start) {
                 times.push((start, since.elapsed().as_secs_f64()));
             }
         }
+        Ok(())
     }
 
     /// Runs the only dispatch of a plan that was made of the dispatch of this number, on buffers that are given and come back.
-    pub fn run_alone(&self, number: usize, alone: &Plan, buffers: &mut Vec<Words>, groups: &[StepScalars]) {
+    pub fn run_alone(
+        &self,
+        number: usize,
+        alone: &Plan,
+        buffers: &mut Vec<Words>,
+        groups: &[StepScalars],
+    ) -> Result<()> {
         let place = self.plan.number_among_its_kind(number);
         let dispatch = &alone.dispatches[0];
         let job = match (dispatch.work, dispatch.phase) {
@@ -148,9 +169,8 @@ impl CpuProgram {
             (None, Phase::Batch) => self.gathers.get(place).copied().map(Job::Batch),
             (None, _) => self.natives.get(place).map(Job::Nodes),
         };
-        if let Some(job) = job {
-            job.run(dispatch, &alone.kernels[0].usages, buffers, self.updates.as_ref(), groups);
-        }
+        let usages = &alone.kernels[0].usages;
+        job.map_or(Ok(()), |job| job.run(dispatch, usages, buffers, self.updates.as_ref(), groups))
     }
 
     /// The words of a range.
@@ -191,12 +211,13 @@ impl Job<'_> {
         buffers: &mut Vec<Words>,
         updates: Option<&Updates>,
         groups: &[StepScalars],
-    ) {
+    ) -> Result<()> {
         let scalars = &groups[0];
         let mut operands = Operands::take(buffers, &dispatch.bindings, usages);
         let (reads, mut writes) = operands.split(buffers);
+        let mut ran = Ok(());
         match (self, updates.filter(|_| !scalars.gathers_only || dispatch.gathers())) {
-            (Job::Nodes(native), _) => run(native, reads, writes, scalars.seed),
+            (Job::Nodes(native), _) => ran = run(native, reads, writes, scalars.seed),
             (Job::Batch(gather), _) => {
                 copy_rows(gather, reads[0], &reads[1][scalars.first_row as usize..], writes[0]);
             }
@@ -212,18 +233,19 @@ impl Job<'_> {
             (Job::State(_), None) => {}
         }
         operands.give_back(buffers);
+        ran
     }
 }
 
 /// The work of one dispatch.
-fn run(native: &Native, reads: Vec<&[u32]>, writes: Vec<&mut [u32]>, seed: [u32; 2]) {
+fn run(native: &Native, reads: Vec<&[u32]>, writes: Vec<&mut [u32]>, seed: [u32; 2]) -> Result<()> {
     let mut places = memory::Places::new(&native.bindings, reads, writes);
     match &native.root {
         NativeRoot::None => {}
         NativeRoot::Contract { a, b, sums } => contract::run(a, b, *sums, &native.programs[0].1, &mut places),
         NativeRoot::Reduce { .. } => reduce::run(native, &mut places, seed),
         NativeRoot::Op { op, inputs, outputs, host: None } => {
-            op::run(op.as_ref(), inputs, outputs, &native.programs, &mut places, seed);
+            op::run(op.as_ref(), inputs, outputs, &native.programs, &mut places, seed)?;
         }
         NativeRoot::Op { inputs, outputs, host: Some(kernel), .. } => {
             op::call(kernel, inputs, outputs, &native.programs, &mut places);
@@ -232,6 +254,7 @@ fn run(native: &Native, reads: Vec<&[u32]>, writes: Vec<&mut [u32]>, seed: [u32;
     for (_, program) in &native.programs {
         pointwise::run(program, &native.totals, native.has_root(), &mut places, seed);
     }
+    Ok(())
 }
 
 /// Copies those rows of a batch that lie in a part of the data.

@@ -95,8 +95,8 @@ impl Job<'_> {
         let height = y.len() / value_size;
         let width = self.reach(start + height);
         let mut p = self.scores(plane, [start, start + height], [0, width]);
-        for (row, total) in p.chunks_exact_mut(width).zip(totals) {
-            *total = softmax(row);
+        for (number, (row, total)) in p.chunks_exact_mut(width).zip(totals).enumerate() {
+            *total = softmax(row, || (0..width).any(|key| self.sees(plane, start + number, key)));
         }
         let v = self.rows(2, plane, keys, 0, value_size);
         multiply(&MatrixRef::dense(&p, width), &v, y, value_size, [height, width, value_size], false, false);
@@ -175,13 +175,15 @@ impl Job<'_> {
     }
 }
 
-/// Turns scores into their softmax, and returns ln(sum of exp(s)): 0, with weights of 0, where none counts.
-fn softmax(row: &mut [f32]) -> f32 {
+/// Turns scores into their softmax, and returns ln(sum of exp(s)): 0, with weights of 0, where none counts, and NaN where all
+/// that do are -infinity.
+fn softmax(row: &mut [f32], counts: impl Fn() -> bool) -> f32 {
     pulp::Arch::new().dispatch(|| {
         let greatest = row.iter().copied().fold(f32::NEG_INFINITY, |a, b| if b > a || b.is_nan() { b } else { a });
         if greatest == f32::NEG_INFINITY {
-            row.fill(0.0);
-            return 0.0;
+            let nothing = if counts() { f32::NAN } else { 0.0 };
+            row.fill(nothing);
+            return nothing;
         }
         for score in row.iter_mut() {
             *score = Real::exponential(*score - greatest);

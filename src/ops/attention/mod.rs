@@ -115,7 +115,7 @@ fn planes<'g>(common: &Shape, q: Tensor<'g>, k: Tensor<'g>, v: Tensor<'g>, mask:
 impl<'g> Tensor<'g> {
     /// Scaled dot-product attention of these queries, `[.., queries, size]`, over keys `[.., keys, size]` and values
     /// `[.., keys, value size]`: softmax(scale Q K^T) V, `[.., queries, value size]`. Leading axes, such as batch and heads,
-    /// stretch to a common shape. A query that sees no key gets zeros. Keys and values that no query sees have to be finite all
+    /// stretch to a common shape. A query that sees no key gets zeros; one whose scores are all -infinity gets NaN. Keys and values that no query sees have to be finite all
     /// the same.
     ///
     /// Beyond 65,536 queries times keys, the scores are never stored: memory grows with the length, not with its square.
