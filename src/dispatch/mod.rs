@@ -4,6 +4,7 @@ mod averages;
 mod cpu;
 mod device;
 mod gpu;
+mod numbers;
 mod order;
 mod pending;
 mod program;
@@ -11,6 +12,7 @@ mod state;
 mod times;
 
 pub use device::{Device, DeviceInfo};
+pub use numbers::{Asked, Known, NumbersRead};
 pub use order::RowOrder;
 pub use pending::PendingRead;
 pub use program::{Program, ProgramRequest};

@@ -67,7 +67,7 @@ pub struct Training<'g> {
     pub(super) craft: Craft,
     only: Option<Vec<ParamInfo>>,
     checks_feeds: bool,
-    options: Options,
+    pub(super) options: Options,
     faults: Vec<Fault>,
     /// Where `Graph::train` was called.
     location: String,

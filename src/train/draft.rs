@@ -1,12 +1,13 @@
 use super::Step;
 use super::dataset::{Dataset, Passes};
 use super::input::InputSlot;
+use super::numbers::{Numbers, check_every};
 use super::step::StepParts;
 use super::trainer::Trainer;
 use crate::base::{Error, ErrorKind, Fault, Layout, Result, TensorType};
 use crate::dispatch::{Program, ProgramRequest, RowOrder, State};
 use crate::fuse::{Simplified, recompute, simplify};
-use crate::plan::{Arena, Planned, Profile, Request, Resident, Updates, build};
+use crate::plan::{Arena, NumberCheck, Planned, Profile, Request, Resident, Updates, build};
 use crate::record::{
     Graph, IndexCheck, KernelClass, Leaf, LowerContext, Lowering, Node, NodeId, NodeKind, ParamInfo, Recording,
     TensorId,
@@ -46,6 +47,8 @@ pub(super) struct Options {
     pub budget: Option<u64>,
     /// Data that stay on the device.
     pub dataset: Option<Arc<Dataset>>,
+    /// The numbers of every so many steps are looked at.
+    pub check_numbers: Option<u32>,
 }
 
 impl Draft {
@@ -58,6 +61,7 @@ impl Draft {
         faults: &[Fault],
         options: Options,
     ) -> Result<Self> {
+        check_every(options.check_numbers)?;
         let recording = graph.recording();
         let mut faults = [&recording.faults, faults].concat();
         faults.extend(strangers(&recording, store, parameters));
@@ -166,7 +170,9 @@ impl Draft {
     ) -> Result<Step> {
         let (updates, trainer) = training.unzip();
         let (draft, planned) = self.fitted(&state.device().profile(), state.arena(), updates.as_ref(), averaged)?;
-        let Planned { plan, natives, gathers } = planned;
+        let Planned { plan, natives, gathers, recording: planned } = planned;
+        let check = |every| Arc::new(NumberCheck::new(every, &plan, &planned, state.arena()));
+        let numbers = draft.options.check_numbers.map(check);
         let plan = Arc::new(plan);
         let recording = Arc::new(draft.simplified.recording.clone());
         let inputs = input_slots(&draft.simplified);
@@ -187,6 +193,7 @@ impl Draft {
             updates,
             datasets: &datasets,
             order: resident.as_ref().map(|(resident, _)| RowOrder::new(resident.rows, seed)),
+            numbers: numbers.clone(),
         })
         .await?;
         let passes = resident.map(|(resident, batch)| Passes {
@@ -205,6 +212,7 @@ impl Draft {
             checks_feeds,
             passes,
             checks,
+            numbers: numbers.map(Numbers::new),
         }))
     }
 }

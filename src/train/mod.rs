@@ -12,6 +12,7 @@ mod findings;
 mod inference;
 mod input;
 mod layer_norms;
+mod numbers;
 mod observe;
 mod step;
 mod trainer;

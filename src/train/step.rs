@@ -1,6 +1,7 @@
 use super::dataset::Passes;
 use super::findings::Findings;
 use super::input::InputSlot;
+use super::numbers::Numbers;
 use super::optim::check_rate;
 use super::trainer::Trainer;
 use crate::base::{DType, Error, ErrorKind, HostData, HostTensor, Result, threefry};
@@ -25,7 +26,9 @@ pub struct Step {
     /// How it goes through data on the device, if there are any.
     passes: Option<Passes>,
     /// Computed indices that are looked at whenever something is read.
-    findings: Findings,
+    pub(super) findings: Findings,
+    /// The check of numbers, if there is one.
+    pub(super) numbers: Option<Numbers>,
     inferences: u32,
 }
 
@@ -41,14 +44,27 @@ pub(super) struct StepParts {
     pub checks_feeds: bool,
     pub passes: Option<Passes>,
     pub checks: Vec<IndexCheck>,
+    pub numbers: Option<Numbers>,
 }
 
 impl Step {
     pub(super) fn new(parts: StepParts) -> Self {
-        let StepParts { graph, program, plan, simplified, state, inputs, trainer, checks_feeds, passes, checks } =
-            parts;
-        let findings = Findings::new(checks);
-        Self { graph, program, plan, simplified, state, inputs, trainer, checks_feeds, passes, findings, inferences: 0 }
+        let StepParts { graph, program, plan, simplified, state, inputs, trainer, checks_feeds, passes, .. } = parts;
+        let (findings, numbers, inferences) = (Findings::new(parts.checks), parts.numbers, 0);
+        Self {
+            graph,
+            program,
+            plan,
+            simplified,
+            state,
+            inputs,
+            trainer,
+            checks_feeds,
+            passes,
+            findings,
+            numbers,
+            inferences,
+        }
     }
 
     /// Runs one step on the fed inputs, each exactly once, and returns as soon as the work is
@@ -59,10 +75,9 @@ impl Step {
     /// classes; a lost device.
     pub fn run<'a>(&mut self, feeds: impl AsRef<[Feed<'a>]>) -> Result<()> {
         let fed = self.match_feeds(feeds.as_ref())?;
-        let scalars = self.scalars(1)?;
-        self.findings.before_run(&self.program)?;
+        let scalars = self.before_run(1)?;
         self.program.run(&fed, &scalars)?;
-        self.has_run(1, false);
+        self.has_run(&scalars, false);
         Ok(())
     }
 
@@ -78,10 +93,9 @@ impl Step {
         if count == 0 {
             return Ok(());
         }
-        let scalars = self.scalars(count)?;
-        self.findings.before_run(&self.program)?;
+        let scalars = self.before_run(count)?;
         self.program.run_many(&fed, &scalars)?;
-        self.has_run(count, true);
+        self.has_run(&scalars, true);
         Ok(())
     }
 
@@ -110,10 +124,10 @@ impl Step {
     /// As those of [`run`](Self::run); a device without timestamps.
     pub async fn profile_async<'a>(&mut self, feeds: impl AsRef<[Feed<'a>]>) -> Result<StepTimes> {
         let fed = self.match_feeds(feeds.as_ref())?;
-        let scalars = self.scalars(1)?;
-        self.findings.before_run(&self.program)?;
+        let mut scalars = self.before_run(1)?;
+        scalars.iter_mut().for_each(|scalars| scalars.checked = 0);
         let times = self.program.time(&fed, &scalars).await?;
-        self.has_run(1, false);
+        self.has_run(&scalars, false);
         Ok(times)
     }
 
@@ -126,9 +140,24 @@ impl Step {
         pollster::block_on(self.profile_async(feeds))
     }
 
+    /// Prepares for so many steps, and returns the numbers of every group of each.
+    fn before_run(&mut self, count: u32) -> Result<Vec<StepScalars>> {
+        let mut scalars = self.scalars(count)?;
+        self.findings.before_run(&self.program)?;
+        if let Some(numbers) = &mut self.numbers {
+            numbers.before_run(&mut self.program);
+            numbers.plan(&mut scalars, self.plan.groups);
+        }
+        Ok(scalars)
+    }
+
     /// Counts steps.
-    fn has_run(&mut self, count: u32, many: bool) {
+    fn has_run(&mut self, scalars: &[StepScalars], many: bool) {
+        let count = (scalars.len() / self.plan.groups) as u32;
         self.findings.has_run(many);
+        if let Some(numbers) = &mut self.numbers {
+            numbers.has_run(scalars);
+        }
         let Some(trainer) = &self.trainer else {
             self.inferences += count;
             return;
@@ -150,7 +179,7 @@ impl Step {
                 .passes
                 .as_ref()
                 .map_or((0, 0), |passes| ((number - 1) / passes.steps, (number - 1) % passes.steps * passes.batch));
-            let known = StepScalars { seed, count: number, first_row, epoch, ..StepScalars::default() };
+            let known = StepScalars { seed, count: number, number, first_row, epoch, ..StepScalars::default() };
             match (&self.trainer, &place) {
                 (Some(trainer), Some(place)) => all.extend(trainer.scalars(place, ahead, known)?),
                 // Inference takes no rows of a dataset.
@@ -240,7 +269,7 @@ impl Step {
     /// Where the last step, or one since something was read, computed indices that lie outside of what they select from, what
     /// arrives is an error that tells the first of them.
     pub fn read_async(&self, tensor: Tensor<'_>) -> Result<PendingRead> {
-        self.findings.guard(&self.program, self.program.begin_read(self.place(tensor)?)?)
+        self.guarded(self.program.begin_read(self.place(tensor)?)?)
     }
 
     /// What stands for a kept tensor in the simplified recording.
@@ -272,7 +301,7 @@ impl Step {
     /// When the tensor is not kept or has several elements, neither has run last, or the device is lost; an index outside of
     /// what it selects from, as in [`read_async`](Self::read_async).
     pub fn read_history_async(&self, tensor: Tensor<'_>) -> Result<PendingRead> {
-        self.findings.guard(&self.program, self.program.begin_history(self.place(tensor)?)?)
+        self.guarded(self.program.begin_history(self.place(tensor)?)?)
     }
 
     /// As [`read_history_async`](Self::read_history_async), blocking.
@@ -291,7 +320,7 @@ impl Step {
     /// When the step does not compute it, nothing has run, runs have only added up gradients (`Training::accumulate`), or the
     /// device is lost.
     pub fn read_gradient_norm_async(&self) -> Result<PendingRead> {
-        self.program.begin_gradient_norm()
+        self.with_numbers(self.program.begin_gradient_norm()?)
     }
 
     /// As [`read_gradient_norm_async`](Self::read_gradient_norm_async), blocking.

@@ -3,6 +3,7 @@
 mod contract;
 mod loads;
 mod memory;
+mod numbers;
 mod op;
 mod pack;
 mod pointwise;
@@ -10,10 +11,13 @@ mod reduce;
 mod update;
 
 use self::memory::{Operands, Words};
+use self::numbers::CpuNumbers;
 use super::State;
 use crate::base::{DType, Error, ErrorKind, HostData, HostTensor, Result};
 use crate::fuse::Gather;
-use crate::plan::{Binding, Buffer, BufferKind, Native, NativeRoot, Phase, Plan, StepScalars, Stored, Updates, Work};
+use crate::plan::{
+    Binding, Buffer, BufferKind, Native, NativeRoot, NumberCheck, Phase, Plan, StepScalars, Stored, Updates, Work,
+};
 use crate::record::TensorId;
 use std::sync::Arc;
 use std::time::Instant;
@@ -30,6 +34,8 @@ pub(super) struct CpuProgram {
     history: Vec<(TensorId, Words)>,
     /// While a step is measured: since when, and the times of its dispatches.
     times: Option<(Instant, Vec<(f64, f64)>)>,
+    /// The check of numbers, if there is one.
+    numbers: Option<CpuNumbers>,
 }
 
 impl CpuProgram {
@@ -40,6 +46,7 @@ impl CpuProgram {
         gathers: Vec<Gather>,
         updates: Option<Updates>,
         contents: impl for<'d> Fn(&'d Buffer) -> Option<&'c [u8]>,
+        numbers: Option<Arc<NumberCheck>>,
     ) -> Self {
         let words = |bytes: u64| vec![0; (bytes / DType::BYTES as u64) as usize];
         let buffer = |buffer: &Buffer| match &buffer.kind {
@@ -47,7 +54,8 @@ impl CpuProgram {
             _ => contents(buffer).map_or_else(|| words(buffer.bytes), |bytes| bytemuck::cast_slice(bytes).to_vec()),
         };
         let buffers = plan.buffers.iter().map(buffer).collect();
-        Self { plan, natives, gathers, updates, buffers, history: Vec::new(), times: None }
+        let numbers = numbers.map(CpuNumbers::new);
+        Self { plan, natives, gathers, updates, buffers, history: Vec::new(), times: None, numbers }
     }
 
     /// Takes over what is fed.
@@ -121,7 +129,10 @@ impl CpuProgram {
         let scalars = &groups[0];
         let plan = Arc::clone(&self.plan);
         let (mut natives, mut gathers) = (self.natives.iter(), self.gathers.iter());
-        for dispatch in &plan.dispatches {
+        if let Some(numbers) = &mut self.numbers {
+            numbers.look(&self.buffers, None, scalars);
+        }
+        for (number, dispatch) in plan.dispatches.iter().enumerate() {
             let usages = &plan.kernels[dispatch.kernel].usages;
             let start = self.times.as_ref().map(|(since, _)| since.elapsed().as_secs_f64());
             let mut operands = Operands::take(&mut self.buffers, &dispatch.bindings, usages);
@@ -158,6 +169,21 @@ impl CpuProgram {
             if let (Some((since, times)), Some(start)) = (&mut self.times, start) {
                 times.push((start, since.elapsed().as_secs_f64()));
             }
+            if let Some(numbers) = self.numbers.as_mut().filter(|_| !scalars.gathers_only || dispatch.gathers()) {
+                numbers.look(&self.buffers, Some(number), scalars);
+            }
+        }
+    }
+
+    /// What the check of numbers has found, if there is one.
+    pub fn numbers(&self) -> Option<&[u32]> {
+        self.numbers.as_ref().map(CpuNumbers::found)
+    }
+
+    /// Forgets what it has found.
+    pub fn forget_numbers(&mut self) {
+        if let Some(numbers) = &mut self.numbers {
+            numbers.forget();
         }
     }
 

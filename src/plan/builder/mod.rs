@@ -53,6 +53,8 @@ pub struct Planned {
     pub natives: Vec<Native>,
     /// What the dispatches that gather a batch copy.
     pub gathers: Vec<Gather>,
+    /// The recording that the plan names: the one that was asked for, with copies at its end.
+    pub recording: Recording,
 }
 
 /// Memory that a tensor lies in, before slots are known.
