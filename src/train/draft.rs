@@ -173,6 +173,9 @@ impl Draft {
         let Planned { plan, natives, gathers, recording: planned } = planned;
         let check = |every| Arc::new(NumberCheck::new(every, &plan, &planned, state.arena()));
         let numbers = draft.options.check_numbers.map(check);
+        if let Some(numbers) = &numbers {
+            log::debug!("{numbers}");
+        }
         let plan = Arc::new(plan);
         let recording = Arc::new(draft.simplified.recording.clone());
         let inputs = input_slots(&draft.simplified);
