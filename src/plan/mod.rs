@@ -8,6 +8,7 @@ mod non_finite;
 mod numbers;
 mod print;
 mod profile;
+mod scans;
 mod slots;
 mod update;
 

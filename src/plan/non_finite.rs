@@ -114,7 +114,7 @@ impl fmt::Display for NonFinite {
             0 => {}
             1 => write!(f, "\n  and one more tensor or range of parameters of this step holds NaN or infinities")?,
             count => {
-                write!(f, "\n  and {count} more tensors or ranges of parameters of this step hold NaN or infinities")?
+                write!(f, "\n  and {count} more tensors or ranges of parameters of this step hold NaN or infinities")?;
             }
         }
         write!(f, "\n{}", self.advice())

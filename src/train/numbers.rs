@@ -28,8 +28,11 @@ impl Training<'_> {
     /// Infinities that are meant, such as those of a mask that is fed, are found too: use a large number in their place. What
     /// a step computes is the same to the bit with and without the check.
     ///
-    /// A step that is looked at reads all that it writes once more. A step that is not costs nothing: its dispatches are the
-    /// same.
+    /// A step that is looked at reads all that it writes once more; one that is not has the same dispatches as without the
+    /// check. Measured in processor time on two multilayer perceptrons and a convolutional network, a step that is looked at
+    /// takes 1 to 14% more on the CPU device and 13 to 27% more on software Vulkan: an `every` of 8 or more costs less
+    /// than 5% of all steps. The device keeps some 300 bytes for every tensor that is looked at, which a
+    /// [`memory_budget`](Self::memory_budget) does not count.
     ///
     /// Compiling fails with [`ErrorKind::Argument`] where `every` is 0.
     #[must_use]
@@ -79,7 +82,9 @@ impl Numbers {
         for step in scalars.chunks_mut(groups) {
             if checks == 0 || step[0].number % self.check.every == 0 {
                 checks += 1;
-                step.iter_mut().for_each(|scalars| scalars.checked = checks);
+                for scalars in step {
+                    scalars.checked = checks;
+                }
             }
         }
     }

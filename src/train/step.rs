@@ -125,7 +125,9 @@ impl Step {
     pub async fn profile_async<'a>(&mut self, feeds: impl AsRef<[Feed<'a>]>) -> Result<StepTimes> {
         let fed = self.match_feeds(feeds.as_ref())?;
         let mut scalars = self.before_run(1)?;
-        scalars.iter_mut().for_each(|scalars| scalars.checked = 0);
+        for scalars in &mut scalars {
+            scalars.checked = 0;
+        }
         let times = self.program.time(&fed, &scalars).await?;
         self.has_run(&scalars, false);
         Ok(times)
@@ -266,7 +268,8 @@ impl Step {
     /// # Errors
     /// When the tensor is not kept, nothing has run, or the device is lost.
     ///
-    /// Where the last step, or one since something was read, computed indices that lie outside of what they select from, what
+    /// Where a [check of numbers](super::Training::check_numbers) found NaN or infinity, what arrives is an error that tells
+    /// where. Where the last step, or one since something was read, computed indices that lie outside of what they select from, what
     /// arrives is an error that tells the first of them.
     pub fn read_async(&self, tensor: Tensor<'_>) -> Result<PendingRead> {
         self.guarded(self.program.begin_read(self.place(tensor)?)?)

@@ -111,7 +111,7 @@ impl GpuNumbers {
         Ok(Self { check, pipeline, ranges, workgroups, group, found })
     }
 
-    /// Whether there is anything to look at before a plan's first dispatch, or after one.
+    /// Which scans stand before a plan's first dispatch, or follow one.
     pub fn looks_after(&self, dispatch: Option<usize>) -> Range<usize> {
         self.check.scans_after(dispatch)
     }
