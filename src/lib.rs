@@ -40,5 +40,6 @@ pub use ndarray;
 
 pub use base::{Axes, DType, Error, ErrorKind, Fault, Fingerprint, Generator, HostData, HostTensor, Result, Shape};
 pub use dispatch::{Ceilings, Device, DeviceInfo, DispatchTime, Failure, PendingRead, Snapshot, State, StepTimes};
+pub use plan::NonFinite;
 pub use record::{Feed, FeedSource, Graph, Init, Param, Params, Tensor};
 pub use train::{Inference, Step, Training, optim, schedule};

@@ -40,6 +40,9 @@ struct Arguments {
     /// Runs every op as a kernel of its own.
     #[arg(long)]
     without_fusion: bool,
+    /// Looks for NaN and infinity in every so many steps.
+    #[arg(long)]
+    check_numbers: Option<u32>,
     /// Measures first which kernels compute the matrix products fastest, and keeps the choices in this file.
     #[arg(long)]
     tune: Option<std::path::PathBuf>,
@@ -108,8 +111,12 @@ fn workload(name: &str, network: Option<&Network>, arguments: &Arguments) -> Res
         None => Device::best()?,
     };
     let mut result = serde_json::Value::Null;
-    let options =
-        models::Options { network, without_fusion: arguments.without_fusion, tune: arguments.tune.as_deref() };
+    let options = models::Options {
+        network,
+        without_fusion: arguments.without_fusion,
+        check_numbers: arguments.check_numbers,
+        tune: arguments.tune.as_deref(),
+    };
     models::compile(name, &device, &options, &mut |mut step: Step, loss: Tensor<'_>| {
         if arguments.explain {
             println!("{}\n{}", step.plan(), step.plan().explain());

@@ -29,6 +29,8 @@ pub struct Network {
 pub struct Options<'a> {
     pub network: Option<&'a Network>,
     pub without_fusion: bool,
+    /// The numbers of every so many steps are looked at.
+    pub check_numbers: Option<u32>,
     /// Where kernels chosen by measurement are kept, if they are to be.
     pub tune: Option<&'a Path>,
 }
@@ -36,6 +38,10 @@ pub struct Options<'a> {
 impl Options<'_> {
     fn training(&self, training: Training<'_>, device: &Device, params: &Params) -> Result<Step> {
         let training = if self.without_fusion { training.without_fusion() } else { training };
+        let training = match self.check_numbers {
+            Some(every) => training.check_numbers(every),
+            None => training,
+        };
         match self.tune {
             Some(path) => {
                 let device = training.tune(device, params, path)?;
@@ -48,6 +54,10 @@ impl Options<'_> {
     fn inference(&self, inference: Inference<'_>, device: &Device) -> Result<Step> {
         let params = Params::seeded(0);
         let inference = if self.without_fusion { inference.without_fusion() } else { inference };
+        let inference = match self.check_numbers {
+            Some(every) => inference.check_numbers(every),
+            None => inference,
+        };
         match self.tune {
             Some(path) => {
                 let device = inference.tune(device, &params, path)?;

@@ -29,6 +29,8 @@ pub enum ErrorKind {
     Argument,
     /// A step computed an index that lies outside of what it selects from.
     Index,
+    /// A step that was looked at computed NaN or infinity; see [`Training::check_numbers`](crate::Training::check_numbers).
+    NonFinite,
     /// A check of an op found that it is wrong.
     Check,
     /// The operating system refused something.

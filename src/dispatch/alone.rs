@@ -36,7 +36,7 @@ impl Alone {
             _ => None,
         };
         let plan = Arc::new(self.plan.clone());
-        let mut program = GpuProgram::new(Arc::clone(gpu), plan, |_| Ok(None), contents).await?;
+        let mut program = GpuProgram::new(Arc::clone(gpu), plan, |_| Ok(None), contents, None).await?;
         program.run(scalars)?;
         let mut written = Vec::new();
         for (binding, usage) in self.plan.dispatches[0].bindings.iter().zip(&self.plan.kernels[0].usages) {

@@ -1,4 +1,5 @@
 use super::gpu::GpuRead;
+use super::numbers::{NumbersRead, refuse};
 use crate::base::{DType, Error, ErrorKind, HostData, HostTensor, Result, Shape};
 use crate::record::IndexCheck;
 
@@ -7,6 +8,8 @@ use crate::record::IndexCheck;
 pub struct PendingRead {
     pending: Pending,
     guards: Vec<Guard>,
+    /// What checks of numbers have found, where they may have found something.
+    numbers: Option<NumbersRead>,
 }
 
 impl std::fmt::Debug for PendingRead {
@@ -46,11 +49,11 @@ impl Pending {
 
 impl PendingRead {
     pub(crate) const fn ready(tensor: HostTensor) -> Self {
-        Self { pending: Pending::Ready(tensor), guards: Vec::new() }
+        Self { pending: Pending::Ready(tensor), guards: Vec::new(), numbers: None }
     }
 
     pub(super) const fn from_gpu(read: GpuRead, shape: Shape, dtype: DType) -> Self {
-        Self { pending: Pending::Gpu { read, shape, dtype }, guards: Vec::new() }
+        Self { pending: Pending::Gpu { read, shape, dtype }, guards: Vec::new(), numbers: None }
     }
 
     /// With a check of indices, whose findings are read as well: what arrives then is an error where it failed.
@@ -59,14 +62,25 @@ impl PendingRead {
         self
     }
 
+    /// With what checks of numbers have found: what arrives then is an error where that is anything.
+    pub(crate) fn with_numbers(mut self, numbers: Option<NumbersRead>) -> Self {
+        self.numbers = numbers;
+        self
+    }
+
     /// The tensor, once it is there.
     ///
     /// # Errors
-    /// When the device is lost, or the step used an index outside of what it selects from.
+    /// When the device is lost, the step used an index outside of what it selects from, or a check of numbers found NaN or
+    /// infinity ([`ErrorKind::NonFinite`]).
     pub async fn finish(self) -> Result<HostTensor> {
         let tensor = self.pending.finish().await?;
         for guard in self.guards {
             judge(&guard.any.finish().await?, &guard.position.finish().await?, &guard.check)?;
+        }
+        // An index outside is the cause where both are found: what it selects is NaN.
+        if let Some(numbers) = self.numbers {
+            refuse(numbers.finish().await?)?;
         }
         Ok(tensor)
     }
@@ -74,12 +88,15 @@ impl PendingRead {
     /// The tensor; blocks until it is there.
     ///
     /// # Errors
-    /// When the device is lost, or the step used an index outside of what it selects from.
+    /// As those of [`finish`](Self::finish).
     #[cfg(not(target_arch = "wasm32"))]
     pub fn wait(self) -> Result<HostTensor> {
         let tensor = self.pending.wait()?;
         for guard in self.guards {
             judge(&guard.any.wait()?, &guard.position.wait()?, &guard.check)?;
+        }
+        if let Some(numbers) = self.numbers {
+            refuse(numbers.wait()?)?;
         }
         Ok(tensor)
     }

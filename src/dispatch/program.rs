@@ -1,10 +1,11 @@
 use super::cpu::CpuProgram;
 use super::device::Inner;
 use super::gpu::{GpuProgram, GpuTimes};
+use super::numbers::{Asked, NumbersRead, Words};
 use super::{PendingRead, RowOrder, State, StepTimes};
 use crate::base::{DType, Error, ErrorKind, HostData, HostTensor, Result, Shape};
 use crate::fuse::Gather;
-use crate::plan::{Binding, Buffer, BufferKind, Native, Plan, StepScalars, Updates};
+use crate::plan::{Binding, Buffer, BufferKind, Native, NumberCheck, Plan, StepScalars, Updates};
 use crate::record::{Leaf, NodeId, NodeKind, Recording, TensorId};
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -28,6 +29,8 @@ pub struct ProgramRequest<'a> {
     pub datasets: &'a BTreeMap<NodeId, &'a HostData>,
     /// In which order they are taken.
     pub order: Option<RowOrder>,
+    /// Which numbers are looked at, if any are.
+    pub numbers: Option<Arc<NumberCheck>>,
 }
 
 /// A plan made ready on the device of a state.
@@ -37,6 +40,7 @@ pub struct Program {
     pub(super) state: State,
     pub(super) executor: Executor,
     order: Option<RowOrder>,
+    numbers: Option<Arc<NumberCheck>>,
     has_run: bool,
     /// Whether a run has done more than add up gradients.
     has_updated: bool,
@@ -54,7 +58,7 @@ impl Program {
     /// # Errors
     /// When the device has no room, rejects a kernel, or is lost.
     pub async fn new(request: ProgramRequest<'_>) -> Result<Self> {
-        let ProgramRequest { recording, plan, natives, state, gathers, updates, datasets, order } = request;
+        let ProgramRequest { recording, plan, natives, state, gathers, updates, datasets, order, numbers } = request;
         log::debug!(
             "{} dispatches, {} kernels, {} bytes",
             plan.dispatches.len(),
@@ -77,13 +81,18 @@ impl Program {
             _ => None,
         };
         let executor = match &state.device().inner {
-            Inner::Cpu => Executor::Cpu(CpuProgram::new(Arc::clone(&plan), natives, gathers, updates, contents)?),
+            Inner::Cpu => {
+                let plan = Arc::clone(&plan);
+                Executor::Cpu(CpuProgram::new(plan, natives, gathers, updates, contents, numbers.clone())?)
+            }
             Inner::Gpu(gpu) => {
                 let shared = |kind: &BufferKind| state.segment(kind);
-                Executor::Gpu(GpuProgram::new(Arc::clone(gpu), Arc::clone(&plan), shared, contents).await?)
+                Executor::Gpu(
+                    GpuProgram::new(Arc::clone(gpu), Arc::clone(&plan), shared, contents, numbers.clone()).await?,
+                )
             }
         };
-        Ok(Self { plan, state: state.clone(), executor, order, has_run: false, has_updated: false })
+        Ok(Self { plan, state: state.clone(), executor, order, numbers, has_run: false, has_updated: false })
     }
 
     /// Runs one step, given by the numbers of every group. Returns as soon as the work is submitted.
@@ -307,6 +316,34 @@ impl Program {
                 let read = program.begin_read(&stored.binding)?;
                 Ok(PendingRead::from_gpu(read, stored.shape.clone(), stored.dtype))
             }
+        }
+    }
+
+    /// Starts to read what the checks of numbers have found, if there are any.
+    ///
+    /// # Errors
+    /// When the device fails.
+    pub fn begin_numbers(&self, asked: Asked) -> Result<Option<NumbersRead>> {
+        let Some(check) = self.numbers.clone() else { return Ok(None) };
+        let words = match &self.executor {
+            Executor::Cpu(program) => program.numbers().map(|words| Words::Ready(words.to_vec())),
+            Executor::Gpu(program) => program.begin_numbers().transpose()?.map(Words::Gpu),
+        };
+        let plan = Arc::clone(&self.plan);
+        Ok(words.map(|words| NumbersRead { words, check, plan, asked }))
+    }
+
+    /// Forgets what checks of numbers have found, before the next run.
+    ///
+    /// # Errors
+    /// When the device is lost.
+    pub fn forget_numbers(&mut self) -> Result<()> {
+        match &mut self.executor {
+            Executor::Cpu(program) => {
+                program.forget_numbers();
+                Ok(())
+            }
+            Executor::Gpu(program) => program.forget_numbers(),
         }
     }
 

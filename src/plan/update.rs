@@ -86,6 +86,10 @@ pub struct StepScalars {
     pub gathered: u32,
     /// Whether the step only adds up gradients, without an update.
     pub gathers_only: bool,
+    /// The number of the step among all of the state, from 1, which no kernel of a plan reads.
+    pub number: u32,
+    /// Which check of numbers looks at the step, from 1; 0 where none does.
+    pub checked: u32,
 }
 
 impl StepScalars {

@@ -240,9 +240,11 @@ impl Step {
     /// beside it, which then takes its place, so that a good file is there at every moment.
     ///
     /// # Errors
-    /// When the file cannot be written, or the device fails.
+    /// When the file cannot be written, or the device fails; where [`check_numbers`](crate::Training::check_numbers) has found
+    /// what no error has told yet, so that a good file is not replaced unseen.
     pub fn save(&self, path: impl AsRef<Path>) -> Result<()> {
         let path = path.as_ref();
+        pollster::block_on(self.tell_non_finite())?;
         let bytes = pollster::block_on(self.state().to_safetensors())?;
         let mut name = path.file_name().unwrap_or_default().to_os_string();
         name.push(".partial");

@@ -70,7 +70,7 @@ pub struct Training<'g> {
     pub(super) craft: Craft,
     pub(super) only: Option<Vec<ParamInfo>>,
     checks_feeds: bool,
-    options: Options,
+    pub(super) options: Options,
     /// After how many steps a snapshot is taken.
     pub(super) snapshots: Option<u32>,
     pub(super) faults: Vec<Fault>,

@@ -147,7 +147,7 @@ impl Step {
     /// # Errors
     /// When the step has no such limit, nothing has run, or the device is lost.
     pub fn read_updates_left_out_async(&self) -> Result<PendingRead> {
-        self.program.begin_left_out()
+        self.with_numbers(self.program.begin_left_out()?)
     }
 
     /// As [`read_updates_left_out_async`](Self::read_updates_left_out_async), blocking; warns (through the `log` crate)
@@ -173,7 +173,7 @@ impl Step {
     /// ([`Training::accumulate`](super::Training::accumulate)), or the device is lost.
     pub async fn read_layer_norms_async(&self) -> Result<Vec<LayerNorms>> {
         let (read, names) = self.program.begin_layer_norms()?;
-        Ok(LayerNorms::all(names, &read.finish().await?))
+        Ok(LayerNorms::all(names, &self.with_numbers(read)?.finish().await?))
     }
 
     /// As [`read_layer_norms_async`](Self::read_layer_norms_async), blocking.

@@ -1,5 +1,6 @@
 use super::dataset::Dataset;
 use super::input::InputSlot;
+use super::numbers::check_every;
 use crate::base::{Error, ErrorKind, Fault, Layout, Result, TensorType};
 use crate::fuse::{Simplified, recompute, simplify};
 use crate::plan::{Arena, Choices, Planned, Profile, Request, Resident, Updates, build};
@@ -45,6 +46,8 @@ pub(super) struct Options {
     pub dataset: Option<Arc<Dataset>>,
     /// What another plan chose.
     pub pinned: Option<Arc<Choices>>,
+    /// The numbers of every so many steps are looked at.
+    pub check_numbers: Option<u32>,
 }
 
 impl Draft {
@@ -57,6 +60,7 @@ impl Draft {
         faults: &[Fault],
         options: Options,
     ) -> Result<Self> {
+        check_every(options.check_numbers)?;
         let recording = graph.recording();
         let mut faults = [&recording.faults, faults].concat();
         faults.extend(strangers(&recording, store, parameters));
@@ -179,6 +183,11 @@ impl Draft {
     /// What is left of the recording.
     pub const fn simplified(&self) -> &Simplified {
         &self.simplified
+    }
+
+    /// The numbers of every so many steps are looked at, if they are.
+    pub const fn check_numbers(&self) -> Option<u32> {
+        self.options.check_numbers
     }
 
     /// Data that stay on the device.

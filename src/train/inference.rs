@@ -51,7 +51,7 @@ pub struct Inference<'g> {
     outputs: Vec<TensorId>,
     checks_feeds: bool,
     averages: bool,
-    options: Options,
+    pub(super) options: Options,
 }
 
 impl Inference<'_> {

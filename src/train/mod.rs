@@ -14,6 +14,7 @@ mod hash;
 mod inference;
 mod input;
 mod layer_norms;
+mod numbers;
 mod observe;
 mod paths;
 mod recover;

@@ -2,10 +2,11 @@
 
 use super::dataset::Passes;
 use super::draft::{Draft, index_checks, input_slots};
+use super::numbers::Numbers;
 use super::step::Compiled;
 use crate::base::{Error, ErrorKind, Result};
 use crate::dispatch::{Program, ProgramRequest, RowOrder, State};
-use crate::plan::{Planned, Updates};
+use crate::plan::{NumberCheck, Planned, Updates};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -55,6 +56,11 @@ impl Source {
         let (draft, planned) =
             self.draft.clone().fitted(&profile, state.arena(), self.updates.as_ref(), &self.averaged)?;
         let Planned { plan, natives, gathers, recording: resolved } = planned;
+        let check = |every| Arc::new(NumberCheck::new(every, &plan, &resolved, state.arena()));
+        let numbers = draft.check_numbers().map(check);
+        if let Some(numbers) = &numbers {
+            log::debug!("{numbers}");
+        }
         let plan = Arc::new(plan);
         let simplified = draft.simplified().clone();
         let inputs = input_slots(&simplified);
@@ -75,6 +81,7 @@ impl Source {
             updates: self.updates.clone(),
             datasets: &datasets,
             order: resident.as_ref().map(|(resident, _)| RowOrder::new(resident.rows, seed)),
+            numbers: numbers.clone(),
         })
         .await?;
         let passes = resident.map(|(resident, batch)| Passes {
@@ -82,6 +89,16 @@ impl Source {
             inputs: resident.inputs,
             batch,
         });
-        Ok(Compiled { program, plan, simplified, resolved, state: state.clone(), inputs, passes, checks })
+        Ok(Compiled {
+            program,
+            plan,
+            simplified,
+            resolved,
+            state: state.clone(),
+            inputs,
+            passes,
+            checks,
+            numbers: numbers.map(Numbers::new),
+        })
     }
 }

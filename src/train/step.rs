@@ -1,6 +1,7 @@
 use super::dataset::Passes;
 use super::findings::Findings;
 use super::input::InputSlot;
+use super::numbers::Numbers;
 use super::optim::check_rate;
 use super::recover::Snapshots;
 use super::source::Source;
@@ -24,7 +25,9 @@ pub struct Step {
     /// How it goes through data on the device, if there are any.
     passes: Option<Passes>,
     /// Computed indices that are looked at whenever something is read.
-    findings: Findings,
+    pub(super) findings: Findings,
+    /// The check of numbers, if there is one.
+    pub(super) numbers: Option<Numbers>,
     pub(super) source: Source,
     pub(super) trainer: Option<Trainer>,
     pub(super) snapshots: Snapshots,
@@ -43,6 +46,7 @@ pub(super) struct Compiled {
     pub passes: Option<Passes>,
     pub checks: Vec<IndexCheck>,
     pub resolved: Recording,
+    pub numbers: Option<Numbers>,
 }
 
 /// What there is to know of a step that is about to run.
@@ -87,7 +91,7 @@ impl Step {
         trainer: Option<Trainer>,
         mut snapshots: Snapshots,
     ) -> Result<Self> {
-        let Compiled { program, plan, simplified, resolved, state, inputs, passes, checks } =
+        let Compiled { program, plan, simplified, resolved, state, inputs, passes, checks, numbers } =
             source.build(state).await?;
         if !snapshots.are_regular() {
             source.forget_data();
@@ -106,6 +110,7 @@ impl Step {
             inputs,
             passes,
             findings,
+            numbers,
             source,
             trainer,
             snapshots,
@@ -116,11 +121,11 @@ impl Step {
     /// Compiles it again, on another state.
     pub(super) async fn build_on(&mut self, state: &State) -> Result<()> {
         self.source.fits(state)?;
-        let Compiled { program, plan, simplified, resolved, state, inputs, passes, checks } =
+        let Compiled { program, plan, simplified, resolved, state, inputs, passes, checks, numbers } =
             self.source.build(state).await?;
         (self.program, self.plan, self.simplified, self.resolved) = (program, plan, simplified, resolved);
         (self.state, self.inputs, self.passes) = (state, inputs, passes);
-        self.findings = Findings::new(checks);
+        (self.findings, self.numbers) = (Findings::new(checks), numbers);
         Ok(())
     }
 
@@ -135,10 +140,9 @@ impl Step {
         let state = self.state.clone();
         let _turn = self.begin_run(&state)?;
         let fed = self.match_feeds(feeds.as_ref())?;
-        let scalars = self.scalars(1)?;
-        self.findings.before_run(&self.program)?;
+        let scalars = self.before_run(1)?;
         self.program.run(&fed, &scalars)?;
-        self.has_run(1, false);
+        self.has_run(&scalars, false);
         Ok(())
     }
 
@@ -156,13 +160,12 @@ impl Step {
         if count == 0 {
             return Ok(());
         }
-        let scalars = self.scalars(count)?;
-        self.findings.before_run(&self.program)?;
+        let scalars = self.before_run(count)?;
         // Steps that were run before something failed count.
         let ran = self.program.run_many(&fed, &scalars);
         let done = ran.as_ref().map_or_else(|(done, _)| *done, |()| count);
         if done > 0 {
-            self.has_run(done, true);
+            self.has_run(&scalars[..done as usize * self.plan.groups], true);
         }
         ran.map_err(|(_, error)| error)
     }
@@ -200,10 +203,12 @@ impl Step {
         let state = self.state.clone();
         let _turn = self.begin_run(&state)?;
         let fed = self.match_feeds(feeds)?;
-        let scalars = self.scalars(1)?;
-        self.findings.before_run(&self.program)?;
+        let mut scalars = self.before_run(1)?;
+        for scalars in &mut scalars {
+            scalars.checked = 0;
+        }
         let times = self.program.begin_time(&fed, &scalars)?;
-        self.has_run(1, false);
+        self.has_run(&scalars, false);
         Ok(times)
     }
 
@@ -237,9 +242,24 @@ impl Step {
         self.findings.guard(&self.program, self.program.begin_read(place.ok_or_else(not_kept)?)?)
     }
 
+    /// Prepares for so many steps, and returns the numbers of every group of each.
+    fn before_run(&mut self, count: u32) -> Result<Vec<StepScalars>> {
+        let mut scalars = self.scalars(count)?;
+        self.findings.before_run(&self.program)?;
+        if let Some(numbers) = &mut self.numbers {
+            numbers.before_run(&mut self.program)?;
+            numbers.plan(&mut scalars, self.plan.groups);
+        }
+        Ok(scalars)
+    }
+
     /// Counts steps.
-    fn has_run(&mut self, count: u32, many: bool) {
+    fn has_run(&mut self, scalars: &[StepScalars], many: bool) {
+        let count = (scalars.len() / self.plan.groups) as u32;
         self.findings.has_run(many);
+        if let Some(numbers) = &mut self.numbers {
+            numbers.has_run(scalars);
+        }
         let Some(trainer) = &self.trainer else {
             self.inferences += count;
             return;
@@ -261,7 +281,7 @@ impl Step {
                 .passes
                 .as_ref()
                 .map_or((0, 0), |passes| ((number - 1) / passes.steps, (number - 1) % passes.steps * passes.batch));
-            let known = StepScalars { seed, count: number, first_row, epoch, ..StepScalars::default() };
+            let known = StepScalars { seed, count: number, number, first_row, epoch, ..StepScalars::default() };
             match (&self.trainer, &place) {
                 (Some(trainer), Some(place)) => all.extend(trainer.scalars(place, ahead, known)?),
                 // Inference takes no rows of a dataset.
@@ -348,10 +368,11 @@ impl Step {
     /// # Errors
     /// When the tensor is not kept, nothing has run, or the device is lost.
     ///
-    /// Where the last step, or one since something was read, computed indices that lie outside of what they select from, what
+    /// Where a [check of numbers](super::Training::check_numbers) found NaN or infinity, what arrives is an error that tells
+    /// where. Where the last step, or one since something was read, computed indices that lie outside of what they select from, what
     /// arrives is an error that tells the first of them.
     pub fn read_async(&self, tensor: Tensor<'_>) -> Result<PendingRead> {
-        self.findings.guard(&self.program, self.program.begin_read(self.place(tensor)?)?)
+        self.guarded(self.program.begin_read(self.place(tensor)?)?)
     }
 
     /// What stands for a kept tensor in the simplified recording.
@@ -383,7 +404,7 @@ impl Step {
     /// When the tensor is not kept or has several elements, neither has run last, or the device is lost; an index outside of
     /// what it selects from, as in [`read_async`](Self::read_async).
     pub fn read_history_async(&self, tensor: Tensor<'_>) -> Result<PendingRead> {
-        self.findings.guard(&self.program, self.program.begin_history(self.place(tensor)?)?)
+        self.guarded(self.program.begin_history(self.place(tensor)?)?)
     }
 
     /// As [`read_history_async`](Self::read_history_async), blocking.
@@ -402,7 +423,7 @@ impl Step {
     /// When the step does not compute it, nothing has run, runs have only added up gradients (`Training::accumulate`), or the
     /// device is lost.
     pub fn read_gradient_norm_async(&self) -> Result<PendingRead> {
-        self.program.begin_gradient_norm()
+        self.with_numbers(self.program.begin_gradient_norm()?)
     }
 
     /// As [`read_gradient_norm_async`](Self::read_gradient_norm_async), blocking.

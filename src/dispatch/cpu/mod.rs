@@ -3,6 +3,7 @@
 mod contract;
 mod loads;
 mod memory;
+mod numbers;
 mod op;
 mod pack;
 mod pointwise;
@@ -10,11 +11,13 @@ mod reduce;
 mod update;
 
 use self::memory::{Operands, Words};
+use self::numbers::CpuNumbers;
 use super::State;
 use crate::base::{DType, Error, ErrorKind, HostData, HostTensor, Result};
 use crate::fuse::{Gather, Usage};
 use crate::plan::{
-    Binding, Buffer, BufferKind, Dispatch, Native, NativeRoot, Phase, Plan, StepScalars, Stored, Updates, Work,
+    Binding, Buffer, BufferKind, Dispatch, Native, NativeRoot, NumberCheck, Phase, Plan, StepScalars, Stored, Updates,
+    Work,
 };
 use crate::record::TensorId;
 use std::sync::Arc;
@@ -32,6 +35,8 @@ pub(super) struct CpuProgram {
     history: Vec<(TensorId, Words)>,
     /// While a step is measured: since when, and the times of its dispatches.
     times: Option<(Instant, Vec<(f64, f64)>)>,
+    /// The check of numbers, if there is one.
+    numbers: Option<CpuNumbers>,
 }
 
 impl CpuProgram {
@@ -45,6 +50,7 @@ impl CpuProgram {
         gathers: Vec<Gather>,
         updates: Option<Updates>,
         contents: impl for<'d> Fn(&'d Buffer) -> Option<&'c [u8]>,
+        numbers: Option<Arc<NumberCheck>>,
     ) -> Result<Self> {
         for program in natives.iter().flat_map(|native| &native.programs).map(|(_, program)| program) {
             for step in program.steps.iter().filter(|step| step.pointwise.host.is_none()) {
@@ -58,7 +64,8 @@ impl CpuProgram {
             _ => contents(buffer).map_or_else(|| words(buffer.bytes), |bytes| bytemuck::cast_slice(bytes).to_vec()),
         };
         let buffers = plan.buffers.iter().map(buffer).collect();
-        Ok(Self { plan, natives, gathers, updates, buffers, history: Vec::new(), times: None })
+        let numbers = numbers.map(CpuNumbers::new);
+        Ok(Self { plan, natives, gathers, updates, buffers, history: Vec::new(), times: None, numbers })
     }
 
     /// Takes over what is fed.
@@ -136,7 +143,10 @@ impl CpuProgram {
     fn dispatches(&mut self, groups: &[StepScalars]) -> Result<()> {
         let plan = Arc::clone(&self.plan);
         let (mut natives, mut gathers) = (self.natives.iter(), self.gathers.iter());
-        for dispatch in &plan.dispatches {
+        if let Some(numbers) = &mut self.numbers {
+            numbers.look(&self.buffers, None, &groups[0]);
+        }
+        for (number, dispatch) in plan.dispatches.iter().enumerate() {
             let start = self.times.as_ref().map(|(since, _)| since.elapsed().as_secs_f64());
             let job = match (dispatch.work, dispatch.phase) {
                 (Some(work), _) => Some(Job::State(work)),
@@ -150,8 +160,24 @@ impl CpuProgram {
             if let (Some((since, times)), Some(start)) = (&mut self.times, start) {
                 times.push((start, since.elapsed().as_secs_f64()));
             }
+            let has_run = !groups[0].gathers_only || dispatch.gathers();
+            if let Some(numbers) = self.numbers.as_mut().filter(|_| has_run) {
+                numbers.look(&self.buffers, Some(number), &groups[0]);
+            }
         }
         Ok(())
+    }
+
+    /// What the check of numbers has found, if there is one.
+    pub fn numbers(&self) -> Option<&[u32]> {
+        self.numbers.as_ref().map(CpuNumbers::found)
+    }
+
+    /// Forgets what it has found.
+    pub fn forget_numbers(&mut self) {
+        if let Some(numbers) = &mut self.numbers {
+            numbers.forget();
+        }
     }
 
     /// Runs the only dispatch of a plan that was made of the dispatch of this number, on buffers that are given and come back.

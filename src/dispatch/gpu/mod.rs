@@ -4,6 +4,7 @@ mod adapter;
 mod device;
 mod images;
 mod kept;
+mod numbers;
 mod pace;
 mod pipelines;
 mod program;

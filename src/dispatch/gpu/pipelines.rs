@@ -56,7 +56,8 @@ pub(super) fn layout_entry(
     }
 }
 
-fn layout(
+/// How the bindings of a kernel are laid out, and the pipeline with them.
+pub(super) fn layout(
     gpu: &Gpu,
     kernel: &KernelText,
     step_layout: &wgpu::BindGroupLayout,
@@ -84,7 +85,7 @@ fn layout(
     (group, pipeline)
 }
 
-fn pipeline(gpu: &Gpu, kernel: &KernelText, layout: &wgpu::PipelineLayout) -> wgpu::ComputePipeline {
+pub(super) fn pipeline(gpu: &Gpu, kernel: &KernelText, layout: &wgpu::PipelineLayout) -> wgpu::ComputePipeline {
     let text = if gpu.failures.strikes(Failure::Kernel) { "a test wants this rejected" } else { &kernel.wgsl };
     let module = gpu.device.create_shader_module(wgpu::ShaderModuleDescriptor {
         label: Some(&kernel.name),

@@ -1,6 +1,7 @@
+use super::numbers::GpuNumbers;
 use super::{Gpu, GpuRange, GpuRead, InTurn, Pace, images, pipelines};
 use crate::base::{Error, ErrorKind, HostData, Result};
-use crate::plan::{Binding, BufferKind, Plan, StepScalars};
+use crate::plan::{Binding, BufferKind, NumberCheck, Plan, StepScalars};
 use crate::record::TensorId;
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -39,6 +40,8 @@ struct Objects {
     step_group: wgpu::BindGroup,
     /// For every kept tensor of one element: its values after the steps of the last run of many.
     history: Vec<(usize, wgpu::Buffer)>,
+    /// The check of numbers, if there is one.
+    numbers: Option<GpuNumbers>,
 }
 
 impl GpuProgram {
@@ -50,6 +53,7 @@ impl GpuProgram {
         plan: Arc<Plan>,
         shared: impl Fn(&BufferKind) -> Result<Option<wgpu::Buffer>>,
         contents: impl for<'d> Fn(&'d crate::plan::Buffer) -> Option<&'c [u8]>,
+        numbers: Option<Arc<NumberCheck>>,
     ) -> Result<Self> {
         let all = || format!("allocating the {} bytes of the step", plan.total_bytes());
         let allocate = |buffer: &crate::plan::Buffer| match shared(&buffer.kind)? {
@@ -84,7 +88,7 @@ impl GpuProgram {
             .await?;
         // From here on a failure drops them in turn.
         let (pipelines, bind_groups, history) = (Vec::new(), Vec::new(), Vec::new());
-        let objects = Objects { buffers, images, pipelines, bind_groups, steps, step_group, history };
+        let objects = Objects { buffers, images, pipelines, bind_groups, steps, step_group, history, numbers: None };
         let mut objects = InTurn::new(Arc::clone(&gpu), objects);
         let (pipelines, layouts) = pipelines::compile(&gpu, &plan, &step_layout)?;
         objects.pipelines = pipelines;
@@ -99,6 +103,10 @@ impl GpuProgram {
                 },
             )
             .await?;
+        if let Some(check) = numbers {
+            let made = GpuNumbers::new(&gpu, &plan, check, &objects.buffers, &objects.steps).await?;
+            objects.numbers = Some(made);
+        }
         let pace = Pace::default();
         Ok(Self { objects, gpu, plan, entry: 0, pace, recorded: 0, open: VecDeque::new() })
     }
@@ -121,7 +129,7 @@ impl GpuProgram {
         let mut encoder =
             self.gpu.device.create_command_encoder(&wgpu::CommandEncoderDescriptor { label: Some("step") });
         let first = self.write_scalars(scalars)?;
-        self.encode(&mut encoder, first, scalars[0].gathers_only);
+        self.encode(&mut encoder, first, &scalars[0]);
         let index = self.gpu.submit(encoder).map_err(|error| error.during("running a step"))?;
         self.submitted(index)
     }
@@ -157,7 +165,7 @@ impl GpuProgram {
                 self.gpu.device.create_command_encoder(&wgpu::CommandEncoderDescriptor { label: Some("steps") });
             let first = self.write_scalars(part)?;
             for place in 0..count {
-                self.encode(&mut encoder, first + (place * groups) as u64, part[place * groups].gathers_only);
+                self.encode(&mut encoder, first + (place * groups) as u64, &part[place * groups]);
                 let number = self.recorded + place;
                 for (readable, history) in &self.objects.history {
                     let binding = &self.plan.readable[*readable].1.binding;
@@ -245,6 +253,9 @@ impl GpuProgram {
         let mut bytes = vec![0u8; all.len() * RING_STRIDE as usize];
         for (scalars, entry) in all.iter().zip(bytes.chunks_mut(RING_STRIDE as usize)) {
             entry[..StepScalars::BYTES].copy_from_slice(&scalars.bytes());
+            // Behind what the kernels of plans read: for the check of numbers.
+            let checked: [u8; 8] = bytemuck::cast([scalars.number, scalars.checked]);
+            entry[StepScalars::BYTES..StepScalars::BYTES + checked.len()].copy_from_slice(&checked);
         }
         self.gpu.write(&"the numbers of steps", &self.objects.steps, self.entry * RING_STRIDE, &bytes)?;
         let first = self.entry;
@@ -252,18 +263,34 @@ impl GpuProgram {
         Ok(first)
     }
 
-    /// Writes down the dispatches of a step whose scalars stand at an entry of the ring, those of further groups after it.
-    fn encode(&self, encoder: &mut wgpu::CommandEncoder, entry: u64, gathers_only: bool) {
-        let wanted = |(dispatch, _): &(&crate::plan::Dispatch, _)| !gathers_only || dispatch.gathers();
-        let mut rest = self.plan.dispatches.iter().zip(&self.objects.bind_groups).filter(wanted).peekable();
+    /// Writes down the dispatches of a step whose scalars stand at an entry of the ring, those of further groups after it;
+    /// and between them, for a step that is checked, what looks at the numbers that they write.
+    fn encode(&self, encoder: &mut wgpu::CommandEncoder, entry: u64, scalars: &StepScalars) {
+        let wanted =
+            |(_, (dispatch, _)): &(usize, (&crate::plan::Dispatch, _))| !scalars.gathers_only || dispatch.gathers();
+        let numbers = self.objects.numbers.as_ref().filter(|_| scalars.checked > 0);
+        let look = |pass: &mut wgpu::ComputePass<'_>, dispatch: Option<usize>| {
+            let scans = numbers.map(|numbers| (numbers, numbers.looks_after(dispatch)));
+            let scans = scans.filter(|(_, scans)| !scans.is_empty());
+            scans.map(|(numbers, scans)| numbers.scan(pass, scans, entry * RING_STRIDE, scalars)).is_some()
+        };
+        let begin = |encoder: &mut wgpu::CommandEncoder| {
+            encoder.begin_compute_pass(&wgpu::ComputePassDescriptor::default()).forget_lifetime()
+        };
+        if numbers.is_some() {
+            look(&mut begin(encoder), None);
+        }
+        let mut rest = self.plan.dispatches.iter().zip(&self.objects.bind_groups).enumerate().filter(wanted).peekable();
         // A pass for all dispatches up to one that reads images: they are copied between passes.
-        while let Some((dispatch, _)) = rest.peek() {
+        while let Some((_, (dispatch, _))) = rest.peek() {
             images::copy(encoder, dispatch, &self.objects.buffers, &self.objects.images);
-            let mut pass = encoder.begin_compute_pass(&wgpu::ComputePassDescriptor::default());
+            let mut pass = begin(encoder);
             let mut current = None;
             let mut bound = None;
             let mut is_first = true;
-            while let Some((dispatch, group)) = rest.next_if(|(next, _)| is_first || next.images.is_empty()) {
+            while let Some((number, (dispatch, group))) =
+                rest.next_if(|(_, (next, _))| is_first || next.images.is_empty())
+            {
                 is_first = false;
                 if current != Some(dispatch.kernel) {
                     pass.set_pipeline(&self.objects.pipelines[dispatch.kernel]);
@@ -277,6 +304,9 @@ impl GpuProgram {
                 }
                 let [x, y, z] = dispatch.workgroups;
                 pass.dispatch_workgroups(x, y, z);
+                if look(&mut pass, Some(number)) {
+                    (current, bound) = (None, None);
+                }
             }
         }
     }
@@ -309,6 +339,16 @@ impl GpuProgram {
         let bytes = self.recorded as u64 * self.plan.readable[*readable].1.binding.bytes;
         let read = self.gpu.begin_read(&"the history of a tensor", GpuRange { buffer, offset: 0, bytes })?;
         Ok(Some((read, bytes)))
+    }
+
+    /// Starts to read what the check of numbers has found, if there is one.
+    pub fn begin_numbers(&self) -> Option<Result<GpuRead>> {
+        self.objects.numbers.as_ref().map(|numbers| numbers.begin_read(&self.gpu))
+    }
+
+    /// Forgets what it has found.
+    pub fn forget_numbers(&self) -> Result<()> {
+        self.objects.numbers.as_ref().map_or(Ok(()), |numbers| numbers.forget(&self.gpu))
     }
 
     pub fn begin_read(&self, binding: &Binding) -> Result<GpuRead> {

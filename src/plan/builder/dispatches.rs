@@ -69,7 +69,7 @@ impl Builder<'_> {
         let usages = kernel.bindings.iter().map(|(_, usage)| *usage).collect();
         let text = KernelText { name: kernel.name, wgsl: kernel.wgsl, usages, uses_step: kernel.uses_step };
         let number = self.kernel_number(text);
-        let dispatch = Dispatch { chosen, holds, ..self.described(group, lead, number, kernel.workgroups) };
+        let dispatch = Dispatch { holds, chosen, ..self.described(group, lead, number, kernel.workgroups) };
         self.push(Draft { dispatch, operands })
     }
 
