@@ -1,6 +1,7 @@
 //! Executors: the GPU through wgpu, and the host.
 
 mod averages;
+mod counts;
 mod cpu;
 mod device;
 mod failure;
@@ -12,6 +13,7 @@ mod snapshot;
 mod state;
 mod times;
 
+pub use counts::Counts;
 pub use device::{Device, DeviceInfo};
 pub use failure::Failure;
 pub use order::RowOrder;
@@ -19,6 +21,6 @@ pub use pending::PendingRead;
 pub use program::{PendingTimes, Program, ProgramRequest};
 pub(crate) use snapshot::PendingSnapshot;
 pub use snapshot::Snapshot;
+pub use state::State;
 pub(crate) use state::StateTurn;
-pub use state::{Counts, State};
 pub use times::{Ceilings, DispatchTime, StepTimes};
