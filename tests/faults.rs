@@ -338,6 +338,44 @@ fn held(state: &State) -> (BTreeMap<String, Vec<u8>>, BTreeMap<String, String>) 
     (tensors, metadata.metadata().clone().unwrap().into_iter().collect())
 }
 
+/// The order of a pass over many rows is more than a megabyte, which a device may refuse and go on.
+#[test]
+fn an_order_that_finds_no_memory_is_sent_again_and_steps_before_it_count() {
+    const MANY: usize = 300_000;
+    for name in ["vulkan", "gl"] {
+        let Some(device) = device_of_its_own(name) else { continue };
+        let data: Vec<f32> = (0..MANY).map(|i| (i as f32 * 0.37).sin()).collect();
+        let run = |failing: Option<u32>| {
+            let mut params = Params::seeded(5);
+            let w = params.add("w", [1], retrograd::Init::Constant(1.0));
+            let g = Graph::new();
+            let x = g.input("x", [MANY / 2]);
+            let loss = (x * g.param(&w) - 0.5).square().mean(..);
+            let mut step = g.train(loss, Adam::new(0.1)).dataset([x.feed(&data)]).compile(&device, &params).unwrap();
+            failing.inspect(|&number| device.fail_at(Failure::OutOfMemory, number));
+            // Two steps of one pass, and one of the next.
+            let first = step.run_many(3, []);
+            let done = step.state().steps();
+            let (has_struck, _) = device.has_failed();
+            assert_eq!(first.as_ref().map_or_else(Error::kind, |()| ErrorKind::OutOfMemory), ErrorKind::OutOfMemory);
+            if done < 3 {
+                step.run_many(3 - done, []).unwrap();
+            }
+            (bits(step.state().parameter("w").unwrap().to_vec()), has_struck.then_some(done))
+        };
+        let (undisturbed, none) = run(None);
+        assert_eq!(none, None);
+        // The histories of the loss; the order of either pass.
+        let mut done = Vec::new();
+        for number in [0, 1, 4] {
+            let (weights, at) = run(Some(number));
+            assert_eq!(weights, undisturbed, "{name}: {number}");
+            done.extend(at);
+        }
+        assert!(done.contains(&0) && done.contains(&2), "{name}: {done:?}");
+    }
+}
+
 #[test]
 fn a_snapshot_is_the_state_on_every_device() {
     let mut params = Params::seeded(5);

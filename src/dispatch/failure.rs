@@ -26,6 +26,7 @@ pub enum Failure {
 pub(super) struct Failures {
     is_armed: AtomicBool,
     armed: Mutex<Option<Armed>>,
+    has_struck: AtomicBool,
     hangs: AtomicBool,
     /// Points that were passed since a failure was last asked for.
     passed: AtomicU32,
@@ -42,14 +43,15 @@ impl Failures {
     pub fn arm(&self, failure: Failure, number: u32) {
         *self.armed.lock().unwrap_or_else(PoisonError::into_inner) = Some(Armed { failure, number });
         self.passed.store(0, Ordering::Relaxed);
+        self.has_struck.store(false, Ordering::Relaxed);
         self.is_armed.store(true, Ordering::Release);
     }
 
-    /// Takes back what was asked for. Returns whether it had not struck yet, and how many points it passed.
+    /// Takes back what was asked for. Returns whether it has struck, and how many points were passed.
     pub fn disarm(&self) -> (bool, u32) {
         self.is_armed.store(false, Ordering::Release);
-        let left = self.armed.lock().unwrap_or_else(PoisonError::into_inner).take().is_some();
-        (left, self.passed.load(Ordering::Relaxed))
+        *self.armed.lock().unwrap_or_else(PoisonError::into_inner) = None;
+        (self.has_struck.swap(false, Ordering::Relaxed), self.passed.swap(0, Ordering::Relaxed))
     }
 
     /// Whether this failure strikes here.
@@ -65,6 +67,7 @@ impl Failures {
         let strikes = armed.is_some_and(|armed| armed.number == number);
         if strikes {
             *armed = None;
+            self.has_struck.store(true, Ordering::Relaxed);
             self.is_armed.store(false, Ordering::Release);
         }
         strikes
@@ -97,9 +100,10 @@ mod tests {
             })
             .collect();
         assert_eq!(struck, [false, false, true, false, false]);
-        assert_eq!(failures.disarm(), (false, 3));
+        assert_eq!(failures.disarm(), (true, 3));
+        assert_eq!(failures.disarm(), (false, 0));
         failures.arm(Failure::Lost, 0);
-        assert_eq!(failures.disarm(), (true, 0));
+        assert_eq!(failures.disarm(), (false, 0));
         assert!(!failures.strikes(Failure::Lost));
     }
 }

@@ -2,6 +2,7 @@
 
 mod alone;
 mod averages;
+mod counts;
 mod cpu;
 mod device;
 mod failure;
@@ -15,6 +16,7 @@ mod state;
 mod times;
 
 pub use alone::Alone;
+pub use counts::Counts;
 pub use device::{Device, DeviceInfo};
 pub use failure::Failure;
 pub use numbers::{Asked, Known, NumbersRead};
@@ -23,6 +25,6 @@ pub use pending::PendingRead;
 pub use program::{PendingTimes, Program, ProgramRequest};
 pub(crate) use snapshot::PendingSnapshot;
 pub use snapshot::Snapshot;
+pub use state::State;
 pub(crate) use state::StateTurn;
-pub use state::{Counts, State};
 pub use times::{Ceilings, DispatchTime, StepTimes};
