@@ -34,10 +34,12 @@ impl Counts {
 
     /// Counts updates of a parameter by an optimizer with these states.
     pub fn has_updated(&mut self, states: &[&str], parameter: usize, updates: u32) {
-        self.updates[parameter] += updates;
+        self.updates[parameter] = self.updates[parameter].saturating_add(updates);
         for state in states {
             let none = || vec![0; self.updates.len()];
-            self.states.entry((*state).to_owned()).or_insert_with(none)[parameter] += updates;
+            // A file may have brought any count; the least of all is what optimizers go by.
+            let count = &mut self.states.entry((*state).to_owned()).or_insert_with(none)[parameter];
+            *count = count.saturating_add(updates);
         }
     }
 }

@@ -13,6 +13,9 @@ use crate::plan::{Plan, StepScalars, Updates};
 use crate::record::{Feed, IndexCheck, NodeId, Recording, Tensor, TensorId};
 use std::sync::Arc;
 
+/// Most steps of one call.
+const MOST_AT_ONCE: u32 = 1 << 24;
+
 /// A compiled step: feed, run, read. Training and inference are both steps; they differ in whether
 /// the plan has an update.
 #[derive(Debug)]
@@ -152,7 +155,8 @@ impl Step {
     /// every step. With a count of 0 nothing happens.
     ///
     /// # Errors
-    /// As those of [`run`](Self::run). Where the device runs out of memory between steps, [`State::steps`] tells how many were run.
+    /// As those of [`run`](Self::run); [`ErrorKind::Limit`] for more than 16,777,216 steps at once. Where the device runs out of
+    /// memory between steps, [`State::steps`] tells how many were run.
     pub fn run_many<'a>(&mut self, count: u32, feeds: impl AsRef<[Feed<'a>]>) -> Result<()> {
         let state = self.state.clone();
         let _turn = self.begin_run(&state)?;
@@ -273,6 +277,23 @@ impl Step {
         let seed = self.state.seed();
         let done = if self.trainer.is_some() { self.state.steps() } else { self.inferences };
         let place = self.trainer.as_ref().map(|trainer| trainer.place(&self.state)).transpose()?;
+        if count > MOST_AT_ONCE {
+            let message = format!(
+                "{count} steps are too many for one call, as the numbers of each are made before the first: run at most \
+                 {MOST_AT_ONCE} at a time"
+            );
+            return Err(Error::new(ErrorKind::Limit, message));
+        }
+        // Not the last number: the next run, and its update, are one more.
+        let counted = place.as_ref().map_or(done, |place| place.furthest().max(done));
+        if counted.checked_add(count).is_none_or(|end| end == u32::MAX) {
+            let message = format!(
+                "this state has counted {counted} steps or updates, and counts no further than {}: begin a new state, or set \
+                 the count back with `State::set_steps`",
+                u32::MAX - 1
+            );
+            return Err(Error::new(ErrorKind::Limit, message));
+        }
         let mut all = Vec::new();
         for ahead in 0..count {
             let number = done + 1 + ahead;

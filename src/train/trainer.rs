@@ -196,3 +196,11 @@ pub(super) struct Place {
     gathered: u32,
     averages: u32,
 }
+
+impl Place {
+    /// The greatest of all counts.
+    pub fn furthest(&self) -> u32 {
+        let since_zero = self.since_zero.iter().copied().max().unwrap_or(0);
+        self.updates.max(since_zero).max(self.gathered).max(self.averages)
+    }
+}
