@@ -247,9 +247,12 @@ fn files(texts: &mut Texts) {
     }
 }
 
+/// Adds what one recording gives.
+type Job = Box<dyn Fn(&mut Texts) + Send + Sync>;
+
 /// All texts. Graphs stay on a thread, so work is shared by what is recorded.
 pub fn all() -> Texts {
-    let mut jobs: Vec<Box<dyn Fn(&mut Texts) + Send + Sync>> = Vec::new();
+    let mut jobs: Vec<Job> = Vec::new();
     for op in OPS {
         jobs.push(Box::new(|texts| (op.cases)().iter().for_each(|of| case(texts, op.name, of))));
     }
@@ -264,13 +267,13 @@ pub fn all() -> Texts {
     }
     jobs.push(Box::new(data));
     jobs.push(Box::new(files));
-    let run = |job: &Box<dyn Fn(&mut Texts) + Send + Sync>| {
+    let run = |job: Job| {
         let mut texts = Texts::default();
         job(&mut texts);
         texts
     };
     // In the order of the jobs, so that names do not depend on which thread was first.
-    jobs.par_iter().map(run).collect::<Vec<_>>().into_iter().fold(Texts::default(), Texts::join)
+    jobs.into_par_iter().map(run).collect::<Vec<_>>().into_iter().fold(Texts::default(), Texts::join)
 }
 
 /// A text without its numbers: texts with equal ones say the same of other sizes.
