@@ -32,7 +32,7 @@ impl Plan {
         let [x, y, z] = dispatch.workgroups;
         let reads = self.operands(dispatch, false);
         let writes = self.operands(dispatch, true);
-        write!(f, "  {number:>3}  {:<22} {reads} -> {writes}  [{x} x {y} x {z}]", kernel)?;
+        write!(f, "  {number:>3}  {kernel:<22} {reads} -> {writes}  [{x} x {y} x {z}]")?;
         write!(f, "  {}", dispatch.label)?;
         if let Some(node) = dispatch.node {
             write!(f, "  %{}", node.0)?;
