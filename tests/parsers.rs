@@ -63,7 +63,7 @@ fn damaged(valid: &[u8], damages: &[Damage]) -> Vec<u8> {
                 file.iter_mut().skip(at).zip(bytes).for_each(|(to, &byte)| *to = byte);
             }
             Damage::In(at, bytes) => {
-                drop(file.splice(at % length..at % length, bytes.iter().copied()).collect::<Vec<_>>())
+                drop(file.splice(at % length..at % length, bytes.iter().copied()).collect::<Vec<_>>());
             }
             Damage::Out(at, size) => {
                 let at = at % length;

@@ -278,19 +278,20 @@ impl Plan {
 
     /// The bytes of all buffers for which `wanted` holds.
     pub fn bytes(&self, wanted: impl Fn(&BufferKind) -> bool) -> u64 {
-        self.buffers.iter().filter(|buffer| wanted(&buffer.kind)).map(|buffer| buffer.bytes).sum()
+        let of = self.buffers.iter().filter(|buffer| wanted(&buffer.kind)).map(|buffer| buffer.bytes);
+        of.fold(0, u64::saturating_add)
     }
 
     /// The bytes of all images.
     #[must_use]
     pub fn image_bytes(&self) -> u64 {
-        self.images.iter().map(Image::bytes).sum()
+        self.images.iter().map(Image::bytes).fold(0, u64::saturating_add)
     }
 
     /// The bytes of all buffers and images.
     #[must_use]
     pub fn total_bytes(&self) -> u64 {
-        self.bytes(|_| true) + self.image_bytes()
+        self.bytes(|_| true).saturating_add(self.image_bytes())
     }
 
     /// Bytes that a dispatch reads and writes, each binding counted once; of data that a batch is gathered from, those of
@@ -298,9 +299,9 @@ impl Plan {
     #[must_use]
     pub fn moved_bytes(&self, dispatch: &Dispatch) -> u64 {
         if dispatch.phase == Phase::Batch {
-            return 2 * dispatch.bindings.last().map_or(0, |batch| batch.bytes);
+            return dispatch.bindings.last().map_or(0, |batch| batch.bytes.saturating_mul(2));
         }
-        dispatch.bindings.iter().map(|binding| binding.bytes).sum()
+        dispatch.bindings.iter().map(|binding| binding.bytes).fold(0, u64::saturating_add)
     }
 
     /// Why neighbouring ops run as kernels of their own, line by line.

@@ -27,11 +27,12 @@ impl fmt::Display for Plan {
 
 impl Plan {
     fn line(&self, f: &mut fmt::Formatter<'_>, number: usize, dispatch: &Dispatch) -> fmt::Result {
-        let kernel = &self.kernels[dispatch.kernel];
+        // A plan that was read from a file may name what it lacks.
+        let kernel = self.kernels.get(dispatch.kernel).map_or("a kernel that it lacks", |kernel| kernel.name.as_str());
         let [x, y, z] = dispatch.workgroups;
         let reads = self.operands(dispatch, false);
         let writes = self.operands(dispatch, true);
-        write!(f, "  {number:>3}  {:<22} {reads} -> {writes}  [{x} x {y} x {z}]", kernel.name)?;
+        write!(f, "  {number:>3}  {kernel:<22} {reads} -> {writes}  [{x} x {y} x {z}]")?;
         write!(f, "  {}", dispatch.label)?;
         if let Some(node) = dispatch.node {
             write!(f, "  %{}", node.0)?;
@@ -49,10 +50,11 @@ impl Plan {
     }
 
     fn operands(&self, dispatch: &Dispatch, written: bool) -> String {
-        let kernel = &self.kernels[dispatch.kernel];
-        let list = dispatch.bindings.iter().zip(&kernel.usages).filter(|(_, usage)| usage.writes() == written).map(
+        let usages = self.kernels.get(dispatch.kernel).map_or(&[][..], |kernel| &kernel.usages);
+        let list = dispatch.bindings.iter().zip(usages).filter(|(_, usage)| usage.writes() == written).map(
             |(binding, usage)| {
-                let name = self.buffers[binding.buffer].kind.to_string();
+                let buffer = self.buffers.get(binding.buffer);
+                let name = buffer.map_or_else(|| "a buffer that it lacks".to_owned(), |buffer| buffer.kind.to_string());
                 let name = if binding.offset == 0 { name } else { format!("{name}+{}", binding.offset) };
                 if matches!(usage, Usage::Image(_)) { format!("image of {name}") } else { name }
             },

@@ -80,7 +80,7 @@ pub fn evaluate<T: Precision>(
                     .filter_map(|input| values[input.node.index()][input.output as usize].clone())
                     .collect();
                 let references: Vec<&Value<T>> = inputs.iter().map(AsRef::as_ref).collect();
-                let results = eval_op(op.as_ref(), &references, &node.outputs, cx)
+                let results = eval_op(op.as_ref(), &references, &node.outputs, *cx)
                     .map_err(|error| Error::new(error.kind(), format!("{error}\n  at {}", node.place.location)))?;
                 results.into_iter().map(|value| Some(Arc::new(value))).collect()
             }

@@ -14,7 +14,7 @@ pub(crate) fn eval_op<T: Precision>(
     op: &dyn Op,
     inputs: &[&Value<T>],
     promised: &[TensorType],
-    cx: &EvalContext,
+    cx: EvalContext,
 ) -> Result<Vec<Value<T>>> {
     let wrong = |reason: String| {
         let message = format!("op `{}` is defective: {reason}. `Case::check` finds such things", op.name());
@@ -22,7 +22,7 @@ pub(crate) fn eval_op<T: Precision>(
     };
     let type_of = |value: &Value<T>| TensorType { shape: value.shape().into(), dtype: value.dtype() };
     // An op has no state that a reference could leave half changed.
-    let results = match catch_unwind(AssertUnwindSafe(|| T::eval(op, inputs, cx))) {
+    let results = match catch_unwind(AssertUnwindSafe(|| T::eval(op, inputs, &cx))) {
         Ok(results) => results,
         Err(panic) if panic.is::<MetIntegers>() => {
             let types: Vec<String> = inputs.iter().map(|input| type_of(input).to_string()).collect();

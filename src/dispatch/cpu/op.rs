@@ -49,7 +49,7 @@ pub fn run(
     let types: Vec<TensorType> = inputs.iter().map(type_of).collect();
     let refused = |reason: String| Error::new(ErrorKind::Check, format!("op `{}`: {reason}", op.name()));
     let promised = op.outputs(&types.iter().collect::<Vec<_>>()).map_err(refused)?;
-    let results = eval_op(op, &values.iter().collect::<Vec<_>>(), &promised, &EvalContext { seed })?;
+    let results = eval_op(op, &values.iter().collect::<Vec<_>>(), &promised, EvalContext { seed })?;
     for (number, (result, &output)) in results.iter().zip(outputs).enumerate() {
         let host = result.to_host();
         let words: &[u32] = bytemuck::cast_slice(host.data().bytes());
@@ -68,5 +68,5 @@ pub fn try_step(step: &Step, dtypes: &[DType]) -> Result<()> {
     let value = |&dtype: &DType| Value::from_data(&few, &HostData::from_bytes(dtype, bytemuck::cast_slice(&[1u32; 3])));
     let values: Vec<Value<f32>> = dtypes.iter().map(value).collect();
     let promised = [TensorType { shape: few.clone(), dtype: step.dtype }];
-    eval_op(step.op.as_ref(), &values.iter().collect::<Vec<_>>(), &promised, &EvalContext::default()).map(drop)
+    eval_op(step.op.as_ref(), &values.iter().collect::<Vec<_>>(), &promised, EvalContext::default()).map(drop)
 }
