@@ -112,7 +112,7 @@ impl NumberCheck {
             phase: dispatch.map(|dispatch| dispatch.phase),
             dispatch: scan.after,
             work: dispatch.map(|dispatch| match dispatch.work {
-                Some(_) => format!("{} of {}", plan.kernels[dispatch.kernel].name, dispatch.label),
+                Some(_) => format!("{} of {}", plan.kernels[dispatch.kernel].name, shortened(&dispatch.label)),
                 None => dispatch.label.trim_end().to_owned(),
             }),
             ops: scan.ops.clone(),
@@ -138,6 +138,16 @@ impl Scan {
             When::Gathered => scalars.gathered > 0,
             When::Updates => !scalars.gathers_only,
         }
+    }
+}
+
+/// The first few of a list of names.
+fn shortened(names: &str) -> String {
+    const MOST: usize = 4;
+    let all: Vec<&str> = names.split(", ").collect();
+    match all.len() {
+        0..=MOST => names.to_owned(),
+        count => format!("{} and {} more", all[..MOST - 1].join(", "), count + 1 - MOST),
     }
 }
 
@@ -190,6 +200,13 @@ mod tests {
         let last = MOST_WORDS as u32 - 1;
         assert!(found(6).iter().min() > found(7).iter().max());
         assert!(found(last).into_iter().all(|found| found > 0 && !found / 4 == last));
+    }
+
+    #[test]
+    fn long_lists_of_names_are_cut() {
+        assert_eq!(shortened("a"), "a");
+        assert_eq!(shortened("a, b, c, d"), "a, b, c, d");
+        assert_eq!(shortened("a, b, c, d, e"), "a, b, c and 2 more");
     }
 
     #[test]
