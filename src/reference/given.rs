@@ -42,7 +42,7 @@ pub(crate) fn evaluate_given<T: Precision>(
             NodeKind::Op(op) => {
                 let inputs: Vec<&Value<T>> =
                     node.inputs.iter().filter_map(|input| values.get(input).map(AsRef::as_ref)).collect();
-                eval_op(op.as_ref(), &inputs, &node.outputs, cx)?
+                eval_op(op.as_ref(), &inputs, &node.outputs, *cx)?
             }
         };
         for (output, value) in outputs.into_iter().enumerate() {
