@@ -1,8 +1,9 @@
 //! Checks of a case that need no device: its gradient, and the compositions of its ops.
 
-use super::{check_gradient, distance, evaluate};
+use super::{Distance, Element, check_gradient, distance, evaluate, worst};
 use crate::base::{DType, Error, ErrorKind, Generator, HostTensor, Result, Value};
 use crate::record::{Case, CaseInput, EvalContext, Graph, Leaf, NodeId, NodeKind, Tensor, TensorId};
+use serde::Serialize;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -15,6 +16,68 @@ pub struct RecordedCase<'g> {
     pub output: Tensor<'g>,
     /// Every float input of the case with its gradient.
     pub gradients: Vec<(Tensor<'g>, Tensor<'g>)>,
+}
+
+/// A result of a case as a device computes it, beside the float64 reference.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Compared {
+    /// `output`, or `gradient of in0` and so on.
+    pub name: String,
+    /// How many elements it has.
+    pub elements: usize,
+    /// How far it is from the reference.
+    pub distance: Distance,
+    /// The element that is worst against what is allowed, if any differs.
+    pub worst: Option<Element>,
+}
+
+impl Compared {
+    /// Compares by the tolerance of cases: `tolerance` times |want| plus a tenth of it times max|want| is allowed.
+    #[must_use]
+    pub fn new(name: impl Into<String>, got: &[f64], want: &[f64], tolerance: f64) -> Self {
+        let (distance, worst) = worst(got, want, |want, greatest| tolerance * want + tolerance / 10.0 * greatest);
+        Self { name: name.into(), elements: want.len(), distance, worst }
+    }
+}
+
+/// What a device computes of a case, beside the float64 reference.
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+pub struct Measured {
+    /// The output, and then the gradients of the float inputs.
+    pub results: Vec<Compared>,
+}
+
+impl Measured {
+    /// The worst of all results in each respect.
+    #[must_use]
+    pub fn distance(&self) -> Distance {
+        self.results.iter().fold(Distance::default(), |all, result| all.join(result.distance))
+    }
+
+    /// How many elements were compared.
+    #[must_use]
+    pub fn elements(&self) -> usize {
+        self.results.iter().map(|result| result.elements).sum()
+    }
+
+    /// What is wrong, where something is: which result, by how much, and its worst element.
+    #[must_use]
+    pub fn complaint(&self) -> Option<String> {
+        let complaint = |result: &Compared| {
+            let Distance { excess, relative, ulps } = result.distance;
+            let mut text = format!(
+                "the {} is off by {excess:.3} times what is allowed (relative error {relative:.2e}, {ulps:.1} ulps)",
+                result.name
+            );
+            if let Some(Element { index, got, want }) = result.worst {
+                text += &format!("; element {index} of {} is {got:e} and should be {want:e}", result.elements);
+            }
+            text
+        };
+        let wrong = self.results.iter().filter(|result| !result.distance.passes());
+        let texts: Vec<String> = wrong.map(complaint).collect();
+        (!texts.is_empty()).then(|| texts.join("; "))
+    }
 }
 
 /// Random data for a recorded case, by input.

@@ -5,11 +5,11 @@ mod case;
 mod check;
 mod distance;
 
-pub use case::RecordedCase;
+pub use case::{Compared, Measured, RecordedCase};
 #[cfg(not(target_arch = "wasm32"))]
 pub(crate) use case::{values, wrong};
 pub use check::{GradientCheck, check_gradient};
-pub use distance::{Distance, distance, within};
+pub use distance::{Distance, Element, distance, within, worst};
 
 use crate::base::{Real, Result, Value};
 use crate::record::{EvalContext, Leaf, Node, NodeId, NodeKind, Op, Recording, TensorId};

@@ -26,3 +26,5 @@ pub use inference::Inference;
 pub use layer_norms::{LayerNorms, Verdict};
 pub use observe::{EarlyStopping, ReduceOnPlateau};
 pub use step::Step;
+#[cfg(not(target_arch = "wasm32"))]
+pub use tune::{Choice, Tuned};
