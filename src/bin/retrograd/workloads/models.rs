@@ -1,6 +1,6 @@
 //! The workloads: what is recorded, and which number is compared.
 
-use crate::data::{Weights, labels, spiral, symmetric, uniform};
+use super::data::{Weights, labels, spiral, symmetric, uniform};
 use retrograd::nn::Activation;
 use retrograd::ops::PoolSettings;
 use retrograd::optim::{Adam, AdamW};

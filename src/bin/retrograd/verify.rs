@@ -1,0 +1,217 @@
+//! `retrograd verify`.
+
+use crate::cases::Selection;
+use crate::devices::About;
+use crate::failure::Failure;
+use crate::guard::Guarded;
+use crate::output::{Output, Side, Table, grouped};
+use crate::report::{DeviceReport, Group, Outcome, Report};
+use crate::select;
+use clap::Args;
+use indicatif::{ProgressBar, ProgressStyle};
+use retrograd::{Device, DeviceInfo, Generator};
+use std::path::PathBuf;
+use std::time::{Instant, SystemTime};
+
+#[derive(Args)]
+pub struct Options {
+    /// cpu, gpu, vulkan, metal, dx12, gl, part of an adapter's name, or all for each in turn
+    #[arg(long, value_name = "NAME")]
+    device: Option<String>,
+    /// Ops, optimizers or networks, separated by commas; or `ops`, `optimizers`, `networks` for all of a kind
+    #[arg(long, value_name = "NAMES", value_delimiter = ',')]
+    only: Vec<String>,
+    /// What all random data follow from
+    #[arg(long, default_value_t = 1)]
+    seed: u64,
+    /// Print the whole report as JSON in the place of the table
+    #[arg(long)]
+    json: bool,
+    /// Write the whole report to this file, too: again with every op, so that it tells what a crash ended
+    #[arg(long, value_name = "FILE")]
+    save: Option<PathBuf>,
+}
+
+pub fn run(options: &Options, output: &mut Output) -> Result<(), Failure> {
+    let selection = Selection::new(&options.only)?;
+    let devices = select::devices(options.device.as_deref())?;
+    let report = Report {
+        schema: "retrograd-verify/1",
+        retrograd: env!("CARGO_PKG_VERSION"),
+        date: humantime::format_rfc3339_seconds(SystemTime::now()).to_string(),
+        os: std::env::consts::OS,
+        arch: std::env::consts::ARCH,
+        seed: options.seed,
+        only: options.only.clone(),
+        is_finished: false,
+        passed: false,
+        seconds: 0.0,
+        devices: Vec::new(),
+    };
+    let mut run = Run { options, selection, report, started: Instant::now() };
+    for info in &devices {
+        run.device(info)?;
+        if let (false, Some(report)) = (options.json, run.report.devices.last()) {
+            output.write(&text(report, options.seed));
+        }
+    }
+    run.report.is_finished = true;
+    run.report.passed = run.report.devices.iter().all(DeviceReport::passed);
+    run.save()?;
+    if options.json {
+        output.json(&run.report)?;
+    }
+    if run.report.passed { Ok(()) } else { Err(Failure::Told) }
+}
+
+/// A report on its way.
+struct Run<'o> {
+    options: &'o Options,
+    selection: Selection,
+    report: Report,
+    started: Instant,
+}
+
+impl Run<'_> {
+    /// Verifies one device.
+    fn device(&mut self, info: &DeviceInfo) -> Result<(), Failure> {
+        let started = Instant::now();
+        self.report.devices.push(DeviceReport {
+            device: About::from(info),
+            error: None,
+            running: None,
+            reopened: 0,
+            seconds: 0.0,
+            ops: Vec::new(),
+            optimizers: Vec::new(),
+            networks: Vec::new(),
+        });
+        self.running("opening the device")?;
+        match crate::guard::guarded(|| Device::listed(info)) {
+            Ok(Ok(device)) => self.groups(Guarded::new(device))?,
+            Ok(Err(error)) => self.last(|report| report.error = Some(error.to_string())),
+            Err(panic) => self.last(|report| report.error = Some(format!("panic: {panic}"))),
+        }
+        self.last(|report| {
+            report.running = None;
+            report.seconds = started.elapsed().as_secs_f64();
+        });
+        Ok(())
+    }
+
+    fn groups(&mut self, mut device: Guarded) -> Result<(), Failure> {
+        let seed = self.options.seed;
+        let ops: Vec<_> = self.selection.ops().collect();
+        let optimizers: Vec<_> = self.selection.optimizers().collect();
+        let progress = progress((ops.len() + optimizers.len()) as u64);
+        for op in ops {
+            progress.set_message(op.name);
+            self.running(op.name)?;
+            let case = |case: retrograd::record::Case| {
+                let measured = device.run(|device| case.measure_on(device, &mut Generator::named(seed, &case.name)));
+                Outcome::new(case.name, measured)
+            };
+            let group = Group { name: op.name.into(), cases: (op.cases)().into_iter().map(case).collect() };
+            self.last(|report| report.ops.push(group));
+            progress.inc(1);
+        }
+        for settings in optimizers {
+            let name = settings[0].optimizer;
+            progress.set_message(name);
+            self.running(name)?;
+            let case = |setting: &crate::optimizers::Setting| {
+                Outcome::new(setting.name, device.run(|device| setting.measure_on(device, seed)))
+            };
+            let group = Group { name: name.into(), cases: settings.iter().map(case).collect() };
+            self.last(|report| report.optimizers.push(group));
+            progress.inc(1);
+        }
+        progress.finish_and_clear();
+        self.last(|report| report.reopened = device.reopened);
+        Ok(())
+    }
+
+    fn last(&mut self, change: impl FnOnce(&mut DeviceReport)) {
+        if let Some(report) = self.report.devices.last_mut() {
+            change(report);
+        }
+    }
+
+    /// Notes what is going on, in the file as well: should it end the program, that tells.
+    fn running(&mut self, what: &str) -> Result<(), Failure> {
+        self.last(|report| report.running = Some(what.into()));
+        self.save()
+    }
+
+    fn save(&mut self) -> Result<(), Failure> {
+        self.report.seconds = self.started.elapsed().as_secs_f64();
+        let Some(path) = &self.options.save else { return Ok(()) };
+        let refuse = |error: &dyn std::fmt::Display| {
+            Failure::Failed(format!("the report {} could not be written: {error}", path.display()))
+        };
+        let text = serde_json::to_string_pretty(&self.report).map_err(|error| refuse(&error))?;
+        std::fs::write(path, text + "\n").map_err(|error| refuse(&error))
+    }
+}
+
+/// A bar on standard error, where that is a terminal.
+fn progress(length: u64) -> ProgressBar {
+    let bar = ProgressBar::new(length);
+    if let Ok(style) = ProgressStyle::with_template("{wide_bar} {pos}/{len} {msg:<26} {elapsed}") {
+        bar.set_style(style);
+    }
+    bar
+}
+
+/// The report of a device as a table, and what is wrong below it.
+fn text(report: &DeviceReport, seed: u64) -> String {
+    let about = &report.device;
+    let mut text = format!("{about}\n");
+    if let Some(error) = &report.error {
+        return text + &format!("  it was not verified: {error}\n\n");
+    }
+    let mut table = Table::new(&[
+        ("", Side::Left),
+        ("cases", Side::Right),
+        ("of allowed", Side::Right),
+        ("relative", Side::Right),
+        ("ulps", Side::Right),
+        ("", Side::Left),
+    ]);
+    let (mut cases, mut elements, mut wrong) = (0, 0, Vec::new());
+    for (kind, group) in report.groups() {
+        let failures = group.failures().count();
+        let figures = match group.distance() {
+            Some(found) => [
+                format!("{:.1}%", found.excess * 100.0),
+                format!("{:.1e}", found.relative),
+                format!("{:.1}", found.ulps),
+            ],
+            None => ["-", "-", "-"].map(str::to_owned),
+        };
+        let name = if kind == "op" { group.name.clone() } else { format!("{kind} {}", group.name) };
+        let verdict = if failures == 0 { "ok".to_owned() } else { format!("FAILED {failures}") };
+        let cells = [vec![name.clone(), group.cases.len().to_string()], figures.to_vec(), vec![verdict]];
+        table.row(cells.concat());
+        cases += group.cases.len();
+        elements += group.cases.iter().map(|case| case.elements).sum::<usize>();
+        wrong.extend(group.failures().map(|case| {
+            format!("FAILED {name}, {}: {}\n", case.name, case.message.as_deref().unwrap_or("no reason is known"))
+        }));
+    }
+    text += &format!("{table}\n");
+    if report.reopened > 0 {
+        text += &format!("The device was opened anew {} times, after a loss or a panic.\n", report.reopened);
+    }
+    let counted = format!(
+        "{} cases, {} elements, seed {seed}, {:.0} s",
+        grouped(cases as u64),
+        grouped(elements as u64),
+        report.seconds
+    );
+    if wrong.is_empty() {
+        return text + &format!("All is as it should be: {counted}.\n\n");
+    }
+    text += &wrong.concat();
+    text + &format!("{} of {counted} FAILED. `--save FILE` writes all figures, for a bug report.\n\n", wrong.len())
+}
