@@ -29,6 +29,9 @@ pub mod dispatch;
 /// Compilation of training and inference, optimizers, checkpoints.
 pub mod train;
 
+/// Runs of a plan dispatch by dispatch against the reference.
+pub mod verify;
+
 /// Layers.
 pub mod nn;
 

@@ -1,5 +1,6 @@
 //! Executors: the GPU through wgpu, and the host.
 
+mod alone;
 mod averages;
 mod cpu;
 mod device;
@@ -10,6 +11,7 @@ mod program;
 mod state;
 mod times;
 
+pub use alone::Alone;
 pub use device::{Device, DeviceInfo};
 pub use order::RowOrder;
 pub use pending::PendingRead;

@@ -33,9 +33,9 @@ pub struct ProgramRequest<'a> {
 /// A plan made ready on the device of a state.
 #[derive(Debug)]
 pub struct Program {
-    plan: Arc<Plan>,
-    state: State,
-    executor: Executor,
+    pub(super) plan: Arc<Plan>,
+    pub(super) state: State,
+    pub(super) executor: Executor,
     order: Option<RowOrder>,
     has_run: bool,
     /// Whether a run has done more than add up gradients.
@@ -43,7 +43,7 @@ pub struct Program {
 }
 
 #[derive(Debug)]
-enum Executor {
+pub(super) enum Executor {
     Cpu(CpuProgram),
     Gpu(GpuProgram),
 }
@@ -99,6 +99,12 @@ impl Program {
         }
         self.has_run(scalars);
         Ok(())
+    }
+
+    /// Puts in place what a step reads, without running it.
+    pub fn prepare(&mut self, feeds: &[(NodeId, &HostData)], scalars: &[StepScalars]) {
+        self.feed(feeds);
+        self.take_order(scalars[0].epoch);
     }
 
     /// Runs one step, and measures every dispatch.

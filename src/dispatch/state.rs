@@ -368,6 +368,16 @@ impl State {
         Some(locked(segments).entry(kind.clone()).or_insert_with(|| gpu.storage(&kind.to_string(), bytes)).clone())
     }
 
+    /// What a segment of a state that lives on the host holds; zeros where it does not exist yet.
+    pub(super) fn host_words(&self, kind: &BufferKind, words: usize) -> Option<Vec<u32>> {
+        match kind {
+            BufferKind::Parameters(_) | BufferKind::Gradients(_) | BufferKind::OptimizerState { .. } => {
+                self.with_host(|memory| memory.get(kind).cloned().unwrap_or_else(|| vec![0; words]))
+            }
+            _ => None,
+        }
+    }
+
     /// Runs `work` on the memory of a state that lives on the host.
     pub(super) fn with_host<R>(&self, work: impl FnOnce(&mut HostMemory) -> R) -> Option<R> {
         match &self.0.memory {

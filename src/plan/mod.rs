@@ -1,5 +1,6 @@
 //! The whole step as plain data: kernels, buffers, and one ordered list of dispatches.
 
+mod alone;
 mod arena;
 mod builder;
 mod data;

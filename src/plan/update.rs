@@ -1,6 +1,7 @@
 use crate::base::Real;
 use crate::fuse::Variable;
 use crate::record::Text;
+use serde::{Deserialize, Serialize};
 use std::fmt::Debug;
 use std::sync::Arc;
 
@@ -65,7 +66,7 @@ impl Updates {
 }
 
 /// What changes from step to step besides the fed data.
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct StepScalars {
     /// The key of the step's random streams.
     pub seed: [u32; 2],

@@ -4,12 +4,14 @@
 mod case;
 mod check;
 mod distance;
+mod given;
 
 pub use case::{Compared, Measured, RecordedCase};
 #[cfg(not(target_arch = "wasm32"))]
 pub(crate) use case::{values, wrong};
 pub use check::{GradientCheck, check_gradient};
 pub use distance::{Distance, Element, distance, within, worst};
+pub(crate) use given::evaluate_given;
 
 use crate::base::{Real, Result, Value};
 use crate::record::{EvalContext, Leaf, Node, NodeId, NodeKind, Op, Recording, TensorId};

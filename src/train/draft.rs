@@ -184,7 +184,7 @@ impl Draft {
             natives,
             state,
             gathers,
-            updates,
+            updates: updates.clone(),
             datasets: &datasets,
             order: resident.as_ref().map(|(resident, _)| RowOrder::new(resident.rows, seed)),
         })
@@ -205,6 +205,7 @@ impl Draft {
             checks_feeds,
             passes,
             checks,
+            updates,
         }))
     }
 }

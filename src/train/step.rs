@@ -6,7 +6,7 @@ use super::trainer::Trainer;
 use crate::base::{DType, Error, ErrorKind, HostData, HostTensor, Result, threefry};
 use crate::dispatch::{PendingRead, Program, State, StepTimes};
 use crate::fuse::Simplified;
-use crate::plan::{Plan, StepScalars};
+use crate::plan::{Plan, StepScalars, Updates};
 use crate::record::{Feed, IndexCheck, NodeId, Recording, Tensor, TensorId};
 use std::sync::Arc;
 
@@ -27,6 +27,7 @@ pub struct Step {
     /// Computed indices that are looked at whenever something is read.
     findings: Findings,
     inferences: u32,
+    updates: Option<Updates>,
 }
 
 /// What a step is put together from.
@@ -41,14 +42,68 @@ pub(super) struct StepParts {
     pub checks_feeds: bool,
     pub passes: Option<Passes>,
     pub checks: Vec<IndexCheck>,
+    pub updates: Option<Updates>,
+}
+
+/// What there is to know of a step that is about to run.
+#[derive(Debug)]
+pub(crate) struct Prepared<'s> {
+    pub program: &'s Program,
+    pub recording: &'s Recording,
+    pub state: &'s State,
+    /// The numbers of every group.
+    pub scalars: Vec<StepScalars>,
+    pub updates: Option<&'s Updates>,
+    /// Of every group, the numbers of the parameters that it changes.
+    pub trained: Vec<Vec<usize>>,
 }
 
 impl Step {
     pub(super) fn new(parts: StepParts) -> Self {
-        let StepParts { graph, program, plan, simplified, state, inputs, trainer, checks_feeds, passes, checks } =
-            parts;
+        let StepParts {
+            graph,
+            program,
+            plan,
+            simplified,
+            state,
+            inputs,
+            trainer,
+            checks_feeds,
+            passes,
+            checks,
+            updates,
+        } = parts;
         let findings = Findings::new(checks);
-        Self { graph, program, plan, simplified, state, inputs, trainer, checks_feeds, passes, findings, inferences: 0 }
+        Self {
+            graph,
+            program,
+            plan,
+            simplified,
+            state,
+            inputs,
+            trainer,
+            checks_feeds,
+            passes,
+            findings,
+            inferences: 0,
+            updates,
+        }
+    }
+
+    /// Puts everything in place for one step, without running it.
+    pub(crate) fn prepare(&mut self, feeds: &[Feed<'_>]) -> Result<Prepared<'_>> {
+        let fed = self.match_feeds(feeds)?;
+        let scalars = self.scalars(1)?;
+        self.program.prepare(&fed, &scalars);
+        let of = |trainer: &Trainer| trainer.groups.iter().map(|group| group.parameters.clone()).collect();
+        Ok(Prepared {
+            program: &self.program,
+            recording: &self.simplified.recording,
+            state: &self.state,
+            scalars,
+            updates: self.updates.as_ref(),
+            trained: self.trainer.as_ref().map(of).unwrap_or_default(),
+        })
     }
 
     /// Runs one step on the fed inputs, each exactly once, and returns as soon as the work is

@@ -12,8 +12,8 @@ mod update;
 use self::memory::{Operands, Words};
 use super::State;
 use crate::base::{DType, Error, ErrorKind, HostData, HostTensor, Result};
-use crate::fuse::Gather;
-use crate::plan::{Binding, Buffer, BufferKind, Native, NativeRoot, Phase, Plan, StepScalars, Stored, Updates, Work};
+use crate::fuse::{Gather, Usage};
+use crate::plan::{Binding, Buffer, BufferKind, Dispatch, Native, NativeRoot, Phase, Plan, StepScalars, Stored, Updates, Work};
 use crate::record::TensorId;
 use std::sync::Arc;
 use std::time::Instant;
@@ -118,46 +118,36 @@ impl CpuProgram {
     }
 
     fn dispatches(&mut self, groups: &[StepScalars]) {
-        let scalars = &groups[0];
         let plan = Arc::clone(&self.plan);
         let (mut natives, mut gathers) = (self.natives.iter(), self.gathers.iter());
         for dispatch in &plan.dispatches {
-            let usages = &plan.kernels[dispatch.kernel].usages;
             let start = self.times.as_ref().map(|(since, _)| since.elapsed().as_secs_f64());
-            let mut operands = Operands::take(&mut self.buffers, &dispatch.bindings, usages);
-            if dispatch.work == Some(Work::Assign) {
-                let (reads, mut writes) = operands.split(&self.buffers);
-                update::assign(&reads, writes[0]);
-            } else if let Some(work) = dispatch.work {
-                if let Some(updates) = self.updates.as_ref().filter(|_| !scalars.gathers_only || dispatch.gathers()) {
-                    let (reads, mut writes) = operands.split(&self.buffers);
-                    match work {
-                        Work::Accumulate => {
-                            update::accumulate(scalars.gathered, reads[0], writes[0]);
-                        }
-                        Work::Norm { .. } => {
-                            update::gradient_norm(&reads, updates.clip_norm, scalars.gathers_only, writes[0]);
-                        }
-                        Work::LayerNorms => update::parameter_norms(&reads, writes[0]),
-                        Work::Change(group) => {
-                            update::change(updates, &updates.groups[group], &groups[group], &reads, writes);
-                        }
-                        Work::Assign => {}
-                    }
-                }
-            } else if dispatch.phase == Phase::Batch {
-                if let Some(gather) = gathers.next() {
-                    let (reads, mut writes) = operands.split(&self.buffers);
-                    copy_rows(*gather, reads[0], &reads[1][scalars.first_row as usize..], writes[0]);
-                }
-            } else if let Some(native) = natives.next() {
-                let (reads, writes) = operands.split(&self.buffers);
-                run(native, reads, writes, scalars.seed);
+            let job = match (dispatch.work, dispatch.phase) {
+                (Some(work), _) => Some(Job::State(work)),
+                (None, Phase::Batch) => gathers.next().copied().map(Job::Batch),
+                (None, _) => natives.next().map(Job::Nodes),
+            };
+            let usages = &plan.kernels[dispatch.kernel].usages;
+            if let Some(job) = job {
+                job.run(dispatch, usages, &mut self.buffers, self.updates.as_ref(), groups);
             }
-            operands.give_back(&mut self.buffers);
             if let (Some((since, times)), Some(start)) = (&mut self.times, start) {
                 times.push((start, since.elapsed().as_secs_f64()));
             }
+        }
+    }
+
+    /// Runs the only dispatch of a plan that was made of the dispatch of this number, on buffers that are given and come back.
+    pub fn run_alone(&self, number: usize, alone: &Plan, buffers: &mut Vec<Words>, groups: &[StepScalars]) {
+        let place = self.plan.number_among_its_kind(number);
+        let dispatch = &alone.dispatches[0];
+        let job = match (dispatch.work, dispatch.phase) {
+            (Some(work), _) => Some(Job::State(work)),
+            (None, Phase::Batch) => self.gathers.get(place).copied().map(Job::Batch),
+            (None, _) => self.natives.get(place).map(Job::Nodes),
+        };
+        if let Some(job) = job {
+            job.run(dispatch, &alone.kernels[0].usages, buffers, self.updates.as_ref(), groups);
         }
     }
 
@@ -177,6 +167,49 @@ impl CpuProgram {
     pub fn history(&self, tensor: TensorId) -> Option<&[u32]> {
         let known = self.history.iter().find(|(known, _)| *known == tensor);
         known.map(|(_, values)| values.as_slice())
+    }
+}
+
+/// What a dispatch does on the host.
+#[derive(Clone, Copy)]
+enum Job<'a> {
+    /// Something to the state.
+    State(Work),
+    /// It gathers rows of a batch.
+    Batch(Gather),
+    /// It computes nodes of the recording.
+    Nodes(&'a Native),
+}
+
+impl Job<'_> {
+    fn run(
+        self,
+        dispatch: &Dispatch,
+        usages: &[Usage],
+        buffers: &mut Vec<Words>,
+        updates: Option<&Updates>,
+        groups: &[StepScalars],
+    ) {
+        let scalars = &groups[0];
+        let mut operands = Operands::take(buffers, &dispatch.bindings, usages);
+        let (reads, mut writes) = operands.split(buffers);
+        match (self, updates.filter(|_| !scalars.gathers_only || dispatch.gathers())) {
+            (Job::Nodes(native), _) => run(native, reads, writes, scalars.seed),
+            (Job::Batch(gather), _) => {
+                copy_rows(gather, reads[0], &reads[1][scalars.first_row as usize..], writes[0]);
+            }
+            (Job::State(Work::Assign), _) => update::assign(&reads, writes[0]),
+            (Job::State(Work::Accumulate), Some(_)) => update::accumulate(scalars.gathered, reads[0], writes[0]),
+            (Job::State(Work::Norm { .. }), Some(updates)) => {
+                update::gradient_norm(&reads, updates.clip_norm, scalars.gathers_only, writes[0]);
+            }
+            (Job::State(Work::LayerNorms), Some(_)) => update::parameter_norms(&reads, writes[0]),
+            (Job::State(Work::Change(group)), Some(updates)) => {
+                update::change(updates, &updates.groups[group], &groups[group], &reads, writes);
+            }
+            (Job::State(_), None) => {}
+        }
+        operands.give_back(buffers);
     }
 }
 

@@ -1,0 +1,120 @@
+//! Runs of a compiled step dispatch by dispatch, on the user's own device and data, against the float64 reference.
+//!
+//! Every dispatch runs alone, on memory of its own that holds what the device itself has computed so far, so errors do not
+//! add up and each kernel is judged by itself. What it shall write is filled with a NaN that nothing computes, and behind
+//! every tensor stand sentinel words, which are bound as well: what is not written, and what is written elsewhere, is found.
+//! What it wrote is compared with the same ops in float64, or with the optimizer's rule in float64.
+//!
+//! An element may differ by some roundings, more in long sums. Where one differs by more, the reference is evaluated again with
+//! small random changes of all that the element follows from: where they move it as far, single precision cannot do better,
+//! and the element counts as conditioned, not as wrong.
+
+mod judge;
+mod nodes;
+mod outcome;
+mod report;
+mod reproduction;
+mod state;
+mod walk;
+
+pub use judge::{Figures, ulps};
+pub use outcome::Verdict;
+pub use report::{DispatchReport, Divergence, Verification};
+pub use reproduction::{Replayed, Reproduction};
+
+use crate::base::{Error, ErrorKind, Result};
+use crate::dispatch::Device;
+use crate::plan::Plan;
+use crate::record::Feed;
+use crate::train::Step;
+use walk::Walk;
+
+impl Step {
+    /// Verifies what the next run would do on these feeds, dispatch by dispatch: see [the module](crate::verify). Nothing is
+    /// changed: parameters, optimizer states and the number of steps stay as they are.
+    ///
+    /// ```
+    /// # use retrograd::{nn, optim::Adam, Device, Graph, Params};
+    /// # fn main() -> retrograd::Result<()> {
+    /// # let (device, mut params, g) = (Device::cpu(), Params::seeded(1), Graph::new());
+    /// # let layer = nn::Linear::new(&mut params, "layer", 3, 2);
+    /// let x = g.input("x", [4, 3]);
+    /// let loss = layer.forward(x).relu().square().mean(..);
+    /// let mut step = g.train(loss, Adam::new(1e-3)).compile(&device, &params)?;
+    /// let verification = step.verify([x.feed(&[0.5; 12])])?;
+    /// println!("{verification}");
+    /// verification.check()
+    /// # }
+    /// ```
+    ///
+    /// A run that only adds up gradients ([`Training::accumulate`](crate::Training::accumulate)) is verified as such, without the update.
+    /// It takes as long as the reference does: try it on a small batch.
+    ///
+    /// # Errors
+    /// What is wrong with the feeds; a lost device. A dispatch that diverges is no error of the call: see
+    /// [`Verification::check`].
+    #[cfg(not(target_arch = "wasm32"))]
+    pub fn verify<'a>(&mut self, feeds: impl AsRef<[Feed<'a>]>) -> Result<Verification> {
+        pollster::block_on(self.verify_async(feeds))
+    }
+
+    /// As [`verify`](Self::verify), without blocking.
+    ///
+    /// # Errors
+    /// As there.
+    pub async fn verify_async<'a>(&mut self, feeds: impl AsRef<[Feed<'a>]>) -> Result<Verification> {
+        let (plan, device) = (self.plan().clone(), self.state().device().clone());
+        self.verify_plan_async(&plan, &device, feeds).await
+    }
+
+    /// Verifies another plan for this step, such as one that was read from a file or changed by hand, or verifies it on
+    /// another device. What it reads is what this step would.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Argument`] where the plan is not of this step's recording and state, or the device cannot run it; as
+    /// [`verify`](Self::verify).
+    #[cfg(not(target_arch = "wasm32"))]
+    pub fn verify_plan<'a>(
+        &mut self,
+        plan: &Plan,
+        device: &Device,
+        feeds: impl AsRef<[Feed<'a>]>,
+    ) -> Result<Verification> {
+        pollster::block_on(self.verify_plan_async(plan, device, feeds))
+    }
+
+    /// As [`verify_plan`](Self::verify_plan), without blocking.
+    ///
+    /// # Errors
+    /// As there.
+    pub async fn verify_plan_async<'a>(
+        &mut self,
+        plan: &Plan,
+        device: &Device,
+        feeds: impl AsRef<[Feed<'a>]>,
+    ) -> Result<Verification> {
+        let refuse = |reason: String| Err(Error::new(ErrorKind::Argument, reason));
+        if let Err(error) = plan.profile.within(&device.profile()) {
+            return refuse(format!("the plan cannot be verified on {}: {error}", device.name()));
+        }
+        let own = self.plan();
+        let like = |one: &Plan, other: &Plan| {
+            let usages = |plan: &Plan, kernel: usize| {
+                plan.kernels.get(kernel).map(|kernel| (kernel.usages.clone(), kernel.uses_step))
+            };
+            one.buffers == other.buffers
+                && one.groups == other.groups
+                && one.dispatches.len() == other.dispatches.len()
+                && one.dispatches.iter().zip(&other.dispatches).all(|(a, b)| {
+                    (&a.bindings, &a.holds, a.work) == (&b.bindings, &b.holds, b.work)
+                        && usages(one, a.kernel) == usages(other, b.kernel)
+                        && usages(one, a.kernel).is_some()
+                })
+        };
+        if !like(plan, own) {
+            return refuse("the plan is not of this step: it differs in more than its kernels".into());
+        }
+        let prepared = self.prepare(feeds.as_ref())?;
+        Walk::new(prepared, plan, device).await?.run().await
+    }
+}

@@ -1,0 +1,132 @@
+//! What a dispatch that ran alone has done.
+
+use super::judge::{Figures, POISON, SENTINEL, Want, compare};
+use crate::dispatch::Alone;
+
+/// What is said of a dispatch.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Verdict {
+    /// Everything that it wrote agrees with the reference.
+    Agrees,
+    /// It does not run in this step, which only adds up gradients.
+    Skipped,
+    /// It writes only what kernels of its op use among themselves: what is computed of that is compared.
+    Intermediate,
+    /// An element differs by more than is allowed.
+    Wrong,
+    /// An element was not written.
+    Missing,
+    /// Something was written that it should not have.
+    Stray,
+    /// The device refused it.
+    Failed,
+}
+
+impl Verdict {
+    /// Whether something is wrong.
+    #[must_use]
+    pub const fn is_failure(self) -> bool {
+        matches!(self, Self::Wrong | Self::Missing | Self::Stray | Self::Failed)
+    }
+
+    /// The verdict in words.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Agrees => "agrees",
+            Self::Skipped => "skipped",
+            Self::Intermediate => "intermediate",
+            Self::Wrong => "WRONG",
+            Self::Missing => "MISSING WRITE",
+            Self::Stray => "STRAY WRITE",
+            Self::Failed => "FAILED",
+        }
+    }
+}
+
+/// What was found.
+#[derive(Clone, Debug)]
+pub(super) struct Outcome {
+    pub figures: Figures,
+    pub verdict: Verdict,
+    /// What is wrong, in words.
+    pub finding: String,
+}
+
+/// The coordinates of an element.
+fn coordinates(shape: &[usize], mut element: usize) -> String {
+    let mut all: Vec<String> = Vec::new();
+    for &extent in shape.iter().rev() {
+        all.push((element % extent.max(1)).to_string());
+        element /= extent.max(1);
+    }
+    all.reverse();
+    format!("[{}]", all.join(", "))
+}
+
+/// Looks at what a dispatch has written. Strays are looked for first, as they tell most, then what is missing.
+pub(super) fn judge(before: &Alone, after: &Alone, wants: &[Want], poisoned: bool) -> Outcome {
+    let dispatch = &after.plan.dispatches[0];
+    let usages = &after.plan.kernels[0].usages;
+    let mut figures = Figures::default();
+    let (mut stray, mut missing, mut wrong) = (None, None, None);
+    for number in (0..usages.len()).filter(|&number| usages[number].writes()) {
+        let (was, is) = (&before.buffers[number], &after.buffers[number]);
+        // What stands behind the tensor, and what of the state the dispatch has no business with.
+        let own: Vec<&Want> = wants.iter().filter(|want| want.binding == number).collect();
+        let wanted = |place: usize| own.iter().any(|want| want.words.contains(&place));
+        let sentinels = is.iter().rev().zip(was.iter().rev()).take_while(|(_, was)| **was == SENTINEL).count();
+        let end = is.len() - sentinels;
+        let meddled = |place: &usize| is[*place] != was[*place] && (*place >= end || (!poisoned && !wanted(*place)));
+        let mut places = (0..is.len()).filter(meddled);
+        if let (None, Some(first)) = (&stray, places.next()) {
+            let count = 1 + places.count();
+            let what = own.first().map_or("what it shares with other kernels", |want| want.what.as_str());
+            stray = Some(if first >= end {
+                format!("{count} words behind {what} were written, the first {} past its end", first - end)
+            } else {
+                format!("{count} words were written that are none of {what}, the first is word {first} of its memory")
+            });
+        }
+    }
+    for want in wants {
+        let words = &after.buffers[want.binding][want.words.clone()];
+        if poisoned && missing.is_none() {
+            let mut places = (0..words.len()).filter(|&place| words[place] == POISON);
+            if let Some(first) = places.next() {
+                let count = 1 + places.count();
+                let of = words.len();
+                let place = if words.len() == want.values.len() {
+                    coordinates(&want.shape, first)
+                } else {
+                    format!("number {first}")
+                };
+                missing = Some(format!("{count} of {of} elements of {} were not written, the first is {place}", want.what));
+            }
+        }
+        let got = want.reading.read(words);
+        let (found, elements) = compare(&got, want);
+        figures = figures.join(found);
+        if let (None, Some(&worst)) = (&wrong, elements.first()) {
+            let value = |of: &[f64]| of.get(worst).map_or_else(|| "nothing".into(), |value| format!("{:e}", *value as f32));
+            wrong = Some(format!(
+                "{} of {} elements of {} are wrong, the first is {}: it is {} and should be {}",
+                elements.len(),
+                want.values.len(),
+                want.what,
+                coordinates(&want.shape, worst),
+                value(&got),
+                value(&want.values)
+            ));
+        }
+    }
+    let agrees = if wants.is_empty() && dispatch.work.is_none() { Verdict::Intermediate } else { Verdict::Agrees };
+    let (verdict, finding) = match (stray, missing, wrong) {
+        (Some(text), _, _) => (Verdict::Stray, text),
+        (None, Some(text), _) => (Verdict::Missing, text),
+        (None, None, Some(text)) => (Verdict::Wrong, text),
+        (None, None, None) => (agrees, String::new()),
+    };
+    Outcome { figures, verdict, finding }
+}

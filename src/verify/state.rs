@@ -1,0 +1,301 @@
+//! What dispatches that change the state should write: by the optimizers' rules in float64, from what the device holds.
+
+use super::judge::{Reading, Want, direction};
+use super::walk::{Disturbance, Walk, disturb};
+use crate::base::DType;
+use crate::plan::{ArenaEntry, Binding, BufferKind, Dispatch, Updates, Work};
+use std::ops::Range;
+
+const WORD: u64 = DType::BYTES as u64;
+/// Four units in the last place.
+const ULPS: f64 = 4.0 / (1u64 << 23) as f64;
+
+/// What a value may differ by that a rule has changed from `before` to `after`: some roundings of either, and a share of
+/// the change, so that a rule which is a little wrong is seen however small its steps are.
+fn allowances(before: &[f64], after: &[f64]) -> Vec<f64> {
+    let finite = |x: f64| if x.is_finite() { x } else { 0.0 };
+    let changes = before.iter().zip(after).map(|(before, after)| finite((after - before).abs()));
+    let greatest = changes.clone().fold(0.0f64, f64::max);
+    let sizes = before.iter().zip(after).map(|(before, after)| finite(before.abs()).max(finite(after.abs())));
+    let tiny = f64::from(f32::MIN_POSITIVE);
+    changes.zip(sizes).map(|(change, size)| ULPS * size + 1e-4 * change + 1e-5 * greatest + tiny).collect()
+}
+
+/// A figure that is added up from many, such as a norm.
+fn figure(value: f64) -> f64 {
+    1e-5 * value.abs() + 1e-18
+}
+
+fn floats(words: &[u32]) -> Vec<f64> {
+    words.iter().map(|&word| f64::from(f32::from_bits(word))).collect()
+}
+
+/// What single precision makes of a sum of squares: infinity where it is beyond.
+fn in_single(square: f64) -> f64 {
+    if square > f64::from(f32::MAX) { f64::INFINITY } else { square }
+}
+
+fn words_of(entry: &ArenaEntry, binding: &Binding) -> Range<usize> {
+    let start = ((entry.offset - binding.offset) / WORD) as usize;
+    start..start + (entry.bytes / WORD) as usize
+}
+
+impl Walk<'_> {
+    fn kind(&self, binding: &Binding) -> &BufferKind {
+        &self.plan.buffers[binding.buffer].kind
+    }
+
+    /// What a dispatch of the update should write.
+    pub(super) fn state_wants(&self, dispatch: &Dispatch, work: Work, disturbance: &mut Disturbance<'_>) -> Vec<Want> {
+        let mut wants = Vec::new();
+        for number in self.writes(dispatch) {
+            let binding = &dispatch.bindings[number];
+            match (work, self.kind(binding)) {
+                (Work::Accumulate, _) => wants.extend(self.accumulated(dispatch, number, disturbance)),
+                (Work::Assign, _) => wants.extend(self.assigned(dispatch, number)),
+                (_, BufferKind::GradientSquares) => wants.push(self.squares(dispatch, number)),
+                (_, BufferKind::GradientNorm) => wants.extend(self.norm(dispatch, number)),
+                (_, BufferKind::ParameterSquares(_)) => wants.push(self.parameter_squares(dispatch, number)),
+                (_, BufferKind::ParameterNorms(_)) => wants.push(self.parameter_norms(dispatch, number)),
+                (Work::Change(group), _) => wants.extend(self.changed(dispatch, number, group, disturbance)),
+                (Work::Norm { .. } | Work::LayerNorms, _) => {}
+            }
+        }
+        wants
+    }
+
+    fn reads<'d>(&self, dispatch: &'d Dispatch) -> Vec<&'d Binding> {
+        let writes = self.writes(dispatch);
+        let is_read = |(number, _): &(usize, &Binding)| !writes.contains(number);
+        dispatch.bindings.iter().enumerate().filter(is_read).map(|(_, binding)| binding).collect()
+    }
+
+    fn want(&self, binding: usize, words: Range<usize>, what: impl Into<String>, values: Vec<f64>) -> Want {
+        let allowed = values.iter().map(|&value| figure(value)).collect();
+        let reading = Reading::Elements(DType::F32);
+        Want { binding, shape: vec![words.len()], words, what: what.into(), reading, values, allowed }
+    }
+
+    /// The mean of the gradients so far.
+    fn accumulated(&self, dispatch: &Dispatch, number: usize, disturbance: &mut Disturbance<'_>) -> Vec<Want> {
+        let binding = &dispatch.bindings[number];
+        let Some(from) = self.reads(dispatch).first().copied() else { return Vec::new() };
+        let gathered = f64::from(self.scalars[0].gathered);
+        let (kept, share) = (gathered / (gathered + 1.0), 1.0 / (gathered + 1.0));
+        let of = |entry: &ArenaEntry| {
+            let words = words_of(entry, binding);
+            let gradient = disturb(floats(&self.words(from)[words.clone()]), disturbance);
+            let before = disturb(floats(&self.words(binding)[words.clone()]), disturbance);
+            let add = |(&before, &g): (&f64, &f64)| if gathered == 0.0 { g } else { kept * before + share * g };
+            let values: Vec<f64> = before.iter().zip(&gradient).map(add).collect();
+            let size = |(&before, &g): (&f64, &f64)| ULPS * (before.abs() + g.abs()) + f64::from(f32::MIN_POSITIVE);
+            let allowed = before.iter().zip(&gradient).map(size).collect();
+            Want { allowed, ..self.want(number, words, format!("added up gradient of `{}`", entry.name), values) }
+        };
+        let trained: Vec<usize> = self.trained.concat();
+        self.entries(binding, &trained).into_iter().map(of).collect()
+    }
+
+    /// A cell gets its new value, to the bit, where the update is not left out.
+    fn assigned(&self, dispatch: &Dispatch, number: usize) -> Option<Want> {
+        let reads = self.reads(dispatch);
+        let clip = reads.iter().find(|binding| *self.kind(binding) == BufferKind::GradientNorm);
+        let left_out = clip.is_some_and(|clip| f32::from_bits(self.words(clip)[3]) < 0.0);
+        let cell = &dispatch.bindings[number];
+        let from = reads.iter().find(|binding| *self.kind(binding) != BufferKind::GradientNorm)?;
+        let words = self.words(if left_out { cell } else { from });
+        let values: Vec<f64> = words.iter().copied().map(f64::from).collect();
+        let want = self.want(number, 0..words.len(), format!("cell `{}`", dispatch.label), values);
+        let (reading, allowed) = (Reading::Elements(DType::U32), vec![0.0; words.len()]);
+        Some(Want { reading, allowed, ..want })
+    }
+
+    /// Sums of squares of gradients, which add up to all of them.
+    fn squares(&self, dispatch: &Dispatch, number: usize) -> Want {
+        let reads = self.reads(dispatch);
+        let all: f64 = reads.iter().flat_map(|binding| floats(self.words(binding))).map(|g| g * g).sum();
+        let words = (dispatch.bindings[number].bytes / WORD) as usize;
+        let want = self.want(number, 0..words, "sums of squares of gradients", vec![in_single(all)]);
+        Want { reading: Reading::Total, ..want }
+    }
+
+    /// The global norm, the factor for gradients, how many updates were left out, and whether the norm is a number.
+    fn norm(&self, dispatch: &Dispatch, number: usize) -> Vec<Want> {
+        let mut square = 0.0;
+        for binding in self.reads(dispatch) {
+            let read = floats(self.words(binding));
+            let is_squares = *self.kind(binding) == BufferKind::GradientSquares;
+            square += if is_squares { read.iter().sum::<f64>() } else { read.iter().map(|g| g * g).sum::<f64>() };
+        }
+        // On the host squares are added up in double precision.
+        let norm = if self.is_host() { square } else { in_single(square) }.sqrt();
+        let before = floats(self.words(&dispatch.bindings[number]));
+        let mut values = before.clone();
+        let only = self.scalars[0].gathers_only;
+        if !only {
+            values[0] = norm;
+        }
+        if let Some(limit) = self.updates.and_then(|updates| updates.clip_norm)
+            && values.len() > 3
+        {
+            let factor = f64::from(Updates::clip_factor(norm as f32, limit));
+            values[3] = if (norm as f32).is_finite() { 1.0 } else { -1.0 };
+            if !only {
+                values[1] = factor;
+                values[2] = before[2] + if factor < 0.0 { 1.0 } else { 0.0 };
+            }
+        }
+        let what = ["the global norm", "the factor for gradients", "updates left out", "whether the norm is a number"];
+        let one = |(place, value): (usize, f64)| {
+            let want = self.want(number, place..place + 1, what[place.min(3)], vec![value]);
+            // Only the sign of the last counts.
+            if place == 3 { Want { reading: Reading::Sign, ..want } } else { want }
+        };
+        values.into_iter().enumerate().map(one).collect()
+    }
+
+    /// Sums of squares of the chunks of parameters: rows of a table say where they lie.
+    fn parameter_squares(&self, dispatch: &Dispatch, number: usize) -> Want {
+        let reads = self.reads(dispatch);
+        let (x, y) = (floats(self.words(reads[1])), floats(self.words(reads[2])));
+        let square = |of: &[f64], row: &[u32]| -> f64 {
+            of[4 * row[0] as usize..4 * row[1] as usize].iter().map(|x| x * x).sum()
+        };
+        let values: Vec<f64> =
+            self.words(reads[0]).chunks(4).flat_map(|row| [square(&x, row), square(&y, row)]).collect();
+        let words = 2 * values.len();
+        Want {
+            reading: Reading::Scaled,
+            shape: vec![values.len() / 2, 2],
+            ..self.want(number, 0..words, "sums of squares of chunks", values)
+        }
+    }
+
+    /// Norms of parameters, from the sums of their chunks; on the host from what they are norms of.
+    fn parameter_norms(&self, dispatch: &Dispatch, number: usize) -> Want {
+        let reads = self.reads(dispatch);
+        let norm = |squares: f64| squares.sqrt();
+        let values: Vec<f64> = if self.is_host() {
+            reads.iter().map(|binding| norm(floats(self.words(binding)).iter().map(|x| x * x).sum())).collect()
+        } else {
+            let sums = Reading::Scaled.read(self.words(reads[1]));
+            let total = |span: &[u32], part: usize| -> f64 {
+                (span[0] as usize..span[1] as usize).map(|row| sums[2 * row + part]).sum()
+            };
+            self.words(reads[0]).chunks(4).flat_map(|span| [norm(total(span, 0)), norm(total(span, 1))]).collect()
+        };
+        let shape = vec![values.len() / 2, 2];
+        Want { shape, ..self.want(number, 0..values.len(), "norms of parameters", values) }
+    }
+
+    /// What the rule makes of the parameters of a group, or of a state of theirs.
+    fn changed(
+        &self,
+        dispatch: &Dispatch,
+        number: usize,
+        group: usize,
+        disturbance: &mut Disturbance<'_>,
+    ) -> Vec<Want> {
+        let binding = &dispatch.bindings[number];
+        let kind = self.kind(binding).clone();
+        let mut wants = Vec::new();
+        for entry in self.entries(binding, &self.trained[group]) {
+            let Some(changed) = self.rule(entry, group, disturbance) else { continue };
+            let (what, before, after) = match &kind {
+                BufferKind::Parameters(_) => (format!("parameter `{}`", entry.name), &changed.before[0], &changed.after[0]),
+                BufferKind::OptimizerState { state, .. } => {
+                    let Some(place) = changed.names.iter().position(|name| name == state) else { continue };
+                    let what = format!("{state} of `{}`", entry.name);
+                    (what, &changed.before[place + 1], &changed.after[place + 1])
+                }
+                BufferKind::Directions(_) => {
+                    let moved = changed.before[0].iter().zip(&changed.after[0]).map(|(w, new)| w - new).collect();
+                    let values = direction(moved);
+                    let what = format!("direction of `{}`", entry.name);
+                    let want = self.want(number, words_of(entry, binding), what, values);
+                    // It is what is left of a difference: some roundings of the weights, in proportion.
+                    let allowed = vec![1e-5; want.values.len()];
+                    wants.push(Want { reading: Reading::Direction, allowed, shape: entry.shape.to_vec(), ..want });
+                    continue;
+                }
+                _ => continue,
+            };
+            let allowed = allowances(before, after);
+            let want = self.want(number, words_of(entry, binding), what, after.clone());
+            wants.push(Want { allowed, shape: entry.shape.to_vec(), ..want });
+        }
+        wants
+    }
+
+    /// Applies the rule of a group to a parameter, as it was before the update.
+    fn rule(&self, entry: &ArenaEntry, group: usize, disturbance: &mut Disturbance<'_>) -> Option<Changed> {
+        let updates = self.updates?;
+        let update = &updates.groups[group];
+        let scalars = &self.scalars[group];
+        let at = |kind: &BufferKind, memory: &[Vec<u32>]| -> Option<Vec<f64>> {
+            let buffer = self.plan.buffers.iter().position(|buffer| buffer.kind == *kind)?;
+            let start = (entry.offset / WORD) as usize;
+            Some(floats(&memory[buffer][start..start + (entry.bytes / WORD) as usize]))
+        };
+        let of_state =
+            |state: &str| BufferKind::OptimizerState { state: state.to_owned(), segment: entry.segment };
+        let from = if updates.accumulate > 1 {
+            of_state(Updates::ACCUMULATED)
+        } else {
+            BufferKind::Gradients(entry.segment)
+        };
+        let mut names: Vec<String> = update.states.iter().map(|state| (*state).to_owned()).collect();
+        let mut before = vec![at(&BufferKind::Parameters(entry.segment), &self.before_update)?];
+        for state in &names {
+            before.push(at(&of_state(state), &self.before_update)?);
+        }
+        let before: Vec<Vec<f64>> = before.into_iter().map(|values| disturb(values, disturbance)).collect();
+        let factor = match updates.clip_norm {
+            None => 1.0,
+            Some(_) => {
+                let buffer = self.plan.buffers.iter().position(|buffer| buffer.kind == BufferKind::GradientNorm)?;
+                f64::from(f32::from_bits(self.mirror[buffer][1]))
+            }
+        };
+        let limited = |g: f64| updates.clip_value.map_or(g, |limit| g.clamp(-limit, limit));
+        let gradient: Vec<f64> =
+            disturb(at(&from, &self.mirror)?, disturbance).iter().map(|g| limited(g * factor)).collect();
+        let (mut before, mut after) = (before.clone(), before);
+        let left_out = factor < 0.0;
+        if !left_out {
+            let (weight, states) = after.split_at_mut(1);
+            let mut states: Vec<&mut [f64]> = states.iter_mut().map(Vec::as_mut_slice).collect();
+            update.host.apply_f64(scalars, &gradient, &mut weight[0], &mut states);
+        }
+        if updates.averages
+            && let Some(average) = at(&of_state(Updates::AVERAGE), &self.before_update)
+        {
+            let share = if left_out { 0.0 } else { scalars.averaging };
+            names.push(Updates::AVERAGE.to_owned());
+            after.push(average.iter().zip(&after[0]).map(|(average, w)| average + share * (w - average)).collect());
+            before.push(average);
+        }
+        Some(Changed { names, before, after })
+    }
+
+    /// Those of some parameters that lie in a binding of one of the state's segments.
+    fn entries(&self, binding: &Binding, among: &[usize]) -> Vec<&ArenaEntry> {
+        let segment = match self.kind(binding) {
+            BufferKind::Parameters(segment) | BufferKind::Gradients(segment) | BufferKind::Directions(segment) => *segment,
+            BufferKind::OptimizerState { segment, .. } => *segment,
+            _ => return Vec::new(),
+        };
+        let range = binding.offset..binding.offset + binding.bytes;
+        let inside = |entry: &&ArenaEntry| entry.segment == segment && range.contains(&entry.offset);
+        among.iter().map(|&number| &self.arena.entries[number]).filter(inside).collect()
+    }
+}
+
+/// A parameter and its states before and after an update.
+struct Changed {
+    /// The names of the states.
+    names: Vec<String>,
+    /// The weight, and the states.
+    before: Vec<Vec<f64>>,
+    after: Vec<Vec<f64>>,
+}

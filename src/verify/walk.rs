@@ -1,0 +1,284 @@
+//! A step dispatch by dispatch: every one runs alone, on what the device has computed before, and is compared.
+
+use super::judge::{Figures, POISON, SENTINEL, SENTINELS, Want, compare, error};
+use super::outcome::{Outcome, Verdict, judge};
+use super::report::{Divergence, DispatchReport, Verification};
+use super::reproduction::Reproduction;
+use crate::base::{DType, ErrorKind, Generator, HostData, Result, Value};
+use crate::dispatch::{Alone, Device, Program};
+use crate::plan::{Arena, Binding, BufferKind, Dispatch, Held, Phase, Plan, StepScalars, Updates, Work};
+use crate::record::{KernelClass, Recording, TensorId};
+use crate::train::Prepared;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+/// Small random changes of what a result follows from: where they move it, rounding does as well. Source: Parker 1997,
+/// "Monte Carlo arithmetic".
+#[derive(Debug)]
+pub(super) struct Disturb {
+    generator: Generator,
+    /// The greatest change, relative to a value.
+    amplitude: f64,
+}
+
+/// Changes, or none.
+pub(super) type Disturbance<'a> = Option<&'a mut Disturb>;
+
+/// Disturbed evaluations in a first and a second round, and how strong they are: some units in the last place.
+const ROUNDS: [(usize, f64); 2] = [(8, 1.0 / (1u64 << 21) as f64), (24, 1.0 / (1u64 << 20) as f64)];
+/// By how many times what disturbed evaluations differ by a result may differ.
+const SPREADS: f64 = 4.0;
+
+pub(super) fn disturb(mut values: Vec<f64>, disturbance: &mut Disturbance<'_>) -> Vec<f64> {
+    if let Some(Disturb { generator, amplitude }) = disturbance {
+        values.iter_mut().for_each(|value| *value *= 1.0 + generator.uniform(-*amplitude, *amplitude));
+    }
+    values
+}
+
+pub(super) fn disturbed(value: Value<f64>, disturbance: &mut Disturbance<'_>) -> Value<f64> {
+    match (value, disturbance) {
+        (Value::Real(array), Some(Disturb { generator, amplitude })) => {
+            Value::Real(array.mapv(|value| value * (1.0 + generator.uniform(-*amplitude, *amplitude))))
+        }
+        (value, _) => value,
+    }
+}
+
+/// What is known while a step is gone through.
+pub(super) struct Walk<'a> {
+    program: &'a Program,
+    pub plan: &'a Plan,
+    pub recording: &'a Recording,
+    device: &'a Device,
+    pub arena: &'a Arena,
+    pub updates: Option<&'a Updates>,
+    /// Of every group, the parameters that it changes.
+    pub trained: Vec<Vec<usize>>,
+    pub scalars: Vec<StepScalars>,
+    /// What every buffer of the plan holds.
+    pub mirror: Vec<Vec<u32>>,
+    /// What those of the state held before the first parameter was changed.
+    pub before_update: Vec<Vec<u32>>,
+    /// Tensors that the device has computed so far.
+    pub known: BTreeMap<TensorId, Arc<Value<f64>>>,
+}
+
+impl<'a> Walk<'a> {
+    /// Takes over what the buffers of a prepared step hold.
+    pub async fn new(prepared: Prepared<'a>, plan: &'a Plan, device: &'a Device) -> Result<Self> {
+        let mut mirror = Vec::new();
+        for (number, buffer) in plan.buffers.iter().enumerate() {
+            // What a step computes before it reads it begins as nothing that could be mistaken for a result.
+            let computed = matches!(buffer.kind, BufferKind::Slot(_) | BufferKind::Kept(_));
+            mirror.push(if computed {
+                vec![POISON; (buffer.bytes / DType::BYTES as u64) as usize]
+            } else {
+                prepared.program.contents(number).await?
+            });
+        }
+        let Prepared { program, recording, state, scalars, updates, trained, .. } = prepared;
+        Ok(Self {
+            program,
+            plan,
+            recording,
+            device,
+            arena: state.arena(),
+            updates,
+            trained,
+            scalars,
+            mirror,
+            before_update: Vec::new(),
+            known: BTreeMap::new(),
+        })
+    }
+
+    pub fn is_host(&self) -> bool {
+        self.plan.profile.class == KernelClass::Host
+    }
+
+    /// What a binding holds.
+    pub fn words(&self, binding: &Binding) -> &[u32] {
+        let size = DType::BYTES as u64;
+        &self.mirror[binding.buffer][(binding.offset / size) as usize..((binding.offset + binding.bytes) / size) as usize]
+    }
+
+    /// The numbers of the bindings that a dispatch writes.
+    pub fn writes(&self, dispatch: &Dispatch) -> Vec<usize> {
+        let usages = &self.plan.kernels[dispatch.kernel].usages;
+        (0..usages.len()).filter(|&number| usages[number].writes()).collect()
+    }
+
+    /// Goes through all dispatches.
+    pub async fn run(mut self) -> Result<Verification> {
+        let mut verification = Verification::new(self.device, self.plan, self.scalars[0].count);
+        for number in 0..self.plan.dispatches.len() {
+            let (report, divergence) = self.dispatch(number).await?;
+            verification.dispatches.push(report);
+            if verification.divergence.is_none() {
+                verification.divergence = divergence;
+            }
+        }
+        Ok(verification)
+    }
+
+    fn wants(&self, dispatch: &Dispatch, disturbance: &mut Disturbance<'_>) -> Result<Vec<Want>> {
+        match (dispatch.work, dispatch.phase) {
+            (Some(work), _) => Ok(self.state_wants(dispatch, work, disturbance)),
+            (None, Phase::Batch) => Ok(self.batch_wants(dispatch)),
+            (None, _) => self.node_wants(dispatch, disturbance),
+        }
+    }
+
+    async fn dispatch(&mut self, number: usize) -> Result<(DispatchReport, Option<Divergence>)> {
+        let plan = self.plan;
+        let dispatch = &plan.dispatches[number];
+        let mut report = DispatchReport::new(plan, self.recording, number);
+        if self.scalars[0].gathers_only && !dispatch.gathers() {
+            report.verdict = Verdict::Skipped;
+            return Ok((report, None));
+        }
+        self.look(dispatch);
+        let mut wants = self.wants(dispatch, &mut None)?;
+        let poisoned = dispatch.work.is_none() && dispatch.phase != Phase::Batch;
+        let before = self.alone(number, poisoned);
+        let mut after = Alone { plan: before.plan.clone(), buffers: before.buffers.clone() };
+        let run = self.program.run_alone(number, &mut after, self.device, &self.scalars).await;
+        let outcome = match run {
+            Ok(()) => {
+                let mut outcome = judge(&before, &after, &wants, poisoned);
+                if outcome.verdict == Verdict::Wrong {
+                    report.conditioned = self.condition(dispatch, number, &mut wants, &after)?;
+                    outcome = judge(&before, &after, &wants, poisoned);
+                }
+                outcome
+            }
+            Err(error) if error.kind() == ErrorKind::DeviceLost => return Err(error),
+            Err(error) => Outcome { figures: Figures::default(), verdict: Verdict::Failed, finding: error.to_string() },
+        };
+        report.figures = outcome.figures;
+        report.verdict = outcome.verdict;
+        let divergence = outcome.verdict.is_failure().then(|| {
+            report.finding.clone_from(&outcome.finding);
+            let reproduction = Reproduction::new(self.device, &before, &self.scalars, &wants, poisoned);
+            Divergence::new(plan, self.recording, number, &outcome, reproduction)
+        });
+        self.take_over(dispatch, &after, &wants, outcome.verdict);
+        Ok((report, divergence))
+    }
+
+    /// Notes what a dispatch is about to read, and what the state is before it is changed.
+    fn look(&mut self, dispatch: &Dispatch) {
+        if matches!(dispatch.work, Some(Work::Change(_))) && self.before_update.is_empty() {
+            let of_state = |kind: &BufferKind| {
+                matches!(kind, BufferKind::Parameters(_) | BufferKind::OptimizerState { .. })
+            };
+            let keep = |(number, words): (usize, &Vec<u32>)| {
+                if of_state(&self.plan.buffers[number].kind) { words.clone() } else { Vec::new() }
+            };
+            self.before_update = self.mirror.iter().enumerate().map(keep).collect();
+        }
+        let writes = self.writes(dispatch);
+        for (number, held) in dispatch.holds.iter().enumerate() {
+            if let Held::Tensor(tensor) = *held
+                && !writes.contains(&number)
+            {
+                self.learn(tensor, &dispatch.bindings[number]);
+            }
+        }
+    }
+
+    /// Takes the value of a tensor from the memory that holds it.
+    fn learn(&mut self, tensor: TensorId, binding: &Binding) {
+        let tensor_type = self.recording.tensor_type(tensor);
+        let words = self.words(binding);
+        let data = HostData::from_bytes(tensor_type.dtype, bytemuck::cast_slice(words));
+        if data.len() == tensor_type.shape.elements() {
+            self.known.insert(tensor, Arc::new(Value::from_data(&tensor_type.shape, &data)));
+        }
+    }
+
+    /// A dispatch by itself, with what it reads. What it shall overwrite is poisoned.
+    fn alone(&self, number: usize, poisoned: bool) -> Alone {
+        let spare = if self.is_host() { 0 } else { (SENTINELS * DType::BYTES) as u64 };
+        let plan = self.plan.alone(number, spare);
+        let dispatch = &self.plan.dispatches[number];
+        let writes = self.writes(dispatch);
+        let contents = |(place, binding): (usize, &Binding)| {
+            let mut words = self.words(binding).to_vec();
+            if poisoned && writes.contains(&place) {
+                words.fill(POISON);
+            }
+            words.resize((plan.buffers[place].bytes / DType::BYTES as u64) as usize, SENTINEL);
+            words
+        };
+        let buffers = dispatch.bindings.iter().enumerate().map(contents).collect();
+        Alone { plan, buffers }
+    }
+
+    /// Allows for elements that are wrong what rounding may do to them: where they follow from a cancelled sum or from a
+    /// comparison of nearly equal values, single precision and double may well differ. Returns for how many it did.
+    fn condition(&self, dispatch: &Dispatch, number: usize, wants: &mut [Want], after: &Alone) -> Result<usize> {
+        let got: Vec<Vec<f64>> =
+            wants.iter().map(|want| want.reading.read(&after.buffers[want.binding][want.words.clone()])).collect();
+        let mut wrong: Vec<Vec<usize>> = wants.iter().zip(&got).map(|(want, got)| compare(got, want).1).collect();
+        let mut spread: Vec<BTreeMap<usize, f64>> = vec![BTreeMap::new(); wants.len()];
+        let mut conditioned = 0;
+        for (samples, amplitude) in ROUNDS {
+            let generator = Generator::named(number as u64, "disturbance");
+            let mut disturb = Disturb { generator, amplitude };
+            for _ in 0..samples {
+                let sampled = self.wants(dispatch, &mut Some(&mut disturb))?;
+                for (place, sample) in sampled.iter().enumerate() {
+                    for &element in &wrong[place] {
+                        let Some(&value) = sample.values.get(element) else { continue };
+                        let seen = spread[place].entry(element).or_default();
+                        *seen = seen.max(error(value, wants[place].values[element]));
+                        // The other side of a comparison.
+                        if error(got[place][element], value) <= sample.allowed[element] {
+                            *seen = f64::INFINITY;
+                        }
+                    }
+                }
+            }
+            for (place, wrong) in wrong.iter_mut().enumerate() {
+                wrong.retain(|element| {
+                    let Some(&seen) = spread[place].get(element) else { return true };
+                    let off = error(got[place][*element], wants[place].values[*element]);
+                    let allowed = wants[place].allowed[*element] + SPREADS * seen;
+                    let excused = off <= allowed;
+                    if excused {
+                        wants[place].allowed[*element] = if allowed.is_finite() { allowed } else { off };
+                        conditioned += 1;
+                    }
+                    !excused
+                });
+            }
+            if wrong.iter().all(Vec::is_empty) {
+                break;
+            }
+        }
+        Ok(conditioned)
+    }
+
+    /// Takes what was written for the dispatches to come: what the device has computed, or the reference where that is wrong.
+    fn take_over(&mut self, dispatch: &Dispatch, after: &Alone, wants: &[Want], verdict: Verdict) {
+        let size = DType::BYTES as u64;
+        for number in self.writes(dispatch) {
+            let binding = &dispatch.bindings[number];
+            let (start, length) = ((binding.offset / size) as usize, (binding.bytes / size) as usize);
+            let mut words = after.buffers[number][..length].to_vec();
+            if verdict.is_failure() {
+                for want in wants.iter().filter(|want| want.binding == number) {
+                    if let Some(reference) = want.reading.write(&want.values) {
+                        words[want.words.clone()].copy_from_slice(&reference);
+                    }
+                }
+            }
+            self.mirror[binding.buffer][start..start + length].copy_from_slice(&words);
+            if let Some(Held::Tensor(tensor)) = dispatch.holds.get(number).copied() {
+                self.learn(tensor, binding);
+            }
+        }
+    }
+}
