@@ -20,7 +20,6 @@ fn labels(seed: u64, count: usize, classes: usize) -> Vec<i32> {
     (0..count).map(|_| generator.uniform(0.0, classes as f64) as i32).collect()
 }
 
-
 /// Data for inputs, as they are recorded.
 struct Fed<'g>(Vec<(Tensor<'g>, HostTensor)>);
 
@@ -224,7 +223,8 @@ fn broken(wgsl: &str, usages: &[Usage], how: Broken) -> Option<String> {
     let mut changed = false;
     let lines = wgsl.lines().map(|line| {
         let text = line.trim_start();
-        let written = text.strip_prefix(name).and_then(|text| text.strip_prefix('[')).and_then(|text| text.split_once("] = "));
+        let written =
+            text.strip_prefix(name).and_then(|text| text.strip_prefix('[')).and_then(|text| text.split_once("] = "));
         let Some((index, value)) = written else { return line.to_owned() };
         changed = true;
         let value = value.trim_end_matches(';');

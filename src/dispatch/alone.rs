@@ -27,7 +27,8 @@ impl Alone {
     /// When the device has no room, rejects the kernel, or is lost; when it is the host, which has no kernels.
     pub async fn run(&mut self, device: &Device, scalars: &[StepScalars]) -> Result<()> {
         let Inner::Gpu(gpu) = &device.inner else {
-            let message = "the text of a kernel says nothing to the host: only steps that were compiled for it can run there";
+            let message =
+                "the text of a kernel says nothing to the host: only steps that were compiled for it can run there";
             return Err(Error::new(ErrorKind::Argument, message));
         };
         let contents = |buffer: &Buffer| match buffer.kind {

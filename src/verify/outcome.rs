@@ -102,14 +102,16 @@ pub(super) fn judge(before: &Alone, after: &Alone, wants: &[Want], poisoned: boo
                 } else {
                     format!("number {first}")
                 };
-                missing = Some(format!("{count} of {of} elements of {} were not written, the first is {place}", want.what));
+                missing =
+                    Some(format!("{count} of {of} elements of {} were not written, the first is {place}", want.what));
             }
         }
         let got = want.reading.read(words);
         let (found, elements) = compare(&got, want);
         figures = figures.join(found);
         if let (None, Some(&worst)) = (&wrong, elements.first()) {
-            let value = |of: &[f64]| of.get(worst).map_or_else(|| "nothing".into(), |value| format!("{:e}", *value as f32));
+            let value =
+                |of: &[f64]| of.get(worst).map_or_else(|| "nothing".into(), |value| format!("{:e}", *value as f32));
             wrong = Some(format!(
                 "{} of {} elements of {} are wrong, the first is {}: it is {} and should be {}",
                 elements.len(),

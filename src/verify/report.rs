@@ -216,7 +216,10 @@ impl fmt::Display for Verification {
         }
         let conditioned: usize = self.dispatches.iter().map(|report| report.conditioned).sum();
         if conditioned > 0 {
-            writeln!(f, "{conditioned} elements differ by more than is usual, but by no more than roundings move them")?;
+            writeln!(
+                f,
+                "{conditioned} elements differ by more than is usual, but by no more than roundings move them"
+            )?;
         }
         match &self.divergence {
             None => writeln!(f, "every dispatch agrees with the reference in float64"),

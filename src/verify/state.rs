@@ -202,7 +202,9 @@ impl Walk<'_> {
         for entry in self.entries(binding, &self.trained[group]) {
             let Some(changed) = self.rule(entry, group, disturbance) else { continue };
             let (what, before, after) = match &kind {
-                BufferKind::Parameters(_) => (format!("parameter `{}`", entry.name), &changed.before[0], &changed.after[0]),
+                BufferKind::Parameters(_) => {
+                    (format!("parameter `{}`", entry.name), &changed.before[0], &changed.after[0])
+                }
                 BufferKind::OptimizerState { state, .. } => {
                     let Some(place) = changed.names.iter().position(|name| name == state) else { continue };
                     let what = format!("{state} of `{}`", entry.name);
@@ -237,13 +239,9 @@ impl Walk<'_> {
             let start = (entry.offset / WORD) as usize;
             Some(floats(&memory[buffer][start..start + (entry.bytes / WORD) as usize]))
         };
-        let of_state =
-            |state: &str| BufferKind::OptimizerState { state: state.to_owned(), segment: entry.segment };
-        let from = if updates.accumulate > 1 {
-            of_state(Updates::ACCUMULATED)
-        } else {
-            BufferKind::Gradients(entry.segment)
-        };
+        let of_state = |state: &str| BufferKind::OptimizerState { state: state.to_owned(), segment: entry.segment };
+        let from =
+            if updates.accumulate > 1 { of_state(Updates::ACCUMULATED) } else { BufferKind::Gradients(entry.segment) };
         let mut names: Vec<String> = update.states.iter().map(|state| (*state).to_owned()).collect();
         let mut before = vec![at(&BufferKind::Parameters(entry.segment), &self.before_update)?];
         for state in &names {
@@ -281,7 +279,9 @@ impl Walk<'_> {
     /// Those of some parameters that lie in a binding of one of the state's segments.
     fn entries(&self, binding: &Binding, among: &[usize]) -> Vec<&ArenaEntry> {
         let segment = match self.kind(binding) {
-            BufferKind::Parameters(segment) | BufferKind::Gradients(segment) | BufferKind::Directions(segment) => *segment,
+            BufferKind::Parameters(segment) | BufferKind::Gradients(segment) | BufferKind::Directions(segment) => {
+                *segment
+            }
             BufferKind::OptimizerState { segment, .. } => *segment,
             _ => return Vec::new(),
         };

@@ -2,7 +2,7 @@
 
 use super::judge::{Figures, POISON, SENTINEL, SENTINELS, Want, compare, error};
 use super::outcome::{Outcome, Verdict, judge};
-use super::report::{Divergence, DispatchReport, Verification};
+use super::report::{DispatchReport, Divergence, Verification};
 use super::reproduction::Reproduction;
 use crate::base::{DType, ErrorKind, Generator, HostData, Result, Value};
 use crate::dispatch::{Alone, Device, Program};
@@ -100,7 +100,8 @@ impl<'a> Walk<'a> {
     /// What a binding holds.
     pub fn words(&self, binding: &Binding) -> &[u32] {
         let size = DType::BYTES as u64;
-        &self.mirror[binding.buffer][(binding.offset / size) as usize..((binding.offset + binding.bytes) / size) as usize]
+        &self.mirror[binding.buffer]
+            [(binding.offset / size) as usize..((binding.offset + binding.bytes) / size) as usize]
     }
 
     /// The numbers of the bindings that a dispatch writes.
@@ -170,9 +171,8 @@ impl<'a> Walk<'a> {
     /// Notes what a dispatch is about to read, and what the state is before it is changed.
     fn look(&mut self, dispatch: &Dispatch) {
         if matches!(dispatch.work, Some(Work::Change(_))) && self.before_update.is_empty() {
-            let of_state = |kind: &BufferKind| {
-                matches!(kind, BufferKind::Parameters(_) | BufferKind::OptimizerState { .. })
-            };
+            let of_state =
+                |kind: &BufferKind| matches!(kind, BufferKind::Parameters(_) | BufferKind::OptimizerState { .. });
             let keep = |(number, words): (usize, &Vec<u32>)| {
                 if of_state(&self.plan.buffers[number].kind) { words.clone() } else { Vec::new() }
             };

@@ -1,6 +1,7 @@
 //! The program `retrograd`: what devices there are, whether they compute rightly, how fast they are, and what a plan does.
 
 mod bench;
+mod breakage;
 mod cases;
 mod devices;
 mod explain;

@@ -2,7 +2,7 @@
 
 use retrograd::optim::{Adagrad, Adam, AdamW, Adamax, Lamb, Lion, NAdam, Optimizer, RAdam, RmsProp, Sgd};
 use retrograd::plan::StepScalars;
-use retrograd::reference::{Compared, Measured};
+use retrograd::reference::{Compared, Measured, worst};
 use retrograd::{Device, Generator, Graph, Init, Params, Result, Step};
 
 /// Enough for RAdam, which begins to divide by the variance in its sixth step.
@@ -83,16 +83,20 @@ impl Setting {
             let rate = optimizer.learning_rate();
             let scalars = optimizer.scalars(count, rate);
             let scalars = StepScalars { count, learning_rate: rate, scalars, ..StepScalars::default() };
-            for (place, ((mut weight, mut states), gradient)) in before.into_iter().zip(&gradients).enumerate() {
+            for (place, (before, gradient)) in before.into_iter().zip(&gradients).enumerate() {
                 let gradient: Vec<f64> = gradient.iter().copied().map(f64::from).collect();
+                let (mut weight, mut states) = before.clone();
                 let mut own: Vec<&mut [f64]> = states.iter_mut().map(Vec::as_mut_slice).collect();
                 update.host.apply_f64(&scalars, &gradient, &mut weight, &mut own);
-                let (got, got_states) = read(&step, place)?;
+                let got = read(&step, place)?;
                 let shape = SHAPES[place];
-                let name = |what: &str| format!("{what} of a parameter {shape:?} after step {count}");
-                measured.results.push(Compared::new(name("weight"), &got, &weight, TOLERANCE));
-                for ((state, got), want) in update.states.iter().zip(&got_states).zip(&states) {
-                    measured.results.push(Compared::new(name(state), got, want, TOLERANCE));
+                let mut compare = |what: &str, before: &[f64], got: &[f64], want: &[f64]| {
+                    let name = format!("{what} of a parameter {shape:?} after step {count}");
+                    measured.results.push(compared(name, before, got, want));
+                };
+                compare("weight", &before.0, &got.0, &weight);
+                for (number, state) in update.states.iter().enumerate() {
+                    compare(state, &before.1[number], &got.1[number], &states[number]);
                 }
             }
         }
@@ -104,6 +108,15 @@ impl Setting {
 fn draw(generator: &mut Generator) -> f32 {
     let size = generator.uniform(0.75, 1.0) as f32;
     if generator.below(2) == 0 { size } else { -size }
+}
+
+/// Compares elements after a step. What a sum of two may be off depends on how large both are, and a weight that crosses zero
+/// is small only after it: so what is allowed depends on what was before as well.
+fn compared(name: String, before: &[f64], got: &[f64], want: &[f64]) -> Compared {
+    let largest = before.iter().fold(0.0f64, |largest, x| largest.max(x.abs()));
+    let allowed = |want: f64, greatest: f64| TOLERANCE * want + TOLERANCE / 10.0 * greatest.max(largest);
+    let (distance, worst) = worst(got, want, allowed);
+    Compared { name, elements: want.len(), distance, worst }
 }
 
 fn values(step: &Step, name: &str, states: &[&str]) -> Result<Values> {

@@ -2,6 +2,7 @@
 
 use crate::devices::About;
 use retrograd::reference::{Compared, Distance, Measured};
+use retrograd::verify::Verification;
 use serde::Serialize;
 
 /// The whole report. A figure that is no finite number is `null` in JSON.
@@ -39,10 +40,24 @@ pub struct DeviceReport {
     pub seconds: f64,
     pub ops: Vec<Group>,
     pub optimizers: Vec<Group>,
-    pub networks: Vec<Group>,
+    pub networks: Vec<NetworkReport>,
 }
 
-/// An op with its cases, an optimizer with its settings, or a network with its dispatches.
+/// A network's training step, dispatch by dispatch.
+#[derive(Serialize)]
+pub struct NetworkReport {
+    pub name: String,
+    pub passed: bool,
+    /// What is wrong.
+    pub message: Option<String>,
+    /// The dispatch whose kernel was broken on purpose, to see whether that is found.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub broken: Option<usize>,
+    /// All figures, and where something is wrong what another machine needs to see it too.
+    pub verification: Option<Verification>,
+}
+
+/// An op with its cases, or an optimizer with its settings.
 #[derive(Serialize)]
 pub struct Group {
     pub name: String,
@@ -88,27 +103,70 @@ impl Outcome {
     }
 }
 
-impl Group {
-    /// The worst figures of those cases that have any.
-    pub fn distance(&self) -> Option<Distance> {
-        self.cases.iter().filter_map(|case| case.distance).reduce(Distance::join)
+impl NetworkReport {
+    /// What became of a verification. `broken` is the dispatch that was broken on purpose.
+    pub fn new(name: &str, broken: Option<usize>, verified: Result<Verification, String>) -> Self {
+        let (message, verification) = match verified {
+            Ok(verification) => (verification.check().err().map(|error| error.to_string()), Some(verification)),
+            Err(message) => (Some(message), None),
+        };
+        Self { name: name.into(), passed: message.is_none(), message, broken, verification }
+    }
+}
+
+/// A line of the table.
+pub struct Row {
+    pub name: String,
+    /// Cases of an op, settings of an optimizer, or dispatches of a network.
+    pub cases: usize,
+    pub elements: usize,
+    /// The worst figures, where there are any.
+    pub distance: Option<Distance>,
+    /// What is wrong.
+    pub failures: Vec<String>,
+}
+
+impl Row {
+    fn group(name: String, group: &Group) -> Self {
+        let failure = |case: &Outcome| {
+            format!("{name}, {}: {}", case.name, case.message.as_deref().unwrap_or("no reason is known"))
+        };
+        let failures = group.cases.iter().filter(|case| !case.passed).map(failure).collect();
+        Self {
+            cases: group.cases.len(),
+            elements: group.cases.iter().map(|case| case.elements).sum(),
+            distance: group.cases.iter().filter_map(|case| case.distance).reduce(Distance::join),
+            failures,
+            name,
+        }
     }
 
-    pub fn failures(&self) -> impl Iterator<Item = &Outcome> {
-        self.cases.iter().filter(|case| !case.passed)
+    fn network(network: &NetworkReport) -> Self {
+        let name = format!("network {}", network.name);
+        let distance = network.verification.as_ref().map(|verification| {
+            let worst = verification.worst();
+            Distance { excess: worst.share, relative: worst.relative, ulps: worst.ulps as f64 }
+        });
+        let dispatches = network.verification.iter().flat_map(|verification| &verification.dispatches);
+        Self {
+            cases: dispatches.clone().count(),
+            elements: dispatches.map(|dispatch| dispatch.figures.elements).sum(),
+            distance,
+            failures: network.message.iter().map(|message| format!("{name}: {}", message.trim_end())).collect(),
+            name,
+        }
     }
 }
 
 impl DeviceReport {
-    /// Everything that was compared, with its kind.
-    pub fn groups(&self) -> impl Iterator<Item = (&'static str, &Group)> {
-        let ops = self.ops.iter().map(|group| ("op", group));
-        let optimizers = self.optimizers.iter().map(|group| ("optimizer", group));
-        let networks = self.networks.iter().map(|group| ("network", group));
-        ops.chain(optimizers).chain(networks)
+    /// Everything that was compared.
+    pub fn rows(&self) -> Vec<Row> {
+        let ops = self.ops.iter().map(|group| Row::group(group.name.clone(), group));
+        let optimizers = self.optimizers.iter().map(|group| Row::group(format!("optimizer {}", group.name), group));
+        ops.chain(optimizers).chain(self.networks.iter().map(Row::network)).collect()
     }
 
     pub fn passed(&self) -> bool {
-        self.error.is_none() && self.groups().all(|(_, group)| group.failures().next().is_none())
+        self.error.is_none() && self.rows().iter().all(|row| row.failures.is_empty())
     }
 }

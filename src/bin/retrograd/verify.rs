@@ -1,15 +1,18 @@
 //! `retrograd verify`.
 
+use crate::breakage::Breakage;
 use crate::cases::Selection;
 use crate::devices::About;
 use crate::failure::Failure;
 use crate::guard::Guarded;
+use crate::networks::{Network, Recorded};
 use crate::output::{Output, Side, Table, grouped};
-use crate::report::{DeviceReport, Group, Outcome, Report};
+use crate::report::{DeviceReport, Group, NetworkReport, Outcome, Report};
 use crate::select;
 use clap::Args;
 use indicatif::{ProgressBar, ProgressStyle};
-use retrograd::{Device, DeviceInfo, Generator};
+use retrograd::verify::Verification;
+use retrograd::{Device, DeviceInfo, Error, ErrorKind, Generator, Graph, Result};
 use std::path::PathBuf;
 use std::time::{Instant, SystemTime};
 
@@ -30,6 +33,9 @@ pub struct Options {
     /// Write the whole report to this file, too: again with every op, so that it tells what a crash ended
     #[arg(long, value_name = "FILE")]
     save: Option<PathBuf>,
+    /// Break one kernel of every network, to see that it is found
+    #[arg(long = "break", value_name = "HOW", hide = true)]
+    breakage: Option<Breakage>,
 }
 
 pub fn run(options: &Options, output: &mut Output) -> Result<(), Failure> {
@@ -103,7 +109,8 @@ impl Run<'_> {
         let seed = self.options.seed;
         let ops: Vec<_> = self.selection.ops().collect();
         let optimizers: Vec<_> = self.selection.optimizers().collect();
-        let progress = progress((ops.len() + optimizers.len()) as u64);
+        let networks: Vec<_> = self.selection.networks().collect();
+        let progress = progress((ops.len() + optimizers.len() + networks.len()) as u64);
         for op in ops {
             progress.set_message(op.name);
             self.running(op.name)?;
@@ -124,6 +131,14 @@ impl Run<'_> {
             };
             let group = Group { name: name.into(), cases: settings.iter().map(case).collect() };
             self.last(|report| report.optimizers.push(group));
+            progress.inc(1);
+        }
+        for network in networks {
+            progress.set_message(network.name);
+            self.running(network.name)?;
+            let mut broken = None;
+            let verified = device.run(|device| step(network, device, seed, self.options.breakage, &mut broken));
+            self.last(|report| report.networks.push(NetworkReport::new(network.name, broken, verified)));
             progress.inc(1);
         }
         progress.finish_and_clear();
@@ -154,6 +169,30 @@ impl Run<'_> {
     }
 }
 
+/// Verifies a training step of a network that was trained for a little, so that no state of its optimizer is zero.
+fn step(
+    network: &Network,
+    device: &Device,
+    seed: u64,
+    breakage: Option<Breakage>,
+    broken: &mut Option<usize>,
+) -> Result<Verification> {
+    let g = Graph::new();
+    let Recorded { training, params, feeds } = network.record(&g, seed);
+    let mut step = training.compile(device, &params)?;
+    let feeds: Vec<_> = feeds.iter().map(|(input, data)| input.feed(data)).collect();
+    for _ in 0..2 {
+        step.run(&feeds)?;
+    }
+    let Some(breakage) = breakage else { return step.verify(&feeds) };
+    let Some((number, plan)) = breakage.apply(step.plan()) else {
+        let message = format!("no kernel of {} on {} can be broken: none has a text", network.name, device.name());
+        return Err(Error::new(ErrorKind::Argument, message));
+    };
+    *broken = Some(number);
+    step.verify_plan(&plan, device, &feeds)
+}
+
 /// A bar on standard error, where that is a terminal.
 fn progress(length: u64) -> ProgressBar {
     let bar = ProgressBar::new(length);
@@ -178,10 +217,9 @@ fn text(report: &DeviceReport, seed: u64) -> String {
         ("ulps", Side::Right),
         ("", Side::Left),
     ]);
-    let (mut cases, mut elements, mut wrong) = (0, 0, Vec::new());
-    for (kind, group) in report.groups() {
-        let failures = group.failures().count();
-        let figures = match group.distance() {
+    let rows = report.rows();
+    for row in &rows {
+        let figures = match row.distance {
             Some(found) => [
                 format!("{:.1}%", found.excess * 100.0),
                 format!("{:.1e}", found.relative),
@@ -189,16 +227,12 @@ fn text(report: &DeviceReport, seed: u64) -> String {
             ],
             None => ["-", "-", "-"].map(str::to_owned),
         };
-        let name = if kind == "op" { group.name.clone() } else { format!("{kind} {}", group.name) };
-        let verdict = if failures == 0 { "ok".to_owned() } else { format!("FAILED {failures}") };
-        let cells = [vec![name.clone(), group.cases.len().to_string()], figures.to_vec(), vec![verdict]];
-        table.row(cells.concat());
-        cases += group.cases.len();
-        elements += group.cases.iter().map(|case| case.elements).sum::<usize>();
-        wrong.extend(group.failures().map(|case| {
-            format!("FAILED {name}, {}: {}\n", case.name, case.message.as_deref().unwrap_or("no reason is known"))
-        }));
+        let verdict = if row.failures.is_empty() { "ok".into() } else { format!("FAILED {}", row.failures.len()) };
+        table.row([&[row.name.clone(), row.cases.to_string()][..], &figures, &[verdict]].concat());
     }
+    let (cases, elements) = rows.iter().fold((0, 0), |sum, row| (sum.0 + row.cases, sum.1 + row.elements));
+    let wrong: Vec<String> =
+        rows.iter().flat_map(|row| &row.failures).map(|failure| format!("FAILED {failure}\n")).collect();
     text += &format!("{table}\n");
     if report.reopened > 0 {
         text += &format!("The device was opened anew {} times, after a loss or a panic.\n", report.reopened);

@@ -13,7 +13,9 @@ use self::memory::{Operands, Words};
 use super::State;
 use crate::base::{DType, Error, ErrorKind, HostData, HostTensor, Result};
 use crate::fuse::{Gather, Usage};
-use crate::plan::{Binding, Buffer, BufferKind, Dispatch, Native, NativeRoot, Phase, Plan, StepScalars, Stored, Updates, Work};
+use crate::plan::{
+    Binding, Buffer, BufferKind, Dispatch, Native, NativeRoot, Phase, Plan, StepScalars, Stored, Updates, Work,
+};
 use crate::record::TensorId;
 use std::sync::Arc;
 use std::time::Instant;
