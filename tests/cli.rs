@@ -101,6 +101,50 @@ fn verification_is_json_with_what_a_bug_report_needs() {
 }
 
 #[test]
+fn networks_are_verified_dispatch_by_dispatch() {
+    for name in here() {
+        let report = json(&ok(&["verify", "--device", name, "--only", "networks", "--json"]));
+        let networks = report["devices"][0]["networks"].as_array().unwrap();
+        let names: Vec<&str> = networks.iter().map(|network| network["name"].as_str().unwrap()).collect();
+        assert_eq!(names, ["mlp", "cnn", "transformer", "lstm"]);
+        for network in networks {
+            let dispatches = network["verification"]["dispatches"].as_array().unwrap();
+            assert!(dispatches.len() > 5 && network["passed"] == true, "{name}: {network}");
+            assert_eq!(network["broken"], Value::Null);
+        }
+    }
+}
+
+#[test]
+fn a_kernel_that_is_broken_is_named_and_the_program_fails() {
+    for name in here().filter(|name| *name != "cpu") {
+        for (how, verdict) in [("wrong", "wrong"), ("stray", "stray"), ("missing", "missing")] {
+            let arguments = ["verify", "--device", name, "--only", "mlp,cnn", "--break", how];
+            let report = json(&with_code(1, &[&arguments[..], &["--json"]].concat()));
+            assert_eq!((&report["passed"], &report["is_finished"]), (&false.into(), &true.into()));
+            for network in report["devices"][0]["networks"].as_array().unwrap() {
+                let (broken, verification) = (&network["broken"], &network["verification"]);
+                assert!(broken.is_u64() && verification["divergence"]["number"] == *broken, "{name}, {how}: {network}");
+                let failed: Vec<&Value> = verification["dispatches"]
+                    .as_array()
+                    .unwrap()
+                    .iter()
+                    .filter(|dispatch| {
+                        ["wrong", "stray", "missing", "failed"].iter().any(|bad| dispatch["verdict"] == *bad)
+                    })
+                    .collect();
+                assert_eq!(failed.len(), 1, "{name}, {how}: {failed:?}");
+                assert_eq!((&failed[0]["verdict"], &failed[0]["number"]), (&verdict.into(), broken));
+                // Another machine can run it.
+                assert!(verification["divergence"]["reproduction"]["plan"].is_object());
+            }
+            let text = with_code(1, &arguments);
+            assert!(text.contains("FAILED network mlp: dispatch ") && text.contains("src/bin/retrograd/"), "{text}");
+        }
+    }
+}
+
+#[test]
 fn the_report_is_saved_beside_the_table() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("report.json");
