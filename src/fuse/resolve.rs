@@ -1,6 +1,6 @@
 //! Views become layouts: after this, every op reads tensors that lie in memory, each through one layout.
 
-use crate::base::{DType, Error, ErrorKind, Layout, Real, Result, TensorType, Value, View};
+use crate::base::{DType, Error, ErrorKind, Layout, Real, Result, TensorType, Value, View, map_value};
 use crate::record::{
     Argument, Cotangents, EvalContext, Factor, HostFunction, Kernel, KernelClass, Leaf, LowerContext, Lowering, Node,
     NodeId, NodeKind, Op, Pointwise, Recording, Reference, TensorId, Vjp,
@@ -133,17 +133,18 @@ impl Reference for CopyElements {
 
 /// A tensor seen through a layout that no recorded view has: it is never computed, only read through.
 #[derive(Debug)]
-struct Seen;
+struct Seen(Layout);
 
 impl Op for Seen {
     fn name(&self) -> &'static str {
         "seen"
     }
     fn outputs(&self, inputs: &[&TensorType]) -> Result<Vec<TensorType>, String> {
-        Ok(vec![inputs[0].clone()])
+        Ok(vec![TensorType { shape: self.0.shape.clone(), dtype: inputs[0].dtype }])
     }
-    fn vjp<'g>(&self, cx: &Vjp<'g>) -> Cotangents<'g> {
-        Cotangents::one(cx.cotangent())
+    fn vjp<'g>(&self, _cx: &Vjp<'g>) -> Cotangents<'g> {
+        // It is made after differentiation.
+        Cotangents::Missing
     }
     fn lower(&self, cx: &LowerContext<'_>) -> Lowering {
         Lowering::View(View::Reshape(cx.outputs[0].shape.clone()))
@@ -152,7 +153,17 @@ impl Op for Seen {
 
 impl Reference for Seen {
     fn eval<T: Real>(&self, inputs: &[&Value<T>], _cx: &EvalContext) -> Vec<Value<T>> {
-        vec![inputs[0].clone()]
+        let at = |place: ndarray::IxDyn| -> usize {
+            let steps = ndarray::Dimension::slice(&place)
+                .iter()
+                .zip(&self.0.strides)
+                .map(|(&place, &stride)| place as isize * stride);
+            (self.0.offset as isize + steps.sum::<isize>()) as usize
+        };
+        vec![map_value!(inputs[0], array => {
+            let flat: Vec<_> = array.iter().copied().collect();
+            ndarray::ArrayD::from_shape_fn(ndarray::IxDyn(&self.0.shape), |place| flat[at(place)])
+        })]
     }
 }
 
@@ -307,8 +318,8 @@ impl Resolved {
         let behalf = &self.recording.nodes[of.index()];
         let access = &self.accesses[&tensor];
         let node = Node {
-            kind: NodeKind::Op(Arc::new(Seen)),
-            inputs: vec![tensor],
+            kind: NodeKind::Op(Arc::new(Seen(layout.clone()))),
+            inputs: vec![access.tensor],
             outputs: vec![TensorType { shape: layout.shape.clone(), dtype: access.dtype }],
             place: behalf.place.clone(),
             origin: behalf.origin,
@@ -365,6 +376,15 @@ impl Resolved {
         self.order.push(id);
         self.dense_outputs(id);
         TensorId { node: id, output: 0 }
+    }
+
+    /// A recording with the copies that were added to it: what the nodes and tensors of a plan are. Its own nodes read what they
+    /// read before.
+    #[must_use]
+    pub fn with_copies(&self, mut recording: Recording) -> Recording {
+        let copies = &self.recording.nodes[recording.nodes.len()..];
+        recording.nodes.extend(copies.iter().cloned());
+        recording
     }
 
     /// Whether an access reads all elements of its tensor, each at its own place. A slice from the front lies

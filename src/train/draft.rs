@@ -166,7 +166,7 @@ impl Draft {
     ) -> Result<Step> {
         let (updates, trainer) = training.unzip();
         let (draft, planned) = self.fitted(&state.device().profile(), state.arena(), updates.as_ref(), averaged)?;
-        let Planned { plan, natives, gathers } = planned;
+        let Planned { plan, natives, gathers, recording: resolved } = planned;
         let plan = Arc::new(plan);
         let recording = Arc::new(draft.simplified.recording.clone());
         let inputs = input_slots(&draft.simplified);
@@ -206,6 +206,7 @@ impl Draft {
             passes,
             checks,
             updates,
+            resolved,
         }))
     }
 }

@@ -28,6 +28,8 @@ pub struct Step {
     findings: Findings,
     inferences: u32,
     updates: Option<Updates>,
+    /// The simplified recording with the copies that the plan makes: what its nodes and tensors are.
+    resolved: Recording,
 }
 
 /// What a step is put together from.
@@ -43,6 +45,7 @@ pub(super) struct StepParts {
     pub passes: Option<Passes>,
     pub checks: Vec<IndexCheck>,
     pub updates: Option<Updates>,
+    pub resolved: Recording,
 }
 
 /// What there is to know of a step that is about to run.
@@ -72,6 +75,7 @@ impl Step {
             passes,
             checks,
             updates,
+            resolved,
         } = parts;
         let findings = Findings::new(checks);
         Self {
@@ -87,6 +91,7 @@ impl Step {
             findings,
             inferences: 0,
             updates,
+            resolved,
         }
     }
 
@@ -98,7 +103,7 @@ impl Step {
         let of = |trainer: &Trainer| trainer.groups.iter().map(|group| group.parameters.clone()).collect();
         Ok(Prepared {
             program: &self.program,
-            recording: &self.simplified.recording,
+            recording: &self.resolved,
             state: &self.state,
             scalars,
             updates: self.updates.as_ref(),
@@ -404,10 +409,11 @@ impl Step {
         &self.plan
     }
 
-    /// The recording that the plan was made from: simplified, with its backward nodes.
+    /// The recording that the plan was made from: simplified, with its backward nodes, and at its end the copies that the plan
+    /// makes.
     #[must_use]
     pub const fn recording(&self) -> &Recording {
-        &self.simplified.recording
+        &self.resolved
     }
 
     /// Blocks until everything submitted is done.

@@ -23,6 +23,8 @@ pub(super) enum Reading {
     Direction,
     /// Floats of which only the sign counts.
     Sign,
+    /// Nothing counts: it fills up.
+    Padding,
 }
 
 /// A part of a binding, and what it should hold.
@@ -57,6 +59,7 @@ impl Reading {
             }
             Self::Direction => direction(floats().collect()),
             Self::Sign => floats().map(f64::signum).collect(),
+            Self::Padding => Vec::new(),
         }
     }
 
@@ -66,9 +69,9 @@ impl Reading {
             Self::Elements(DType::F32) => Some((value as f32).to_bits()),
             Self::Elements(DType::I32) => Some(value as i32 as u32),
             Self::Elements(DType::U32) => Some(value as u32),
-            Self::Total | Self::Scaled | Self::Direction | Self::Sign => None,
+            Self::Total | Self::Scaled | Self::Direction | Self::Sign | Self::Padding => None,
         };
-        values.iter().map(word).collect()
+        if self == Self::Padding { None } else { values.iter().map(word).collect() }
     }
 }
 

@@ -43,7 +43,7 @@ struct Wanted {
     allowed: Vec<u64>,
 }
 
-const READINGS: [(Reading, &str); 7] = [
+const READINGS: [(Reading, &str); 8] = [
     (Reading::Elements(DType::F32), "f32"),
     (Reading::Elements(DType::I32), "i32"),
     (Reading::Elements(DType::U32), "u32"),
@@ -51,6 +51,7 @@ const READINGS: [(Reading, &str); 7] = [
     (Reading::Scaled, "scaled"),
     (Reading::Direction, "direction"),
     (Reading::Sign, "sign"),
+    (Reading::Padding, "padding"),
 ];
 
 /// What a reproduction did on a device.

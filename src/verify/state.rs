@@ -57,7 +57,10 @@ impl Walk<'_> {
                 (_, BufferKind::GradientNorm) => wants.extend(self.norm(dispatch, number)),
                 (_, BufferKind::ParameterSquares(_)) => wants.push(self.parameter_squares(dispatch, number)),
                 (_, BufferKind::ParameterNorms(_)) => wants.push(self.parameter_norms(dispatch, number)),
-                (Work::Change(group), _) => wants.extend(self.changed(dispatch, number, group, disturbance)),
+                (Work::Change(group), _) => {
+                    wants.extend(self.changed(dispatch, number, group, disturbance));
+                    wants.extend(self.padding(number, binding));
+                }
                 (Work::Norm { .. } | Work::LayerNorms, _) => {}
             }
         }
@@ -274,6 +277,26 @@ impl Walk<'_> {
             before.push(average);
         }
         Some(Changed { names, before, after })
+    }
+
+    /// What lies between parameters: rules may make anything of it.
+    fn padding(&self, number: usize, binding: &Binding) -> Vec<Want> {
+        let all: Vec<usize> = (0..self.arena.entries.len()).collect();
+        let mut taken: Vec<Range<usize>> =
+            self.entries(binding, &all).into_iter().map(|entry| words_of(entry, binding)).collect();
+        taken.sort_by_key(|range| range.start);
+        let end = (binding.bytes / WORD) as usize;
+        taken.push(end..end);
+        let mut wants = Vec::new();
+        let mut start = 0;
+        for range in taken {
+            if start < range.start {
+                let want = self.want(number, start..range.start, "padding", Vec::new());
+                wants.push(Want { reading: Reading::Padding, ..want });
+            }
+            start = start.max(range.end);
+        }
+        wants
     }
 
     /// Those of some parameters that lie in a binding of one of the state's segments.

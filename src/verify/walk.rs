@@ -12,6 +12,9 @@ use crate::train::Prepared;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+/// The name of the op that makes a dense copy of its input.
+const COPY: &str = "copy";
+
 /// Small random changes of what a result follows from: where they move it, rounding does as well. Source: Parker 1997,
 /// "Monte Carlo arithmetic".
 #[derive(Debug)]
@@ -194,7 +197,13 @@ impl<'a> Walk<'a> {
         let words = self.words(binding);
         let data = HostData::from_bytes(tensor_type.dtype, bytemuck::cast_slice(words));
         if data.len() == tensor_type.shape.elements() {
-            self.known.insert(tensor, Arc::new(Value::from_data(&tensor_type.shape, &data)));
+            let value = Arc::new(Value::from_data(&tensor_type.shape, &data));
+            // What reads a copy that the plan made is recorded as reading what it is a copy of.
+            let node = self.recording.node(tensor);
+            if node.name() == COPY {
+                self.known.insert(node.inputs[0], Arc::clone(&value));
+            }
+            self.known.insert(tensor, value);
         }
     }
 

@@ -125,7 +125,8 @@ impl Builder<'_> {
             live_bytes: slots.live,
             apart: apart(self.resolved, self.grouped),
         };
-        Ok(Planned { plan, natives: self.natives, gathers: self.gathers })
+        let recording = self.resolved.with_copies(self.request.recording.clone());
+        Ok(Planned { plan, natives: self.natives, gathers: self.gathers, recording })
     }
 }
 

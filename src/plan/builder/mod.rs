@@ -53,6 +53,8 @@ pub struct Planned {
     pub natives: Vec<Native>,
     /// What the dispatches that gather a batch copy.
     pub gathers: Vec<Gather>,
+    /// The recording with the copies that were added at its end: what the plan's nodes and tensors are.
+    pub recording: Recording,
 }
 
 /// Memory that a tensor lies in, before slots are known.
