@@ -178,6 +178,7 @@ fn bad_arguments_end_with_two_and_say_what_there_is() {
         (&["bench", "--device", "all"], &["name one device"]),
         (&["verify", "--only", "frobnicate"], &["`frobnicate`", "softmax", "adamw", "transformer"]),
         (&["bench", "--only", "w99"], &["`w99`", "w6_512"]),
+        (&["tune", "--only", "alexnet"], &["`alexnet`", "lstm", "w5"]),
         (&["explain", "alexnet"], &["`alexnet`", "transformer"]),
         (&["explain", "mlp", "--profile", "no such file"], &["`no such file`", "webgpu"]),
         (&["explain", "mlp", "--profile", "cpu", "--device", "cpu"], &["--profile"]),

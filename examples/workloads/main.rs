@@ -108,8 +108,12 @@ fn workload(name: &str, network: Option<&Network>, arguments: &Arguments) -> Res
         None => Device::best()?,
     };
     let mut result = serde_json::Value::Null;
-    let options =
-        models::Options { network, without_fusion: arguments.without_fusion, tune: arguments.tune.as_deref() };
+    let options = models::Options {
+        network,
+        without_fusion: arguments.without_fusion,
+        tune: arguments.tune.as_deref(),
+        choices: None,
+    };
     models::compile(name, &device, &options, &mut |mut step: Step, loss: Tensor<'_>| {
         if arguments.explain {
             println!("{}\n{}", step.plan(), step.plan().explain());

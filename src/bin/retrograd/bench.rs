@@ -16,8 +16,12 @@ use std::time::Instant;
 pub struct Options {
     #[command(flatten)]
     device: DeviceOption,
-    /// Workloads, separated by commas: w1, w2, w3, w4, w5, `w6_512`, `w6_1024`, `w6_2048`, `w6_tn`, `w6_nt`, w7
-    #[arg(long, value_name = "NAMES", value_delimiter = ',')]
+    #[arg(
+        long,
+        value_name = "NAMES",
+        value_delimiter = ',',
+        help = "Workloads, separated by commas: w1, w2, w3, w4, w5, w6_512, w6_1024, w6_2048, w6_tn, w6_nt, w7"
+    )]
     only: Vec<String>,
     /// Seconds that each workload is measured, after half as many that it runs to warm up
     #[arg(long, default_value_t = 3.0, value_parser = seconds)]
@@ -86,7 +90,7 @@ pub fn run(options: &Options, output: &mut Output) -> Result<(), Failure> {
 
 fn workload(name: &str, device: &Device, seconds: f64) -> Result<Figures> {
     let begin = Instant::now();
-    let options = models::Options { network: None, without_fusion: false, tune: None };
+    let options = models::Options { network: None, without_fusion: false, tune: None, choices: None };
     let mut figures = None;
     models::compile(name, device, &options, &mut |mut step: Step, loss: Tensor<'_>| {
         let times = workloads::time(&mut step, loss, seconds / 2.0, seconds)?;

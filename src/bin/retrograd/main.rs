@@ -25,7 +25,7 @@ use std::process::ExitCode;
 /// `retrograd verify --device all --save report.json` is all that a bug report about a GPU needs.
 ///
 /// A device is named by cpu, gpu (the best adapter), vulkan, metal, dx12, gl, or part of an adapter's name; without one it is
-/// that of RETROGRAD_DEVICE, else the best. Exit codes: 0 all is well, 1 something failed, 2 bad arguments.
+/// that of `RETROGRAD_DEVICE`, else the best. Exit codes: 0 all is well, 1 something failed, 2 bad arguments.
 #[derive(Parser)]
 #[command(name = "retrograd", version, max_term_width = 110)]
 struct Arguments {
@@ -50,7 +50,7 @@ enum Command {
     /// three layers of 1,024; w4 a convolutional network; w5 a transformer of four blocks; w6 are matrix products; w7 is a
     /// chain of pointwise ops with its gradients. GFLOP/s and GB/s are of the operations and bytes that the plan names.
     Bench(bench::Options),
-    /// Measures which kernels compute the matrix products of the built-in networks fastest, and keeps the choices in a file.
+    /// Measures which kernels compute the matrix products of networks fastest, and keeps the choices in a file.
     ///
     /// A program takes them from there by `training.tune(&device, &params, file)`, and measures there what is missing.
     Tune(tune::Options),

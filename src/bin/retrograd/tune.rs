@@ -2,22 +2,25 @@
 
 use crate::DeviceOption;
 use crate::devices::About;
-use crate::failure::Failure;
-use crate::networks::{self, Network, Recorded};
+use crate::failure::{Failure, unknown};
+use crate::networks::{self, Recorded};
 use crate::output::{Output, Side, Table};
 use crate::select;
+use crate::workloads::models;
 use clap::Args;
-use retrograd::Graph;
 use retrograd::train::Choice;
+use retrograd::{Device, Graph};
 use serde_json::json;
+use std::cell::RefCell;
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 #[derive(Args)]
 pub struct Options {
     #[command(flatten)]
     device: DeviceOption,
-    /// Networks, separated by commas: mlp, cnn, transformer, lstm
+    /// Networks, separated by commas: mlp, cnn, transformer, lstm, or those that `retrograd bench` times, such as w5; without
+    /// this, the first four, which are small
     #[arg(long, value_name = "NAMES", value_delimiter = ',')]
     only: Vec<String>,
     /// The file that keeps the choices; what it holds of other devices and sizes stays
@@ -29,10 +32,15 @@ pub struct Options {
 }
 
 pub fn run(options: &Options, output: &mut Output) -> Result<(), Failure> {
-    let chosen: Vec<&Network> = match options.only.as_slice() {
-        [] => networks::ALL.iter().collect(),
-        names => names.iter().map(|name| networks::named(name)).collect::<Result<_, _>>()?,
+    let small: Vec<&str> = networks::ALL.iter().map(|network| network.name).collect();
+    let known = [&small[..], &models::ALL].concat();
+    let names: Vec<&str> = match options.only.as_slice() {
+        [] => small,
+        names => names.iter().map(String::as_str).collect(),
     };
+    if let Some(name) = names.iter().find(|name| !known.contains(name)) {
+        return Err(unknown("network", name, &known));
+    }
     let (info, device) = select::device(options.device.device.as_deref())?;
     let about = About::from(&info);
     if !options.json {
@@ -40,11 +48,9 @@ pub fn run(options: &Options, output: &mut Output) -> Result<(), Failure> {
     }
     // Products of one class occur in several networks, and are fresh in the first.
     let mut choices: BTreeMap<String, (Choice, Vec<&str>)> = BTreeMap::new();
-    for network in chosen {
-        let g = Graph::new();
-        let Recorded { training, params, .. } = network.record(&g, 1);
-        for choice in training.choose(&device, &params, &options.cache)?.choices {
-            choices.entry(choice.class.clone()).or_insert((choice, Vec::new())).1.push(network.name);
+    for name in names {
+        for choice in choose(name, &device, &options.cache)? {
+            choices.entry(choice.class.clone()).or_insert((choice, Vec::new())).1.push(name);
         }
     }
     let file = std::path::absolute(&options.cache).unwrap_or_else(|_| options.cache.clone());
@@ -92,4 +98,17 @@ pub fn run(options: &Options, output: &mut Output) -> Result<(), Failure> {
     output.line(format!("Another kernel is faster for {faster} of {} products.", choices.len()));
     output.line(format!("The choices are in {}", file.display()));
     Ok(())
+}
+
+/// What is chosen for the products of a network.
+fn choose(name: &str, device: &Device, cache: &Path) -> Result<Vec<Choice>, Failure> {
+    if let Ok(network) = networks::named(name) {
+        let g = Graph::new();
+        let Recorded { training, params, .. } = network.record(&g, 1);
+        return Ok(training.choose(device, &params, cache)?.choices);
+    }
+    let choices = RefCell::new(Vec::new());
+    let options = models::Options { network: None, without_fusion: false, tune: Some(cache), choices: Some(&choices) };
+    models::compile(name, device, &options, &mut |_, _| Ok(()))?;
+    Ok(choices.into_inner())
 }

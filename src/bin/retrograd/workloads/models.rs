@@ -4,10 +4,12 @@ use super::data::{Weights, labels, spiral, symmetric, uniform};
 use retrograd::nn::Activation;
 use retrograd::ops::PoolSettings;
 use retrograd::optim::{Adam, AdamW};
+use retrograd::train::{Choice, Tuned};
 use retrograd::{
     Device, Error, ErrorKind, Graph, HostData, HostTensor, Inference, Init, Params, Result, Shape, Step, Tensor,
     Training, nn,
 };
+use std::cell::RefCell;
 use std::path::Path;
 
 /// What is done with a compiled workload: data and weights lie on the device, nothing is fed, and the tensor is
@@ -31,14 +33,23 @@ pub struct Options<'a> {
     pub without_fusion: bool,
     /// Where kernels chosen by measurement are kept, if they are to be.
     pub tune: Option<&'a Path>,
+    /// Where it is noted what was chosen.
+    pub choices: Option<&'a RefCell<Vec<Choice>>>,
 }
 
 impl Options<'_> {
+    fn note(&self, tuned: Tuned) -> Device {
+        if let Some(choices) = self.choices {
+            choices.borrow_mut().extend(tuned.choices);
+        }
+        tuned.device
+    }
+
     fn training(&self, training: Training<'_>, device: &Device, params: &Params) -> Result<Step> {
         let training = if self.without_fusion { training.without_fusion() } else { training };
         match self.tune {
             Some(path) => {
-                let device = training.tune(device, params, path)?;
+                let device = self.note(training.choose(device, params, path)?);
                 training.compile(&device, params)
             }
             None => training.compile(device, params),
@@ -50,7 +61,7 @@ impl Options<'_> {
         let inference = if self.without_fusion { inference.without_fusion() } else { inference };
         match self.tune {
             Some(path) => {
-                let device = inference.tune(device, &params, path)?;
+                let device = self.note(inference.choose(device, &params, path)?);
                 inference.compile(&device, &params)
             }
             None => inference.compile(device, &params),
