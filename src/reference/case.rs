@@ -60,9 +60,11 @@ impl Measured {
         self.results.iter().map(|result| result.elements).sum()
     }
 
-    /// What is wrong, where something is: which result, by how much, and its worst element.
+    /// What is wrong, where something is: which results, by how much, and the worst element of each.
     #[must_use]
     pub fn complaint(&self) -> Option<String> {
+        /// More results than these are only counted.
+        const MOST: usize = 3;
         let complaint = |result: &Compared| {
             let Distance { excess, relative, ulps } = result.distance;
             let mut text = format!(
@@ -74,8 +76,11 @@ impl Measured {
             }
             text
         };
-        let wrong = self.results.iter().filter(|result| !result.distance.passes());
-        let texts: Vec<String> = wrong.map(complaint).collect();
+        let wrong: Vec<&Compared> = self.results.iter().filter(|result| !result.distance.passes()).collect();
+        let mut texts: Vec<String> = wrong.iter().take(MOST).copied().map(complaint).collect();
+        if wrong.len() > MOST {
+            texts.push(format!("so are {} more of {} results", wrong.len() - MOST, self.results.len()));
+        }
         (!texts.is_empty()).then(|| texts.join("; "))
     }
 }

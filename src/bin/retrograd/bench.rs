@@ -24,7 +24,7 @@ pub struct Options {
     )]
     only: Vec<String>,
     /// Seconds that each workload is measured, after half as many that it runs to warm up
-    #[arg(long, default_value_t = 3.0, value_parser = seconds)]
+    #[arg(long, default_value_t = 3.0, value_parser = seconds, allow_negative_numbers = true)]
     seconds: f64,
     /// Print JSON
     #[arg(long)]

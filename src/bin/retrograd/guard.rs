@@ -50,12 +50,12 @@ impl Guarded {
         };
         let (failure, is_doubtful) = match guarded(|| work(device)) {
             Ok(Ok(result)) => return Ok(result),
-            Ok(Err(error)) => {
-                let is_lost = |kind: ErrorKind| matches!(kind, ErrorKind::DeviceLost | ErrorKind::Driver);
-                // An error may only be what the loss looks like from where it was noticed.
-                let waits = || guarded(|| device.wait()).map_or(true, |waited| waited.is_err());
-                (error.to_string(), is_lost(error.kind()) || waits())
-            }
+            Ok(Err(error)) => match guarded(|| device.wait()) {
+                Ok(Ok(())) => (error.to_string(), matches!(error.kind(), ErrorKind::DeviceLost | ErrorKind::Driver)),
+                // The error may only be what a loss looks like from where it was noticed.
+                Ok(Err(later)) if later.kind() != error.kind() => (format!("{error}; then: {later}"), true),
+                _ => (error.to_string(), true),
+            },
             Err(panic) => (format!("panic: {panic}"), true),
         };
         if is_doubtful {
