@@ -1,5 +1,5 @@
-//! Fused plans agree with unfused ones: on random graphs of ops with forks, broadcasts, views, shared operands,
-//! reductions, products and their gradients.
+//! Fused plans agree with unfused ones, and each of their dispatches with the reference: on random graphs of ops with forks,
+//! broadcasts, views, shared operands, reductions, products and their gradients.
 //!
 //! `RETROGRAD_TEST_SEED` repeats a run, and `RETROGRAD_TEST_GRAPHS` says how many graphs are drawn: 500 on the
 //! host, and a tenth of that on software Vulkan, which compiles every kernel.
@@ -212,18 +212,28 @@ fn compare(device: &Device, seed: u64, ops: usize) -> Result<(), String> {
     Ok(())
 }
 
-fn sweep(device: &Device, graphs: u64) {
+/// Verifies a graph's plan dispatch by dispatch; the report, where one diverges.
+fn verify(device: &Device, seed: u64, ops: usize) -> Result<(), String> {
+    let g = Graph::new();
+    let drawn = draw(&g, seed, ops);
+    let mut step = g.infer(&drawn.outputs).compile(device, &Params::seeded(3)).map_err(|error| error.to_string())?;
+    let feeds: Vec<_> = drawn.inputs.iter().map(|(tensor, data)| tensor.feed(data)).collect();
+    let verification = step.verify(feeds).map_err(|error| error.to_string())?;
+    if verification.agrees() { Ok(()) } else { Err(verification.to_string()) }
+}
+
+fn sweep(device: &Device, graphs: u64, check: fn(&Device, u64, usize) -> Result<(), String>) {
     let first = first_seed();
     for seed in first..first + graphs {
         let ops = 2 + (seed % 13) as usize;
-        if let Err(reason) = compare(device, seed, ops) {
+        if let Err(reason) = check(device, seed, ops) {
             // The same draw with fewer ops is a prefix: the shortest that fails says most.
-            let short = (1..=ops).find(|&ops| compare(device, seed, ops).is_err()).unwrap_or(ops);
+            let short = (1..=ops).find(|&ops| check(device, seed, ops).is_err()).unwrap_or(ops);
             let g = Graph::new();
             let drawn = draw(&g, seed, short);
             let plan = g.infer(&drawn.outputs).compile(device, &Params::seeded(3)).map(|step| step.plan().to_string());
             panic!(
-                "fused and unfused differ with RETROGRAD_TEST_SEED={seed} and {short} ops: {reason}\n{}",
+                "a plan is wrong with RETROGRAD_TEST_SEED={seed} and {short} ops: {reason}\n{}",
                 plan.unwrap_or_else(|error| error.to_string())
             );
         }
@@ -232,12 +242,24 @@ fn sweep(device: &Device, graphs: u64) {
 
 #[test]
 fn fused_plans_agree_with_unfused_ones_on_the_host() {
-    sweep(&Device::cpu(), setting("RETROGRAD_TEST_GRAPHS", 500));
+    sweep(&Device::cpu(), setting("RETROGRAD_TEST_GRAPHS", 500), compare);
 }
 
 #[test]
 fn fused_plans_agree_with_unfused_ones_on_vulkan() {
     if let Some(device) = device("vulkan") {
-        sweep(device, setting("RETROGRAD_TEST_GRAPHS", 500) / 10);
+        sweep(device, setting("RETROGRAD_TEST_GRAPHS", 500) / 10, compare);
+    }
+}
+
+#[test]
+fn every_dispatch_agrees_with_the_reference_on_the_host() {
+    sweep(&Device::cpu(), setting("RETROGRAD_TEST_GRAPHS", 500) / 4, verify);
+}
+
+#[test]
+fn every_dispatch_agrees_with_the_reference_on_vulkan() {
+    if let Some(device) = device("vulkan") {
+        sweep(device, setting("RETROGRAD_TEST_GRAPHS", 500) / 25, verify);
     }
 }
