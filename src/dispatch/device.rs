@@ -148,13 +148,12 @@ impl Device {
             return Ok(Self::cpu());
         }
         let found = find(&Choice::Any).await.into_iter().nth(listed.position - 1);
-        match found.filter(|found| found.info.name == listed.name && found.backend() == listed.backend) {
-            Some(found) => Self::open(found).await,
-            None => {
-                let message = format!("{} is no longer where it was: list the devices anew", listed.description);
-                Err(Error::new(ErrorKind::Device, message))
-            }
-        }
+        let found = found.filter(|found| found.info.name == listed.name && found.backend() == listed.backend);
+        let gone = || {
+            let message = format!("{} is no longer where it was: list the devices anew", listed.description);
+            Error::new(ErrorKind::Device, message)
+        };
+        Self::open(found.ok_or_else(gone)?).await
     }
 
     /// The same device opened anew, with the profile that is in use: after a loss, which is for ever. What was on it is not

@@ -67,14 +67,14 @@ impl Measured {
         const MOST: usize = 3;
         let complaint = |result: &Compared| {
             let Distance { excess, relative, ulps } = result.distance;
-            let mut text = format!(
-                "the {} is off by {excess:.3} times what is allowed (relative error {relative:.2e}, {ulps:.1} ulps)",
-                result.name
-            );
-            if let Some(Element { index, got, want }) = result.worst {
-                text += &format!("; element {index} of {} is {got:e} and should be {want:e}", result.elements);
-            }
-            text
+            let element = |Element { index, got, want }| {
+                format!("; element {index} of {} is {got:e} and should be {want:e}", result.elements)
+            };
+            format!(
+                "the {} is off by {excess:.3} times what is allowed (relative error {relative:.2e}, {ulps:.1} ulps){}",
+                result.name,
+                result.worst.map(element).unwrap_or_default()
+            )
         };
         let wrong: Vec<&Compared> = self.results.iter().filter(|result| !result.distance.passes()).collect();
         let mut texts: Vec<String> = wrong.iter().take(MOST).copied().map(complaint).collect();

@@ -49,7 +49,7 @@ pub fn run(options: &Options, output: &mut Output) -> Result<(), Failure> {
     }
     for info in &list {
         output.line(&info.description);
-        output.write(&details(info));
+        output.line(details(info));
     }
     let chosen = chosen?;
     if let Some(chosen) = chosen.first() {
@@ -84,11 +84,11 @@ fn details(info: &DeviceInfo) -> String {
         ]);
     }
     let rows = rows.into_iter().filter(|(_, text)| !text.is_empty());
-    let mut text: String = rows.map(|(name, text)| format!("  {name:<17} {text}\n")).collect();
+    let mut lines: Vec<String> = rows.map(|(name, text)| format!("  {name:<17} {text}")).collect();
     if !info.features.is_empty() {
-        text += &format!("  features\n{}\n", columns(&info.features, 4));
+        lines.extend(["  features".into(), columns(&info.features, 4)]);
     }
-    text
+    lines.join("\n")
 }
 
 impl std::fmt::Display for About {

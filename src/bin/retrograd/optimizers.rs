@@ -5,7 +5,7 @@ use retrograd::plan::StepScalars;
 use retrograd::reference::{Compared, Measured, worst};
 use retrograd::{Device, Generator, Graph, Init, Params, Result, Step};
 
-/// Enough for RAdam, which begins to divide by the variance in its sixth step.
+/// Enough for `RAdam`, which begins to divide by the variance in its sixth step.
 const STEPS: u32 = 8;
 /// What may be off: weights and states are written once, after few operations.
 const TOLERANCE: f64 = 2e-5;

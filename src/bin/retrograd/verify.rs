@@ -205,9 +205,8 @@ fn progress(length: u64) -> ProgressBar {
 /// The report of a device as a table, and what is wrong below it.
 fn text(report: &DeviceReport, seed: u64) -> String {
     let about = &report.device;
-    let mut text = format!("{about}\n");
     if let Some(error) = &report.error {
-        return text + &format!("  it was not verified: {error}\n\n");
+        return format!("{about}\n  it was not verified: {error}\n\n");
     }
     let mut table = Table::new(&[
         ("", Side::Left),
@@ -233,19 +232,20 @@ fn text(report: &DeviceReport, seed: u64) -> String {
     let (cases, elements) = rows.iter().fold((0, 0), |sum, row| (sum.0 + row.cases, sum.1 + row.elements));
     let wrong: Vec<String> =
         rows.iter().flat_map(|row| &row.failures).map(|failure| format!("FAILED {failure}\n")).collect();
-    text += &format!("{table}\n");
-    if report.reopened > 0 {
-        text += &format!("The device was opened anew {} times, after a loss or a panic.\n", report.reopened);
-    }
+    let reopened = match report.reopened {
+        0 => String::new(),
+        times => format!("The device was opened anew, after losses or panics: {times} times.\n"),
+    };
     let counted = format!(
         "{} cases, {} elements, seed {seed}, {:.0} s",
         grouped(cases as u64),
         grouped(elements as u64),
         report.seconds
     );
-    if wrong.is_empty() {
-        return text + &format!("All is as it should be: {counted}.\n\n");
-    }
-    text += &wrong.concat();
-    text + &format!("{} of {counted} FAILED. `--save FILE` writes all figures, for a bug report.\n\n", wrong.len())
+    let verdict = if wrong.is_empty() {
+        format!("All is as it should be: {counted}.")
+    } else {
+        format!("{} of {counted} FAILED. `--save FILE` writes all figures, for a bug report.", wrong.len())
+    };
+    format!("{about}\n{table}\n{reopened}{}{verdict}\n\n", wrong.concat())
 }
