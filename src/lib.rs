@@ -39,6 +39,6 @@ pub mod nn;
 pub use ndarray;
 
 pub use base::{Axes, DType, Error, ErrorKind, Fault, Generator, HostData, HostTensor, Result, Shape};
-pub use dispatch::{Ceilings, Device, DeviceInfo, DispatchTime, PendingRead, State, StepTimes};
+pub use dispatch::{Ceilings, Device, DeviceInfo, DispatchTime, Failure, PendingRead, Snapshot, State, StepTimes};
 pub use record::{Feed, FeedSource, Graph, Init, Param, Params, Tensor};
 pub use train::{Inference, Step, Training, optim, schedule};

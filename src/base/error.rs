@@ -88,6 +88,13 @@ impl Error {
         self
     }
 
+    /// The same failure, with what was being done in front.
+    #[must_use]
+    pub(crate) fn during(mut self, what: impl fmt::Display) -> Self {
+        self.message = format!("{what}: {}", self.message);
+        self
+    }
+
     /// What kind of thing went wrong.
     #[must_use]
     pub const fn kind(&self) -> ErrorKind {

@@ -2,7 +2,7 @@
 
 use super::Device;
 use super::device::Inner;
-use super::gpu::GpuProgram;
+use super::gpu::{GpuProgram, GpuRead};
 use super::program::{Executor, Program};
 use crate::base::{DType, Error, ErrorKind, Result};
 use crate::plan::{Binding, Buffer, BufferKind, Plan, StepScalars};
@@ -36,7 +36,7 @@ impl Alone {
             _ => None,
         };
         let plan = Arc::new(self.plan.clone());
-        let mut program = GpuProgram::new(Arc::clone(gpu), plan, |_| None, contents).await?;
+        let mut program = GpuProgram::new(Arc::clone(gpu), plan, |_| Ok(None), contents).await?;
         program.run(scalars)?;
         let mut written = Vec::new();
         for (binding, usage) in self.plan.dispatches[0].bindings.iter().zip(&self.plan.kernels[0].usages) {
@@ -73,23 +73,43 @@ impl Program {
         }
     }
 
-    /// What a buffer of the plan holds now.
+    /// Starts to read what a buffer of the plan holds now.
     ///
     /// # Errors
-    /// When the device fails.
-    pub async fn contents(&self, number: usize) -> Result<Words> {
+    /// When the device is lost, or has no room for a copy.
+    pub(crate) fn begin_contents(&self, number: usize) -> Result<PendingWords> {
         let buffer = &self.plan.buffers[number];
         let binding = Binding { buffer: number, offset: 0, bytes: buffer.bytes };
         match &self.executor {
             Executor::Cpu(program) => {
                 let words = (buffer.bytes / DType::BYTES as u64) as usize;
                 let of_state = self.state.host_words(&buffer.kind, words);
-                Ok(of_state.unwrap_or_else(|| program.words(&binding).to_vec()))
+                Ok(PendingWords(Pending::Ready(of_state.unwrap_or_else(|| program.words(&binding).to_vec()))))
             }
-            Executor::Gpu(program) => {
-                let bytes = program.begin_read(&binding)?.finish().await?;
-                Ok(bytemuck::pod_collect_to_vec(&bytes))
-            }
+            Executor::Gpu(program) => Ok(PendingWords(Pending::Gpu(program.begin_read(&binding)?))),
+        }
+    }
+}
+
+/// What a buffer holds, on its way.
+pub(crate) struct PendingWords(Pending);
+
+enum Pending {
+    /// It is there.
+    Ready(Words),
+    /// It is copied.
+    Gpu(GpuRead),
+}
+
+impl PendingWords {
+    /// The words, once they are there.
+    ///
+    /// # Errors
+    /// When the device is lost.
+    pub async fn finish(self) -> Result<Words> {
+        match self.0 {
+            Pending::Ready(words) => Ok(words),
+            Pending::Gpu(read) => Ok(bytemuck::pod_collect_to_vec(&read.finish().await?)),
         }
     }
 }

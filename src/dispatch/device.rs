@@ -1,7 +1,9 @@
+use super::Failure;
 use super::gpu::{Choice, Found, Gpu, find};
 use crate::base::{Error, ErrorKind, Result};
 use crate::plan::Profile;
 use std::sync::Arc;
+use std::time::Duration;
 
 /// Where steps run: a GPU, or the host. Cloning gives another handle to the same device.
 #[derive(Clone, Debug)]
@@ -80,6 +82,29 @@ impl Device {
             Inner::Cpu => Ok(Profile::host()),
             Inner::Gpu(gpu) => gpu.found.profile(),
         }
+    }
+
+    /// The same adapter as a new device, as after a loss: with the same profile, limit of time
+    /// ([`set_watchdog`](Self::set_watchdog)) and folder of compiled kernels. Steps and states stay on the old one; see
+    /// [`Step::recover`](crate::Step::recover). The host is always the same.
+    ///
+    /// # Errors
+    /// When the adapter is there no longer, or cannot be opened.
+    pub async fn reopen_async(&self) -> Result<Self> {
+        let inner = match &self.inner {
+            Inner::Cpu => Inner::Cpu,
+            Inner::Gpu(gpu) => Inner::Gpu(Arc::new(gpu.reopen().await?)),
+        };
+        Ok(Self { inner, profile: Arc::clone(&self.profile) })
+    }
+
+    /// As [`reopen_async`](Self::reopen_async), blocking.
+    ///
+    /// # Errors
+    /// As there.
+    #[cfg(not(target_arch = "wasm32"))]
+    pub fn reopen(&self) -> Result<Self> {
+        pollster::block_on(self.reopen_async())
     }
 
     /// The device that the environment variable `RETROGRAD_DEVICE` names (see [`Device::named`]), or
@@ -266,15 +291,45 @@ impl Device {
     pub fn wait(&self) -> Result<()> {
         match &self.inner {
             Inner::Cpu => Ok(()),
-            Inner::Gpu(gpu) => gpu.wait(),
+            Inner::Gpu(gpu) => gpu.wait().and_then(|()| gpu.check_all()),
+        }
+    }
+
+    /// How long the device may take for what was submitted: 600 s where nothing is said. A device that has not answered for
+    /// so long is given up: it counts as lost, and every later use is an error at once. After 10 s a warning tells of the
+    /// wait (through the `log` crate). In a browser, which watches over its devices itself, and on the host it changes
+    /// nothing.
+    pub fn set_watchdog(&self, limit: Duration) {
+        if let Inner::Gpu(gpu) = &self.inner {
+            gpu.set_watchdog(limit);
         }
     }
 
     /// Ends the device, as a driver crash would: every later use is an error. For tests of recovery.
     pub fn destroy(&self) {
         if let Inner::Gpu(gpu) = &self.inner {
-            let _turn = gpu.turn();
-            gpu.device.destroy();
+            gpu.lose("it was destroyed by the program");
+        }
+    }
+
+    /// Lets the device fail once, at the point of this number, from 0, among those that the failure can strike from now on.
+    /// For tests of what a program does then; on the host nothing fails.
+    pub fn fail_at(&self, failure: Failure, number: u32) {
+        if let Inner::Gpu(gpu) = &self.inner {
+            gpu.failures.arm(failure, number);
+        }
+    }
+
+    /// Takes back what [`fail_at`](Self::fail_at) asked for. Returns whether it has struck, and how many points were passed
+    /// that it could strike, that one included.
+    #[must_use]
+    pub fn has_failed(&self) -> (bool, u32) {
+        match &self.inner {
+            Inner::Cpu => (false, 0),
+            Inner::Gpu(gpu) => {
+                let (left, passed) = gpu.failures.disarm();
+                (!left, passed)
+            }
         }
     }
 }

@@ -28,6 +28,11 @@ impl RowOrder {
         }
         Some(order)
     }
+
+    /// Forgets which order was used last: it did not reach the device.
+    pub(super) fn forget(&mut self) {
+        self.current = None;
+    }
 }
 
 #[cfg(test)]
@@ -45,5 +50,7 @@ mod tests {
             assert_eq!(permutation, (0..100).collect::<Vec<i32>>());
         }
         assert_eq!(RowOrder::new(100, Some(3)).change(0).unwrap(), first);
+        order.forget();
+        assert!(order.change(1).is_some());
     }
 }

@@ -1,6 +1,6 @@
 use super::cpu::CpuProgram;
 use super::device::Inner;
-use super::gpu::GpuProgram;
+use super::gpu::{GpuProgram, GpuTimes};
 use super::{PendingRead, RowOrder, State, StepTimes};
 use crate::base::{DType, Error, ErrorKind, HostData, HostTensor, Result, Shape};
 use crate::fuse::Gather;
@@ -91,8 +91,8 @@ impl Program {
     /// # Errors
     /// When the device is lost or reports an error.
     pub fn run(&mut self, feeds: &[(NodeId, &HostData)], scalars: &[StepScalars]) -> Result<()> {
-        self.feed(feeds);
-        self.take_order(scalars[0].epoch);
+        self.feed(feeds)?;
+        self.take_order(scalars[0].epoch)?;
         match &mut self.executor {
             Executor::Cpu(program) => program.run(scalars, &self.state)?,
             Executor::Gpu(program) => program.run(scalars)?,
@@ -102,44 +102,64 @@ impl Program {
     }
 
     /// Puts in place what a step reads, without running it.
-    pub fn prepare(&mut self, feeds: &[(NodeId, &HostData)], scalars: &[StepScalars]) {
-        self.feed(feeds);
-        self.take_order(scalars[0].epoch);
+    ///
+    /// # Errors
+    /// When the device is lost, or has no room.
+    pub fn prepare(&mut self, feeds: &[(NodeId, &HostData)], scalars: &[StepScalars]) -> Result<()> {
+        self.feed(feeds)?;
+        self.take_order(scalars[0].epoch)
     }
 
-    /// Runs one step, and measures every dispatch.
+    /// Runs one step, and begins to read how long every dispatch took.
     ///
     /// # Errors
     /// When the device has no timestamps, is lost or reports an error.
-    pub async fn time(&mut self, feeds: &[(NodeId, &HostData)], scalars: &[StepScalars]) -> Result<StepTimes> {
-        self.feed(feeds);
-        self.take_order(scalars[0].epoch);
+    pub fn begin_time(&mut self, feeds: &[(NodeId, &HostData)], scalars: &[StepScalars]) -> Result<PendingTimes> {
+        self.feed(feeds)?;
+        self.take_order(scalars[0].epoch)?;
         let times = match &mut self.executor {
-            Executor::Cpu(program) => program.time(scalars, &self.state)?,
-            Executor::Gpu(program) => program.time(scalars).await?,
+            Executor::Cpu(program) => Times::Cpu(program.time(scalars, &self.state)?),
+            Executor::Gpu(program) => Times::Gpu(program.begin_time(scalars)?),
         };
         self.has_run(scalars);
-        Ok(StepTimes::new(self.state.device().name(), &self.plan, &times))
+        Ok(PendingTimes { device: self.state.device().name(), plan: Arc::clone(&self.plan), times })
     }
 
     /// Runs many steps, each given by the numbers of every group, on the same fed data, and collects what kept tensors of one element are after each.
     ///
     /// # Errors
-    /// When the device is lost or reports an error.
-    pub fn run_many(&mut self, feeds: &[(NodeId, &HostData)], scalars: &[StepScalars]) -> Result<()> {
-        self.feed(feeds);
-        match &mut self.executor {
-            Executor::Cpu(program) => program.begin_many(),
+    /// When the device is lost or reports an error, with how many steps were run all the same.
+    pub fn run_many(
+        &mut self,
+        feeds: &[(NodeId, &HostData)],
+        scalars: &[StepScalars],
+    ) -> Result<(), (u32, crate::base::Error)> {
+        let begun = self.feed(feeds).and_then(|()| match &mut self.executor {
+            Executor::Cpu(program) => {
+                program.begin_many();
+                Ok(())
+            }
             Executor::Gpu(program) => program.begin_many(scalars.len() / self.plan.groups),
-        }
+        });
+        begun.map_err(|error| (0, error))?;
+        let ran = self.run_parts(scalars);
+        let done = match &self.executor {
+            Executor::Gpu(program) => program.recorded(),
+            Executor::Cpu(_) => scalars.len() / self.plan.groups,
+        };
+        self.has_run(&scalars[..done * self.plan.groups]);
+        ran.map_err(|error| (done as u32, error))
+    }
+
+    /// Runs steps, pass by pass over a dataset.
+    fn run_parts(&mut self, scalars: &[StepScalars]) -> Result<()> {
         for part in scalars.chunk_by(|one, next| one.epoch == next.epoch) {
-            self.take_order(part[0].epoch);
+            self.take_order(part[0].epoch)?;
             match &mut self.executor {
                 Executor::Cpu(program) => program.run_many(part, &self.state)?,
                 Executor::Gpu(program) => program.run_many(part)?,
             }
         }
-        self.has_run(scalars);
         Ok(())
     }
 
@@ -160,23 +180,33 @@ impl Program {
     }
 
     /// Sees to it that the rows of the dataset are taken in the order of this pass.
-    fn take_order(&mut self, epoch: u32) {
-        let Some(order) = self.order.as_mut().and_then(|order| order.change(epoch)) else { return };
-        let Some(buffer) = self.plan.buffers.iter().position(|buffer| buffer.kind == BufferKind::Order) else { return };
-        let order = HostData::I32(order);
-        match &mut self.executor {
-            Executor::Cpu(program) => program.feed(&[(buffer, &order)]),
-            Executor::Gpu(program) => program.feed(&[(buffer, &order)]),
+    fn take_order(&mut self, epoch: u32) -> Result<()> {
+        let Some(order) = self.order.as_mut().and_then(|order| order.change(epoch)) else { return Ok(()) };
+        let Some(buffer) = self.plan.buffers.iter().position(|buffer| buffer.kind == BufferKind::Order) else {
+            return Ok(());
+        };
+        let data = HostData::I32(order);
+        let fed = self.feed_buffers(&[(buffer, &data)]);
+        if let (Err(_), Some(order)) = (&fed, &mut self.order) {
+            order.forget();
         }
+        fed
     }
 
-    fn feed(&mut self, feeds: &[(NodeId, &HostData)]) {
+    fn feed(&mut self, feeds: &[(NodeId, &HostData)]) -> Result<()> {
         let place = |node: NodeId| self.plan.buffers.iter().position(|buffer| buffer.kind == BufferKind::Input(node));
         let feeds: Vec<(usize, &HostData)> =
             feeds.iter().filter_map(|&(node, data)| Some((place(node)?, data))).collect();
+        self.feed_buffers(&feeds)
+    }
+
+    fn feed_buffers(&mut self, feeds: &[(usize, &HostData)]) -> Result<()> {
         match &mut self.executor {
-            Executor::Cpu(program) => program.feed(&feeds),
-            Executor::Gpu(program) => program.feed(&feeds),
+            Executor::Cpu(program) => {
+                program.feed(feeds);
+                Ok(())
+            }
+            Executor::Gpu(program) => program.feed(feeds),
         }
     }
 
@@ -289,5 +319,31 @@ impl Program {
             Executor::Cpu(_) => Ok(()),
             Executor::Gpu(program) => program.wait(),
         }
+    }
+}
+
+/// How long every dispatch of a step took, on the way to the host.
+pub struct PendingTimes {
+    device: String,
+    plan: Arc<Plan>,
+    times: Times,
+}
+
+enum Times {
+    Cpu(Vec<(f64, f64)>),
+    Gpu(GpuTimes),
+}
+
+impl PendingTimes {
+    /// The times, once they are there.
+    ///
+    /// # Errors
+    /// When the device is lost.
+    pub async fn finish(self) -> Result<StepTimes> {
+        let times = match self.times {
+            Times::Cpu(times) => times,
+            Times::Gpu(times) => times.finish().await?,
+        };
+        Ok(StepTimes::new(self.device, &self.plan, &times))
     }
 }

@@ -1,10 +1,12 @@
 use super::PendingRead;
 use super::device::{Device, Inner};
-use super::gpu::{Gpu, GpuBuffer, GpuSegments, InTurn};
+use super::gpu::{Gpu, GpuBuffer, GpuRange, GpuRead, GpuSegments, InTurn};
 use crate::base::{DType, Error, ErrorKind, HostData, HostTensor, Result, Shape};
 use crate::plan::{Arena, ArenaEntry, BufferKind, Updates};
 use crate::record::Params;
+use parking_lot::{ReentrantMutex, ReentrantMutexGuard};
 use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// What lives on a device between steps: parameters, optimizer states, and the number of steps.
@@ -25,6 +27,22 @@ struct Inside {
     memory: Memory,
     steps: Mutex<u32>,
     counts: Mutex<Counts>,
+    /// Held while what is on the device and what is counted of it change, or are copied, together.
+    turn: ReentrantMutex<()>,
+    /// How often something but a step has changed it.
+    edits: AtomicU32,
+}
+
+/// A thread's turn to change a state; it ends when this is dropped.
+pub(crate) type StateTurn<'s> = ReentrantMutexGuard<'s, ()>;
+
+/// What a state is, wherever it lives.
+#[derive(Clone, Debug)]
+pub(super) struct Identity {
+    pub store: u64,
+    pub seed: u64,
+    pub frozen: Vec<bool>,
+    pub cells: Vec<bool>,
 }
 
 /// What is counted of every parameter.
@@ -75,6 +93,12 @@ enum Memory {
     Host(Mutex<HostMemory>),
 }
 
+/// The words of a segment, on the way to the host.
+pub(super) enum PendingSegment {
+    Ready(Vec<u32>),
+    Gpu(GpuRead),
+}
+
 /// The state on the host: the words of every segment.
 pub(super) type HostMemory = BTreeMap<BufferKind, Vec<u32>>;
 
@@ -92,38 +116,55 @@ impl State {
             return Err(Error::recording(params.faults().to_vec()));
         }
         let arena = Arena::new(params.extents(), &device.profile())?;
-        let memory = match &device.inner {
-            Inner::Cpu => Memory::Host(Mutex::default()),
-            Inner::Gpu(gpu) => {
-                let segments = gpu
-                    .scoped("allocating parameters", || {
-                        let segment = |(number, &bytes): (usize, &u64)| {
-                            let kind = BufferKind::Parameters(number);
-                            let buffer = gpu.storage(&kind.to_string(), bytes);
-                            (kind, buffer)
-                        };
-                        arena.segments.iter().enumerate().map(segment).collect::<BTreeMap<_, _>>()
-                    })
-                    .await?;
-                let segments = Mutex::new(InTurn::new(Arc::clone(gpu), segments));
-                Memory::Gpu { gpu: Arc::clone(gpu), segments }
-            }
-        };
-        let state = Self(Arc::new(Inside {
-            device: device.clone(),
+        let identity = Identity {
             store: params.store(),
             seed: params.seed(),
-            arena,
-            frozen: Mutex::new(params.iter().map(|(_, _, frozen)| frozen).collect()),
+            frozen: params.iter().map(|(_, _, frozen)| frozen).collect(),
             cells: params.cells(),
-            memory,
-            steps: Mutex::new(0),
-            counts: Mutex::new(Counts::new(params.len())),
-        }));
+        };
+        let state = Self::empty(device, arena, identity).await?;
         for (number, (_, value, _)) in params.iter().enumerate() {
             state.write(None, number, value)?;
         }
         Ok(state)
+    }
+
+    /// A state whose parameters are allocated, and zero.
+    pub(super) async fn empty(device: &Device, arena: Arena, identity: Identity) -> Result<Self> {
+        let memory = match &device.inner {
+            Inner::Cpu => Memory::Host(Mutex::default()),
+            Inner::Gpu(gpu) => {
+                let all = || format!("making a state of {} parameters", arena.entries.len());
+                let segments = gpu
+                    .scoped(all, || {
+                        let segment = |(number, &bytes): (usize, &u64)| {
+                            let kind = BufferKind::Parameters(number);
+                            let buffer = gpu.storage(&kind.to_string(), bytes)?;
+                            Ok((kind, buffer))
+                        };
+                        arena.segments.iter().enumerate().map(segment).collect::<Result<BTreeMap<_, _>>>()
+                    })
+                    .await?
+                    .map_err(|error| error.during(all()))?;
+                let segments = Mutex::new(InTurn::new(Arc::clone(gpu), segments));
+                Memory::Gpu { gpu: Arc::clone(gpu), segments }
+            }
+        };
+        let parameters = arena.entries.len();
+        let Identity { store, seed, frozen, cells } = identity;
+        Ok(Self(Arc::new(Inside {
+            device: device.clone(),
+            store,
+            seed,
+            arena,
+            frozen: Mutex::new(frozen),
+            cells,
+            memory,
+            steps: Mutex::new(0),
+            counts: Mutex::new(Counts::new(parameters)),
+            turn: ReentrantMutex::new(()),
+            edits: AtomicU32::new(0),
+        })))
     }
 
     /// As [`new_async`](Self::new_async), blocking.
@@ -162,6 +203,27 @@ impl State {
     /// from there. Schedules follow updates, see [`restart_schedules`](Self::restart_schedules).
     pub fn set_steps(&self, steps: u32) {
         *locked(&self.0.steps) = steps;
+        self.is_edited();
+    }
+
+    /// Counts training steps that were run.
+    pub(crate) fn count_steps(&self, steps: u32) {
+        *locked(&self.0.steps) += steps;
+    }
+
+    /// How often something but a step has changed the state.
+    pub(crate) fn edits(&self) -> u32 {
+        self.0.edits.load(Ordering::Relaxed)
+    }
+
+    fn is_edited(&self) {
+        self.0.edits.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Waits until no other thread changes the state: what is on the device and what is counted of it belong together.
+    /// A thread that has the turn may take it again.
+    pub(crate) fn turn(&self) -> StateTurn<'_> {
+        self.0.turn.lock()
     }
 
     /// For every parameter, whether it is a cell.
@@ -207,6 +269,7 @@ impl State {
     /// # Errors
     /// When the device fails.
     pub fn reset_optimizer(&self) -> Result<()> {
+        let _turn = self.turn();
         for state in self.optimizer_states().iter().filter(|state| *state != Updates::AVERAGE) {
             self.clear_optimizer_state(state)?;
         }
@@ -221,6 +284,7 @@ impl State {
     /// has a schedule of its own. Optimizer states stay.
     pub fn restart_schedules(&self) {
         self.with_counts(|counts| counts.updates.fill(0));
+        self.is_edited();
     }
 
     pub(crate) fn clear_optimizer_state(&self, state: &str) -> Result<()> {
@@ -253,6 +317,7 @@ impl State {
     /// # Errors
     /// When there is no parameter of this name, or the shapes differ.
     pub fn set_parameter(&self, name: &str, value: impl Into<HostTensor>) -> Result<()> {
+        let _turn = self.turn();
         let (number, value) = (self.number(name)?, value.into());
         let entry = &self.0.arena.entries[number];
         if *value.shape() != entry.shape || value.data().dtype() != DType::F32 {
@@ -321,7 +386,8 @@ impl State {
                 let Some(buffer) = locked(segments).get(&Self::kind(state, entry)).cloned() else {
                     return kept(zeros());
                 };
-                let read = gpu.begin_read(&buffer, entry.offset, entry.bytes)?;
+                let range = GpuRange { buffer: &buffer, offset: entry.offset, bytes: entry.bytes };
+                let read = gpu.begin_read(&format_args!("parameter `{}`", entry.name), range)?;
                 Ok(PendingRead::from_gpu(read, entry.shape.clone(), DType::F32))
             }
         }
@@ -329,6 +395,7 @@ impl State {
 
     /// Writes a parameter, or an optimizer state of it, which is made if it does not exist.
     pub(crate) fn write(&self, state: Option<&str>, number: usize, value: &HostTensor) -> Result<()> {
+        self.is_edited();
         let entry = &self.0.arena.entries[number];
         match &self.0.memory {
             Memory::Host(memory) => {
@@ -338,11 +405,11 @@ impl State {
                 Ok(())
             }
             Memory::Gpu { gpu, .. } => {
-                let buffer = self.segment(&Self::kind(state, entry)).ok_or_else(|| {
+                let buffer = self.segment(&Self::kind(state, entry))?.ok_or_else(|| {
                     Error::new(ErrorKind::Driver, format!("the segment of parameter `{}` does not exist", entry.name))
                 })?;
-                gpu.upload_at(&buffer, entry.offset, value.data().bytes());
-                gpu.check()
+                let what = format_args!("parameter `{}`", entry.name);
+                gpu.upload_at(&what, &buffer, entry.offset, value.data().bytes())
             }
         }
     }
@@ -355,17 +422,55 @@ impl State {
     }
 
     /// The buffer of a segment, which is allocated when it is asked for the first time.
-    pub(super) fn segment(&self, kind: &BufferKind) -> Option<GpuBuffer> {
+    pub(super) fn segment(&self, kind: &BufferKind) -> Result<Option<GpuBuffer>> {
         let number = match kind {
             BufferKind::Parameters(number) | BufferKind::Gradients(number) => *number,
             BufferKind::OptimizerState { segment, .. } => *segment,
-            _ => return None,
+            _ => return Ok(None),
         };
-        let Memory::Gpu { gpu, segments } = &self.0.memory else { return None };
-        let bytes = *self.0.arena.segments.get(number)?;
+        let (Memory::Gpu { gpu, segments }, Some(&bytes)) = (&self.0.memory, self.0.arena.segments.get(number)) else {
+            return Ok(None);
+        };
         // In this order everywhere: first the turn, then the segments.
         let _turn = gpu.turn();
-        Some(locked(segments).entry(kind.clone()).or_insert_with(|| gpu.storage(&kind.to_string(), bytes)).clone())
+        let mut segments = locked(segments);
+        if let Some(known) = segments.get(kind) {
+            return Ok(Some(known.clone()));
+        }
+        let buffer = gpu.storage(&kind.to_string(), bytes)?;
+        segments.insert(kind.clone(), buffer.clone());
+        Ok(Some(buffer))
+    }
+
+    /// Starts to copy whole segments of parameters and optimizer states to the host, all as they are at one moment.
+    pub(super) fn begin_segments(&self) -> Result<Vec<(BufferKind, PendingSegment)>> {
+        let is_kept = |kind: &BufferKind| matches!(kind, BufferKind::Parameters(_) | BufferKind::OptimizerState { .. });
+        match &self.0.memory {
+            Memory::Host(memory) => {
+                let memory = locked(memory);
+                let kept = memory.iter().filter(|(kind, _)| is_kept(kind));
+                Ok(kept.map(|(kind, words)| (kind.clone(), PendingSegment::Ready(words.clone()))).collect())
+            }
+            Memory::Gpu { gpu, segments } => {
+                let _turn = gpu.turn();
+                let kept: Vec<(BufferKind, GpuBuffer)> = {
+                    let segments = locked(segments);
+                    let kept = segments.iter().filter(|(kind, _)| is_kept(kind));
+                    kept.map(|(kind, buffer)| (kind.clone(), buffer.clone())).collect()
+                };
+                let bytes = |kind: &BufferKind| match kind {
+                    BufferKind::Parameters(number) | BufferKind::OptimizerState { segment: number, .. } => {
+                        self.0.arena.segments[*number]
+                    }
+                    _ => 0,
+                };
+                let range = |(kind, buffer)| GpuRange { buffer, offset: 0, bytes: bytes(kind) };
+                let ranges: Vec<_> = kept.iter().map(|(kind, buffer)| range((kind, buffer))).collect();
+                let reads = gpu.begin_reads(&"a snapshot", &ranges)?;
+                let kinds = kept.into_iter().map(|(kind, _)| kind);
+                Ok(kinds.zip(reads.into_iter().map(PendingSegment::Gpu)).collect())
+            }
+        }
     }
 
     /// What a segment of a state that lives on the host holds; zeros where it does not exist yet.
@@ -399,7 +504,7 @@ impl State {
 }
 
 /// Where the words of a parameter lie in its segment.
-fn entry_words(entry: &ArenaEntry) -> std::ops::Range<usize> {
+pub(super) fn entry_words(entry: &ArenaEntry) -> std::ops::Range<usize> {
     let size = DType::BYTES as u64;
     (entry.offset / size) as usize..((entry.offset + entry.bytes) / size) as usize
 }

@@ -1,6 +1,6 @@
 use super::Step;
 use crate::base::{DType, Error, ErrorKind, HostData, HostTensor, Result};
-use crate::dispatch::{Counts, State};
+use crate::dispatch::{Counts, PendingRead, State};
 use crate::plan::Updates;
 use safetensors::tensor::{Dtype, SafeTensors, TensorView};
 use std::collections::{BTreeSet, HashMap};
@@ -19,6 +19,14 @@ const GATHERED: &str = "retrograd.gathered/";
 /// How many updates its running average is of stands under this one, where it has an average.
 const AVERAGES: &str = "retrograd.averages/";
 
+/// What is saved, on the way to the host.
+struct Copies {
+    /// Parameters and optimizer states by the names that they have in a file.
+    reads: Vec<(String, PendingRead)>,
+    counts: Counts,
+    steps: u32,
+}
+
 impl State {
     /// Parameters and optimizer states in the safetensors format. Parameters stand under their
     /// names, optimizer states under `optimizer/<state>/<parameter>`, running averages among them, and the number of steps
@@ -27,28 +35,14 @@ impl State {
     /// # Errors
     /// When the device fails.
     pub async fn to_safetensors(&self) -> Result<Vec<u8>> {
-        // All copies are started before the first is waited for.
-        let mut reads = Vec::new();
-        for (number, entry) in self.arena().entries.iter().enumerate() {
-            reads.push((entry.name.clone(), self.begin_read(None, number)?));
-        }
-        let counts = self.with_counts(|counts| counts.clone());
-        let gathers = counts.gathered.iter().any(|&count| count > 0);
-        // What was added up for an update that is over will not be looked at again.
-        for state in self.optimizer_states().into_iter().filter(|state| gathers || state != Updates::ACCUMULATED) {
-            // No optimizer changes cells.
-            let entries = self.arena().entries.iter().enumerate().filter(|(number, _)| !self.cells()[*number]);
-            for (number, entry) in entries {
-                reads.push((format!("{OPTIMIZER}{state}/{}", entry.name), self.begin_read(Some(&state), number)?));
-            }
-        }
+        let Copies { reads, counts, steps } = self.begin_copies()?;
         let mut tensors: Vec<(String, HostTensor)> = Vec::new();
         for (name, read) in reads {
             tensors.push((name, read.finish().await?));
         }
         let views =
             tensors.iter().map(|(name, tensor)| Ok((name.as_str(), view(tensor)?))).collect::<Result<Vec<_>>>()?;
-        let mut metadata = HashMap::from([(STEPS.to_owned(), self.steps().to_string())]);
+        let mut metadata = HashMap::from([(STEPS.to_owned(), steps.to_string())]);
         for (number, entry) in self.arena().entries.iter().enumerate() {
             for (prefix, count) in [
                 (UPDATES, Some(counts.updates[number]).filter(|count| *count > 0)),
@@ -66,12 +60,34 @@ impl State {
             .map_err(|error| file(format!("the state could not be written down: {error}")))
     }
 
+    /// Starts to read everything that is saved, by name, with what is counted: all of it as it is between two steps.
+    fn begin_copies(&self) -> Result<Copies> {
+        let _turn = self.turn();
+        // All copies are started before the first is waited for.
+        let mut reads = Vec::new();
+        for (number, entry) in self.arena().entries.iter().enumerate() {
+            reads.push((entry.name.clone(), self.begin_read(None, number)?));
+        }
+        let counts = self.with_counts(|counts| counts.clone());
+        let gathers = counts.gathered.iter().any(|&count| count > 0);
+        // What was added up for an update that is over will not be looked at again.
+        for state in self.optimizer_states().into_iter().filter(|state| gathers || state != Updates::ACCUMULATED) {
+            // No optimizer changes cells.
+            let entries = self.arena().entries.iter().enumerate().filter(|(number, _)| !self.cells()[*number]);
+            for (number, entry) in entries {
+                reads.push((format!("{OPTIMIZER}{state}/{}", entry.name), self.begin_read(Some(&state), number)?));
+            }
+        }
+        Ok(Copies { reads, counts, steps: self.steps() })
+    }
+
     /// Takes parameters and optimizer states from bytes in the safetensors format. States that the bytes
-    /// lack become zero, as before the first step. Everything is checked first: on an error nothing has
+    /// lack become zero, as before the first step. Everything is checked first: where the bytes are at fault, nothing has
     /// changed.
     ///
     /// # Errors
-    /// When the bytes are damaged, or names or shapes differ, listing all differences.
+    /// When the bytes are damaged, or names or shapes differ, listing all differences. When the device fails while they
+    /// are copied to it; the state holds a part of them then, as the error says.
     pub fn load_safetensors(&self, bytes: &[u8]) -> Result<()> {
         let tensors = SafeTensors::deserialize(bytes)
             .map_err(|error| file(format!("this is no valid safetensors file: {error}")))?;
@@ -155,7 +171,25 @@ impl State {
         if !differences.is_empty() {
             return Err(file(format!("the file does not fit the model:\n  {}", differences.join("\n  "))));
         }
-        for (state, number, tensor) in &writes {
+        let _turn = self.turn();
+        self.take_over(&writes, &states, &mut counts).map_err(|error| {
+            error.during(
+                "loading was cut off, and the state holds a part of what was to be loaded: load again before going on",
+            )
+        })?;
+        self.set_steps(steps);
+        self.with_counts(|known| *known = counts);
+        Ok(())
+    }
+
+    /// Writes what was loaded: tensors of parameters, or of a state of them, by number.
+    fn take_over(
+        &self,
+        writes: &[(Option<String>, usize, HostTensor)],
+        states: &BTreeSet<String>,
+        counts: &mut Counts,
+    ) -> Result<()> {
+        for (state, number, tensor) in writes {
             self.write(state.as_deref(), *number, tensor)?;
         }
         for state in self.optimizer_states().iter().filter(|state| !states.contains(*state)) {
@@ -169,8 +203,6 @@ impl State {
                 counts.averages[*number] = Some(0);
             }
         }
-        self.set_steps(steps);
-        self.with_counts(|known| *known = counts);
         Ok(())
     }
 }
@@ -236,6 +268,6 @@ impl Step {
         let path = path.as_ref();
         let bytes = std::fs::read(path)
             .map_err(|error| file(format!("{} could not be read: {error}", path.display())).caused_by(error))?;
-        self.state().load_safetensors(&bytes).map_err(|error| file(format!("{}: {error}", path.display())))
+        self.state().load_safetensors(&bytes).map_err(|error| error.during(path.display()))
     }
 }

@@ -3,6 +3,8 @@ use super::craft::Craft;
 use super::dataset::Dataset;
 use super::draft::{Draft, Options, Targets, parameter_leaves, strange, strange_cells, strangers};
 use super::optim::{Grouped, Optimizer};
+use super::recover::Snapshots;
+use super::source::Source;
 use super::trainer::{TrainedGroup, Trainer};
 #[cfg(not(target_arch = "wasm32"))]
 use super::tune::{Tuned, tune};
@@ -52,6 +54,7 @@ impl Graph {
             only: None,
             checks_feeds: false,
             options: Options::default(),
+            snapshots: None,
             faults,
             location,
         }
@@ -68,6 +71,8 @@ pub struct Training<'g> {
     only: Option<Vec<ParamInfo>>,
     checks_feeds: bool,
     options: Options,
+    /// After how many steps a snapshot is taken.
+    pub(super) snapshots: Option<u32>,
     faults: Vec<Fault>,
     /// Where `Graph::train` was called.
     location: String,
@@ -208,6 +213,7 @@ impl Training<'_> {
     /// # Errors
     /// As there.
     pub async fn compile_on_async(self, state: &State) -> Result<Step> {
+        let snapshots = Snapshots::new(self.snapshots)?;
         let draft = self.draft(state.store(), state.arena(), &state.frozen(), &[])?;
         let trained = draft.trained();
         let updates = self.craft.updates(&self.optimizer, state.arena(), &trained)?;
@@ -223,7 +229,8 @@ impl Training<'_> {
         if updates.averages {
             state.begin_averages(&trained).await?;
         }
-        draft.finish(state, Some((updates, trainer)), &[], self.checks_feeds).await
+        let source = Source::new(draft, Some(updates), Vec::new(), self.checks_feeds);
+        Step::new(source, state, Some(trainer), snapshots).await
     }
 
     /// As [`compile_async`](Self::compile_async), blocking.

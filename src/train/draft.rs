@@ -1,10 +1,6 @@
-use super::Step;
-use super::dataset::{Dataset, Passes};
+use super::dataset::Dataset;
 use super::input::InputSlot;
-use super::step::StepParts;
-use super::trainer::Trainer;
 use crate::base::{Error, ErrorKind, Fault, Layout, Result, TensorType};
-use crate::dispatch::{Program, ProgramRequest, RowOrder, State};
 use crate::fuse::{Simplified, recompute, simplify};
 use crate::plan::{Arena, Planned, Profile, Request, Resident, Updates, build};
 use crate::record::{
@@ -15,6 +11,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 /// A recording without mistakes, with what a step computes of it.
+#[derive(Clone, Debug)]
 pub(super) struct Draft {
     graph: u64,
     simplified: Simplified,
@@ -132,7 +129,7 @@ impl Draft {
     }
 
     /// Which inputs have data on the device, with the rows of a batch.
-    fn resident(&self) -> Result<Option<(Resident, u32)>> {
+    pub fn resident(&self) -> Result<Option<(Resident, u32)>> {
         self.options.dataset.as_ref().map(|dataset| dataset.resident(self.graph, &self.simplified)).transpose()
     }
 
@@ -157,62 +154,29 @@ impl Draft {
         self.gradients.iter().map(|&(number, _)| number).collect()
     }
 
-    pub async fn finish(
-        self,
-        state: &State,
-        training: Option<(Updates, Trainer)>,
-        averaged: &[bool],
-        checks_feeds: bool,
-    ) -> Result<Step> {
-        let (updates, trainer) = training.unzip();
-        let (draft, planned) = self.fitted(&state.device().profile(), state.arena(), updates.as_ref(), averaged)?;
-        let Planned { plan, natives, gathers, recording: resolved } = planned;
-        let plan = Arc::new(plan);
-        let recording = Arc::new(draft.simplified.recording.clone());
-        let inputs = input_slots(&draft.simplified);
-        let checks = index_checks(&draft.simplified);
-        let datasets = match &draft.options.dataset {
-            Some(dataset) => dataset.checked(draft.graph, &draft.simplified, &inputs, checks_feeds)?,
-            None => BTreeMap::new(),
-        };
-        let resident = draft.resident()?;
-        let shuffles = draft.options.dataset.as_ref().is_some_and(|dataset| dataset.shuffles);
-        let seed = shuffles.then(|| state.seed());
-        let program = Program::new(ProgramRequest {
-            recording: Arc::clone(&recording),
-            plan: Arc::clone(&plan),
-            natives,
-            state,
-            gathers,
-            updates: updates.clone(),
-            datasets: &datasets,
-            order: resident.as_ref().map(|(resident, _)| RowOrder::new(resident.rows, seed)),
-        })
-        .await?;
-        let passes = resident.map(|(resident, batch)| Passes {
-            steps: resident.rows as u32 / batch,
-            inputs: resident.inputs,
-            batch,
-        });
-        Ok(Step::new(StepParts {
-            graph: draft.graph,
-            program,
-            plan,
-            simplified: draft.simplified,
-            state: state.clone(),
-            inputs,
-            trainer,
-            checks_feeds,
-            passes,
-            checks,
-            updates,
-            resolved,
-        }))
+    /// The graph that was drafted.
+    pub const fn graph(&self) -> u64 {
+        self.graph
+    }
+
+    /// What is left of the recording.
+    pub const fn simplified(&self) -> &Simplified {
+        &self.simplified
+    }
+
+    /// Data that stay on the device.
+    pub fn dataset(&self) -> Option<&Dataset> {
+        self.options.dataset.as_deref()
+    }
+
+    /// Lets go of the data, which may be large.
+    pub fn forget_dataset(&mut self) {
+        self.options.dataset = None;
     }
 }
 
 /// The checks of computed indices that are left, with their tensors in the simplified recording.
-fn index_checks(simplified: &Simplified) -> Vec<IndexCheck> {
+pub(super) fn index_checks(simplified: &Simplified) -> Vec<IndexCheck> {
     let moved = |check: &IndexCheck| {
         let kept = |tensor| simplified.get(tensor).filter(|tensor| simplified.recording.kept.contains(tensor));
         Some(IndexCheck { any: kept(check.any)?, position: kept(check.position)?, ..check.clone() })
@@ -272,7 +236,7 @@ pub(super) fn strange(info: &ParamInfo, store: u64, count: usize) -> Option<Stri
 }
 
 /// All inputs of a recording, with the number of classes where an input of labels selects among some.
-fn input_slots(simplified: &Simplified) -> Vec<InputSlot> {
+pub(super) fn input_slots(simplified: &Simplified) -> Vec<InputSlot> {
     let recording = &simplified.recording;
     let limits = index_limits(recording);
     let slot = |(name, &node): (&String, &NodeId)| InputSlot {

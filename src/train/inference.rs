@@ -1,5 +1,7 @@
 use super::Step;
 use super::draft::{Draft, Options, Targets};
+use super::recover::Snapshots;
+use super::source::Source;
 #[cfg(not(target_arch = "wasm32"))]
 use super::tune::{Tuned, tune};
 use crate::base::{Error, ErrorKind, Result};
@@ -129,9 +131,9 @@ impl Inference<'_> {
                            `Training::average` first, or load a checkpoint that holds them";
             return Err(Error::new(ErrorKind::Argument, message));
         }
-        Draft::new(self.graph, (state.store(), state.arena().entries.len()), wanted, &[], self.options)?
-            .finish(state, None, &averaged, self.checks_feeds)
-            .await
+        let draft = Draft::new(self.graph, (state.store(), state.arena().entries.len()), wanted, &[], self.options)?;
+        let source = Source::new(draft, None, averaged, self.checks_feeds);
+        Step::new(source, state, None, Snapshots::default()).await
     }
 
     /// As [`compile_async`](Self::compile_async), blocking.

@@ -13,6 +13,8 @@ mod inference;
 mod input;
 mod layer_norms;
 mod observe;
+mod recover;
+mod source;
 mod step;
 mod trainer;
 #[cfg(not(target_arch = "wasm32"))]

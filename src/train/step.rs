@@ -2,9 +2,11 @@ use super::dataset::Passes;
 use super::findings::Findings;
 use super::input::InputSlot;
 use super::optim::check_rate;
+use super::recover::Snapshots;
+use super::source::Source;
 use super::trainer::Trainer;
 use crate::base::{DType, Error, ErrorKind, HostData, HostTensor, Result, threefry};
-use crate::dispatch::{PendingRead, Program, State, StepTimes};
+use crate::dispatch::{PendingRead, PendingTimes, Program, State, StateTurn, StepTimes};
 use crate::fuse::Simplified;
 use crate::plan::{Plan, StepScalars, Updates};
 use crate::record::{Feed, IndexCheck, NodeId, Recording, Tensor, TensorId};
@@ -14,37 +16,32 @@ use std::sync::Arc;
 /// the plan has an update.
 #[derive(Debug)]
 pub struct Step {
-    graph: u64,
     pub(super) program: Program,
     plan: Arc<Plan>,
     simplified: Simplified,
-    state: State,
+    pub(super) state: State,
     inputs: Vec<InputSlot>,
-    trainer: Option<Trainer>,
-    checks_feeds: bool,
     /// How it goes through data on the device, if there are any.
     passes: Option<Passes>,
     /// Computed indices that are looked at whenever something is read.
     findings: Findings,
+    pub(super) source: Source,
+    pub(super) trainer: Option<Trainer>,
+    pub(super) snapshots: Snapshots,
     inferences: u32,
-    updates: Option<Updates>,
     /// The simplified recording with the copies that the plan makes: what its nodes and tensors are.
     resolved: Recording,
 }
 
-/// What a step is put together from.
-pub(super) struct StepParts {
-    pub graph: u64,
+/// What compiling gives for one state.
+pub(super) struct Compiled {
     pub program: Program,
     pub plan: Arc<Plan>,
     pub simplified: Simplified,
     pub state: State,
     pub inputs: Vec<InputSlot>,
-    pub trainer: Option<Trainer>,
-    pub checks_feeds: bool,
     pub passes: Option<Passes>,
     pub checks: Vec<IndexCheck>,
-    pub updates: Option<Updates>,
     pub resolved: Recording,
 }
 
@@ -62,53 +59,64 @@ pub(crate) struct Prepared<'s> {
 }
 
 impl Step {
-    pub(super) fn new(parts: StepParts) -> Self {
-        let StepParts {
-            graph,
-            program,
-            plan,
-            simplified,
-            state,
-            inputs,
-            trainer,
-            checks_feeds,
-            passes,
-            checks,
-            updates,
-            resolved,
-        } = parts;
-        let findings = Findings::new(checks);
-        Self {
-            graph,
-            program,
-            plan,
-            simplified,
-            state,
-            inputs,
-            trainer,
-            checks_feeds,
-            passes,
-            findings,
-            inferences: 0,
-            updates,
-            resolved,
-        }
-    }
-
     /// Puts everything in place for one step, without running it.
     pub(crate) fn prepare(&mut self, feeds: &[Feed<'_>]) -> Result<Prepared<'_>> {
         let fed = self.match_feeds(feeds)?;
         let scalars = self.scalars(1)?;
-        self.program.prepare(&fed, &scalars);
+        self.program.prepare(&fed, &scalars)?;
         let of = |trainer: &Trainer| trainer.groups.iter().map(|group| group.parameters.clone()).collect();
         Ok(Prepared {
             program: &self.program,
             recording: &self.resolved,
             state: &self.state,
             scalars,
-            updates: self.updates.as_ref(),
+            updates: self.source.updates.as_ref(),
             trained: self.trainer.as_ref().map(of).unwrap_or_default(),
         })
+    }
+
+    /// Compiles it on a state.
+    pub(super) async fn new(
+        mut source: Source,
+        state: &State,
+        trainer: Option<Trainer>,
+        mut snapshots: Snapshots,
+    ) -> Result<Self> {
+        let Compiled { program, plan, simplified, resolved, state, inputs, passes, checks } =
+            source.build(state).await?;
+        if !snapshots.are_regular() {
+            source.forget_data();
+        }
+        if let Some(trainer) = &trainer {
+            snapshots.begin(&state, trainer.rate).await?;
+        }
+        let findings = Findings::new(checks);
+        let inferences = 0;
+        Ok(Self {
+            program,
+            plan,
+            simplified,
+            resolved,
+            state,
+            inputs,
+            passes,
+            findings,
+            source,
+            trainer,
+            snapshots,
+            inferences,
+        })
+    }
+
+    /// Compiles it again, on another state.
+    pub(super) async fn build_on(&mut self, state: &State) -> Result<()> {
+        self.source.fits(state)?;
+        let Compiled { program, plan, simplified, resolved, state, inputs, passes, checks } =
+            self.source.build(state).await?;
+        (self.program, self.plan, self.simplified, self.resolved) = (program, plan, simplified, resolved);
+        (self.state, self.inputs, self.passes) = (state, inputs, passes);
+        self.findings = Findings::new(checks);
+        Ok(())
     }
 
     /// Runs one step on the fed inputs, each exactly once, and returns as soon as the work is
@@ -116,8 +124,11 @@ impl Step {
     ///
     /// # Errors
     /// An input that is missing, fed twice, of the wrong length, shape or type; labels outside the
-    /// classes; a lost device.
+    /// classes; a lost device; with [`Training::snapshots`](super::Training::snapshots), no room for a copy on its way to the
+    /// host. No step has run then, but where the device was lost.
     pub fn run<'a>(&mut self, feeds: impl AsRef<[Feed<'a>]>) -> Result<()> {
+        let state = self.state.clone();
+        let _turn = self.begin_run(&state)?;
         let fed = self.match_feeds(feeds.as_ref())?;
         let scalars = self.scalars(1)?;
         self.findings.before_run(&self.program)?;
@@ -132,17 +143,23 @@ impl Step {
     /// every step. With a count of 0 nothing happens.
     ///
     /// # Errors
-    /// As those of [`run`](Self::run).
+    /// As those of [`run`](Self::run). Where the device runs out of memory between steps, [`State::steps`] tells how many were run.
     pub fn run_many<'a>(&mut self, count: u32, feeds: impl AsRef<[Feed<'a>]>) -> Result<()> {
+        let state = self.state.clone();
+        let _turn = self.begin_run(&state)?;
         let fed = self.match_feeds(feeds.as_ref())?;
         if count == 0 {
             return Ok(());
         }
         let scalars = self.scalars(count)?;
         self.findings.before_run(&self.program)?;
-        self.program.run_many(&fed, &scalars)?;
-        self.has_run(count, true);
-        Ok(())
+        // Steps that were run before something failed count.
+        let ran = self.program.run_many(&fed, &scalars);
+        let done = ran.as_ref().map_or_else(|(done, _)| *done, |()| count);
+        if done > 0 {
+            self.has_run(done, true);
+        }
+        ran.map_err(|(_, error)| error)
     }
 
     /// Runs the steps that are left of a pass over the [dataset](crate::Training::dataset): all of them, where none
@@ -158,7 +175,9 @@ impl Step {
                 "a step without a dataset has no epochs: see `Training::dataset`",
             ));
         };
-        let count = passes.steps - self.state.steps() % passes.steps;
+        let state = self.state.clone();
+        let _turn = state.turn();
+        let count = passes.steps - state.steps() % passes.steps;
         self.run_many(count, feeds)?;
         Ok(count)
     }
@@ -169,12 +188,27 @@ impl Step {
     /// # Errors
     /// As those of [`run`](Self::run); a device without timestamps.
     pub async fn profile_async<'a>(&mut self, feeds: impl AsRef<[Feed<'a>]>) -> Result<StepTimes> {
-        let fed = self.match_feeds(feeds.as_ref())?;
+        self.begin_profile(feeds.as_ref())?.finish().await
+    }
+
+    fn begin_profile(&mut self, feeds: &[Feed<'_>]) -> Result<PendingTimes> {
+        let state = self.state.clone();
+        let _turn = self.begin_run(&state)?;
+        let fed = self.match_feeds(feeds)?;
         let scalars = self.scalars(1)?;
         self.findings.before_run(&self.program)?;
-        let times = self.program.time(&fed, &scalars).await?;
+        let times = self.program.begin_time(&fed, &scalars)?;
         self.has_run(1, false);
         Ok(times)
+    }
+
+    /// What comes before every run. Training has the state to itself until the turn is over.
+    fn begin_run<'s>(&mut self, state: &'s State) -> Result<Option<StateTurn<'s>>> {
+        let turn = self.trainer.is_some().then(|| state.turn());
+        if let Some(trainer) = &self.trainer {
+            self.snapshots.before_run(state, trainer.rate)?;
+        }
+        Ok(turn)
     }
 
     /// As [`profile_async`](Self::profile_async), blocking.
@@ -194,7 +228,7 @@ impl Step {
             return;
         };
         trainer.has_run(&self.state, count);
-        self.state.set_steps(self.state.steps() + count);
+        self.state.count_steps(count);
     }
 
     /// What changes from step to step, for so many steps: the numbers of every group of each.
@@ -224,7 +258,7 @@ impl Step {
     fn match_feeds<'f>(&self, feeds: &'f [Feed<'_>]) -> Result<Vec<(NodeId, &'f HostData)>> {
         let mut fed: Vec<Option<&HostData>> = vec![None; self.inputs.len()];
         for feed in feeds {
-            if feed.graph != self.graph {
+            if feed.graph != self.source.draft.graph() {
                 return Err(Error::new(ErrorKind::Feed, "a fed tensor belongs to another graph than this step"));
             }
             let Some(tensor) = self.simplified.get(feed.tensor) else {
@@ -288,7 +322,7 @@ impl Step {
             };
             return refuse(format!("it takes {} elements and was fed {}{hint}", wanted.shape.elements(), data.len()));
         }
-        input.check_elements(data, self.checks_feeds)
+        input.check_elements(data, self.source.checks_feeds)
     }
 
     /// Starts to read a kept tensor without waiting. Steps may run meanwhile: what arrives is the
@@ -305,7 +339,7 @@ impl Step {
 
     /// What stands for a kept tensor in the simplified recording.
     fn place(&self, tensor: Tensor<'_>) -> Result<TensorId> {
-        if tensor.graph().id() != self.graph {
+        if tensor.graph().id() != self.source.draft.graph() {
             return Err(Error::new(ErrorKind::Argument, "the tensor belongs to another graph than this step"));
         }
         let id = tensor.id();

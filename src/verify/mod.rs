@@ -24,7 +24,7 @@ pub use reproduction::{Replayed, Reproduction};
 
 use crate::base::{Error, ErrorKind, Result};
 use crate::dispatch::Device;
-use crate::plan::Plan;
+use crate::plan::{Buffer, BufferKind, Plan};
 use crate::record::Feed;
 use crate::train::Step;
 use walk::Walk;
@@ -114,7 +114,25 @@ impl Step {
         if !like(plan, own) {
             return refuse("the plan is not of this step: it differs in more than its kernels".into());
         }
-        let prepared = self.prepare(feeds.as_ref())?;
-        Walk::new(prepared, plan, device).await?.run().await
+        let state = self.state().clone();
+        let (prepared, pending) = {
+            // No other thread changes the state before all of it is on its way.
+            let _turn = state.turn();
+            let prepared = self.prepare(feeds.as_ref())?;
+            let is_computed = |kind: &BufferKind| matches!(kind, BufferKind::Slot(_) | BufferKind::Kept(_));
+            let begin = |(number, buffer): (usize, &Buffer)| {
+                (!is_computed(&buffer.kind)).then(|| prepared.program.begin_contents(number)).transpose()
+            };
+            let pending = plan.buffers.iter().enumerate().map(begin).collect::<Result<Vec<_>>>()?;
+            (prepared, pending)
+        };
+        let mut contents = Vec::new();
+        for pending in pending {
+            contents.push(match pending {
+                Some(pending) => Some(pending.finish().await?),
+                None => None,
+            });
+        }
+        Walk::new(prepared, plan, device, contents).run().await
     }
 }

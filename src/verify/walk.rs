@@ -68,20 +68,14 @@ pub(super) struct Walk<'a> {
 }
 
 impl<'a> Walk<'a> {
-    /// Takes over what the buffers of a prepared step hold.
-    pub async fn new(prepared: Prepared<'a>, plan: &'a Plan, device: &'a Device) -> Result<Self> {
-        let mut mirror = Vec::new();
-        for (number, buffer) in plan.buffers.iter().enumerate() {
-            // What a step computes before it reads it begins as nothing that could be mistaken for a result.
-            let computed = matches!(buffer.kind, BufferKind::Slot(_) | BufferKind::Kept(_));
-            mirror.push(if computed {
-                vec![POISON; (buffer.bytes / DType::BYTES as u64) as usize]
-            } else {
-                prepared.program.contents(number).await?
-            });
-        }
-        let Prepared { program, recording, state, scalars, updates, trained, .. } = prepared;
-        Ok(Self {
+    /// Takes over what the buffers of a prepared step hold; `contents` are of all but those that a step computes before it reads
+    /// them, which begin as nothing that could be mistaken for a result.
+    pub fn new(prepared: Prepared<'a>, plan: &'a Plan, device: &'a Device, contents: Vec<Option<Vec<u32>>>) -> Self {
+        let computed = |bytes: u64| vec![POISON; (bytes / DType::BYTES as u64) as usize];
+        let mirror = plan.buffers.iter().zip(contents);
+        let mirror = mirror.map(|(buffer, words)| words.unwrap_or_else(|| computed(buffer.bytes))).collect();
+        let Prepared { program, recording, state, scalars, updates, trained } = prepared;
+        Self {
             program,
             plan,
             recording,
@@ -93,7 +87,7 @@ impl<'a> Walk<'a> {
             mirror,
             before_update: Vec::new(),
             known: BTreeMap::new(),
-        })
+        }
     }
 
     pub fn is_host(&self) -> bool {

@@ -50,6 +50,19 @@ impl Found {
         }
     }
 
+    /// The same adapter, found anew: after a driver has failed, what was found before may be of no use.
+    pub async fn again(&self) -> Result<Self> {
+        let same = |found: &Self| {
+            let (one, other) = (&found.info, &self.info);
+            (&one.name, one.vendor, one.device) == (&other.name, other.vendor, other.device)
+        };
+        let found = find(&Choice::Backend(self.backend())).await.into_iter().find(same);
+        found.ok_or_else(|| {
+            let message = format!("{} is there no longer: open another device", self.describe());
+            Error::new(ErrorKind::Device, message)
+        })
+    }
+
     pub fn is_software(&self) -> bool {
         self.info.device_type == wgpu::DeviceType::Cpu
     }

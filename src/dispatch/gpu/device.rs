@@ -1,12 +1,15 @@
 use super::Found;
 use super::kept::KeptPipelines;
+use super::transfer::LARGE;
+use super::troubles::Troubles;
 use super::turns::{InTurn, Turn, Turns};
+use super::waiting::Watchdog;
 use crate::base::{Error, ErrorKind, Result};
+use crate::dispatch::failure::{Failure, Failures};
 use crate::plan::{BufferKind, Image};
 use std::collections::BTreeMap;
 use std::path::Path;
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
-use std::time::Duration;
+use std::sync::{Arc, OnceLock};
 
 /// Device memory, under a name that the state may use.
 pub(in crate::dispatch) type GpuBuffer = wgpu::Buffer;
@@ -20,30 +23,11 @@ pub(in crate::dispatch) struct Gpu {
     pub device: wgpu::Device,
     pub queue: wgpu::Queue,
     pub found: Found,
-    troubles: Arc<Troubles>,
+    pub(super) troubles: Arc<Troubles>,
+    pub failures: Failures,
+    pub(super) watchdog: Watchdog,
     turns: Turns,
     kept: OnceLock<Option<KeptPipelines>>,
-}
-
-/// Errors that wgpu reports outside of any call.
-#[derive(Debug, Default)]
-struct Troubles {
-    /// Why the device is gone. It stays so: after a loss every call seems to succeed.
-    lost: Mutex<Option<String>>,
-    /// Errors that no scope caught, oldest first.
-    uncaptured: Mutex<Vec<(ErrorKind, String)>>,
-}
-
-fn locked<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
-    // The data is valid at every moment: a panic while it was held changes nothing.
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-fn kind(error: &wgpu::Error) -> ErrorKind {
-    match error {
-        wgpu::Error::OutOfMemory { .. } => ErrorKind::OutOfMemory,
-        _ => ErrorKind::Driver,
-    }
 }
 
 impl Gpu {
@@ -64,15 +48,15 @@ impl Gpu {
         let troubles = Arc::new(Troubles::default());
         let sink = Arc::clone(&troubles);
         device.on_uncaptured_error(Arc::new(move |error: wgpu::Error| {
-            locked(&sink.uncaptured).push((kind(&error), error.to_string()));
+            sink.note(&error);
         }));
         let sink = Arc::clone(&troubles);
         device.set_device_lost_callback(move |reason, message| {
-            locked(&sink.lost).get_or_insert(format!("{reason:?}: {message}"));
+            sink.note_lost(format!("{reason:?}: {message}"));
         });
         log::info!("opened {}", found.describe());
-        let turns = Turns::new(found.backend());
-        Ok(Self { device, queue, found, troubles, turns, kept: OnceLock::new() })
+        let (turns, failures, watchdog) = (Turns::new(found.backend()), Failures::default(), Watchdog::default());
+        Ok(Self { device, queue, found, troubles, failures, watchdog, turns, kept: OnceLock::new() })
     }
 
     /// Waits until this thread may use the device. Take it for as long as work belongs together; a thread that has
@@ -95,81 +79,49 @@ impl Gpu {
         self.kept.get()?.as_ref()
     }
 
-    /// Whether the device is gone.
-    pub fn check_lost(&self) -> Result<()> {
-        if let Some(reason) = locked(&self.troubles.lost).as_ref() {
-            let message = format!(
-                "{} was lost ({reason}): everything on it is gone. Open the device again and go on from a saved state",
-                self.found.describe()
-            );
-            return Err(Error::new(ErrorKind::DeviceLost, message));
+    /// How long the device may take for what was submitted.
+    pub fn set_watchdog(&self, limit: std::time::Duration) {
+        self.watchdog.set(limit);
+    }
+
+    /// The same adapter, opened again: with the same limit of time, and the same folder of compiled kernels.
+    pub async fn reopen(&self) -> Result<Self> {
+        let gpu = Self::open(self.found.again().await?).await?;
+        gpu.watchdog.set(self.watchdog.limit());
+        if let Some(kept) = self.kept_pipelines() {
+            gpu.keep_pipelines(kept.folder())?;
         }
-        Ok(())
+        Ok(gpu)
     }
 
-    /// What has gone wrong since the last call, if anything.
-    pub fn check(&self) -> Result<()> {
-        self.check_lost()?;
-        let mut errors = std::mem::take(&mut *locked(&self.troubles.uncaptured));
-        if errors.is_empty() {
-            return Ok(());
-        }
-        let (kind, text) = errors.swap_remove(0);
-        Err(Error::new(kind, format!("{} reported: {text}", self.found.describe())))
-    }
-
-    /// Blocks until everything submitted is done.
-    pub fn wait(&self) -> Result<()> {
-        self.wait_for(None)
-    }
-
-    /// Blocks until one submission is done, or all are.
-    pub fn wait_for(&self, submission_index: Option<wgpu::SubmissionIndex>) -> Result<()> {
+    /// Submits commands, which see everything that was copied to the device before.
+    pub fn submit(&self, encoder: wgpu::CommandEncoder) -> Result<wgpu::SubmissionIndex> {
         let _turn = self.turn();
-        let wait = wgpu::PollType::Wait { submission_index, timeout: Some(Duration::from_secs(600)) };
-        let polled = self.device.poll(wait);
+        if self.failures.strikes(Failure::Lost) {
+            self.lose("a test wanted it");
+        }
+        let index = self.queue.submit([encoder.finish()]);
+        if self.failures.strikes(Failure::Hang) {
+            self.failures.hang();
+        }
         self.check()?;
-        polled.map(|_| ()).map_err(|error| {
-            Error::new(ErrorKind::Driver, format!("waiting for {} failed: {error}", self.found.describe()))
-                .caused_by(error)
-        })
+        Ok(index)
     }
 
-    /// Runs `make` and turns what wgpu reports of it into an error that begins with `what`.
-    pub async fn scoped<R>(&self, what: &str, make: impl FnOnce() -> R) -> Result<R> {
-        let turn = self.turn();
-        let memory = self.device.push_error_scope(wgpu::ErrorFilter::OutOfMemory);
-        let validation = self.device.push_error_scope(wgpu::ErrorFilter::Validation);
-        let internal = self.device.push_error_scope(wgpu::ErrorFilter::Internal);
-        let made = make();
-        // All three are popped here, in order, before anything can suspend.
-        let outcomes = (internal.pop(), validation.pop(), memory.pop());
-        drop(turn);
-        let outcome = outcomes.0.await.or(outcomes.1.await).or(outcomes.2.await);
-        self.check()?;
-        match outcome {
-            None => Ok(made),
-            Some(error) => {
-                let turn = self.turn();
-                drop(made);
-                drop(turn);
-                let hint = match kind(&error) {
-                    ErrorKind::OutOfMemory => ": use a smaller batch, keep fewer tensors, or another device",
-                    _ => "",
-                };
-                Err(Error::new(kind(&error), format!("{what} failed on {}: {error}{hint}", self.found.describe())))
-            }
-        }
+    /// A buffer. Errors name it, and its bytes.
+    pub fn buffer(&self, label: &str, bytes: u64, usage: wgpu::BufferUsages) -> Result<wgpu::Buffer> {
+        let descriptor = wgpu::BufferDescriptor { label: Some(label), size: bytes, usage, mapped_at_creation: false };
+        let what = || format!("allocating {bytes} bytes for {label}");
+        self.allocate(what, || self.device.create_buffer(&descriptor))
     }
 
     /// A storage buffer, zero at first. It ends with a whole texel, should it be copied to an image.
-    pub fn storage(&self, label: &str, bytes: u64) -> wgpu::Buffer {
-        let _turn = self.turn();
-        self.device.create_buffer(&wgpu::BufferDescriptor {
-            label: Some(label),
-            size: bytes.next_multiple_of(Image::TEXEL),
-            usage: wgpu::BufferUsages::STORAGE | wgpu::BufferUsages::COPY_DST | wgpu::BufferUsages::COPY_SRC,
-            mapped_at_creation: false,
-        })
+    pub fn storage(&self, label: &str, bytes: u64) -> Result<wgpu::Buffer> {
+        let usage = wgpu::BufferUsages::STORAGE | wgpu::BufferUsages::COPY_DST | wgpu::BufferUsages::COPY_SRC;
+        let buffer = self.buffer(label, bytes.next_multiple_of(Image::TEXEL), usage)?;
+        if self.found.backend() == "gl" && bytes >= LARGE as u64 {
+            self.confirm(label, &buffer)?;
+        }
+        Ok(buffer)
     }
 }

@@ -1,7 +1,7 @@
 //! Buffers copied to images, as which some kernels read them.
 
 use super::Gpu;
-use crate::base::DType;
+use crate::base::{DType, Result};
 use crate::plan::{Binding, Dispatch, Image};
 
 const fn format(dtype: DType) -> wgpu::TextureFormat {
@@ -25,8 +25,8 @@ pub(super) const fn layout(dtype: DType) -> wgpu::BindingType {
     }
 }
 
-pub(super) fn allocate(gpu: &Gpu, image: &Image) -> wgpu::Texture {
-    gpu.device.create_texture(&wgpu::TextureDescriptor {
+pub(super) fn allocate(gpu: &Gpu, image: &Image) -> Result<wgpu::Texture> {
+    let descriptor = wgpu::TextureDescriptor {
         label: Some("image"),
         size: wgpu::Extent3d { width: Image::WIDTH, height: image.rows, depth_or_array_layers: 1 },
         mip_level_count: 1,
@@ -35,7 +35,12 @@ pub(super) fn allocate(gpu: &Gpu, image: &Image) -> wgpu::Texture {
         format: format(image.dtype),
         usage: wgpu::TextureUsages::COPY_DST | wgpu::TextureUsages::TEXTURE_BINDING,
         view_formats: &[],
-    })
+    };
+    let what = || {
+        let bytes = u64::from(Image::WIDTH) * u64::from(image.rows) * Image::TEXEL;
+        format!("allocating {bytes} bytes for an image of {} by {} texels", Image::WIDTH, image.rows)
+    };
+    gpu.allocate(what, || gpu.device.create_texture(&descriptor))
 }
 
 /// Writes down the copies of what a dispatch reads as images.

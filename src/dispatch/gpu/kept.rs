@@ -35,7 +35,7 @@ impl KeptPipelines {
         let data = read(&path);
         // wgpu reports the file of another adapter as an error, and the cache is then of no use: begin with an empty one.
         let open = |data: Option<&[u8]>| {
-            let cache = pollster::block_on(gpu.scoped("opening a cache of kernels", || create(&gpu.device, data)))?;
+            let cache = gpu.attempt(|| "opening a cache of kernels".into(), || create(&gpu.device, data))?;
             Ok(Some(Self { cache, path: path.clone(), saved: Mutex::new(data.map_or(0, fingerprint)) }))
         };
         open(data.as_deref()).or_else(|error: Error| {
@@ -44,9 +44,14 @@ impl KeptPipelines {
         })
     }
 
+    /// The folder of the first call.
+    pub fn folder(&self) -> &Path {
+        self.path.parent().unwrap_or(Path::new(""))
+    }
+
     /// Refuses another folder than that of the first call.
     pub fn is_in(&self, folder: &Path) -> Result<()> {
-        let own = self.path.parent().unwrap_or(Path::new(""));
+        let own = self.folder();
         if own == folder {
             return Ok(());
         }

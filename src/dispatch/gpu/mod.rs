@@ -8,11 +8,13 @@ mod pace;
 mod pipelines;
 mod program;
 mod transfer;
+mod troubles;
 mod turns;
+mod waiting;
 
 pub(super) use adapter::{Choice, Found, find};
 pub(super) use device::{Gpu, GpuBuffer, GpuSegments};
 use pace::Pace;
-pub(super) use program::GpuProgram;
-pub(super) use transfer::GpuRead;
+pub(super) use program::{GpuProgram, GpuTimes};
+pub(super) use transfer::{GpuRange, GpuRead};
 pub(super) use turns::InTurn;

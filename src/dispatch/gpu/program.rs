@@ -1,6 +1,6 @@
-use super::{Gpu, GpuRead, InTurn, Pace, images, pipelines};
+use super::{Gpu, GpuRange, GpuRead, InTurn, Pace, images, pipelines};
 use crate::base::{Error, ErrorKind, HostData, Result};
-use crate::plan::{Binding, BufferKind, Image, Plan, StepScalars};
+use crate::plan::{Binding, BufferKind, Plan, StepScalars};
 use crate::record::TensorId;
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -48,47 +48,40 @@ impl GpuProgram {
     pub async fn new<'c>(
         gpu: Arc<Gpu>,
         plan: Arc<Plan>,
-        shared: impl Fn(&BufferKind) -> Option<wgpu::Buffer>,
+        shared: impl Fn(&BufferKind) -> Result<Option<wgpu::Buffer>>,
         contents: impl for<'d> Fn(&'d crate::plan::Buffer) -> Option<&'c [u8]>,
     ) -> Result<Self> {
-        let (buffers, images) = gpu
-            .scoped(&format!("allocating the {} bytes of the step", plan.total_bytes()), || {
-                let allocate = |buffer: &crate::plan::Buffer| {
-                    shared(&buffer.kind).unwrap_or_else(|| gpu.storage(&buffer.kind.to_string(), buffer.bytes))
-                };
-                let image = |image: &Image| images::allocate(&gpu, image);
-                (
-                    plan.buffers.iter().map(allocate).collect::<Vec<_>>(),
-                    plan.images.iter().map(image).collect::<Vec<_>>(),
-                )
+        let all = || format!("allocating the {} bytes of the step", plan.total_bytes());
+        let allocate = |buffer: &crate::plan::Buffer| match shared(&buffer.kind)? {
+            Some(buffer) => Ok(buffer),
+            None => gpu.storage(&buffer.kind.to_string(), buffer.bytes),
+        };
+        let usage = wgpu::BufferUsages::UNIFORM | wgpu::BufferUsages::COPY_DST;
+        let (buffers, images, steps) = gpu
+            .scoped(all, || {
+                let buffers = plan.buffers.iter().map(allocate).collect::<Result<Vec<_>>>()?;
+                let images =
+                    plan.images.iter().map(|image| images::allocate(&gpu, image)).collect::<Result<Vec<_>>>()?;
+                let steps = gpu.buffer("the numbers of steps", RING * plan.groups as u64 * RING_STRIDE, usage)?;
+                Ok((buffers, images, steps))
             })
-            .await?;
+            .await?
+            .map_err(|error: crate::base::Error| error.during(all()))?;
         for (buffer, place) in plan.buffers.iter().zip(&buffers) {
             if let Some(bytes) = contents(buffer) {
-                gpu.upload(place, bytes);
+                gpu.upload_at(&buffer.kind, place, 0, bytes)?;
             }
         }
-        let turn = gpu.turn();
-        let steps = gpu.device.create_buffer(&wgpu::BufferDescriptor {
-            label: Some("steps"),
-            size: RING * plan.groups as u64 * RING_STRIDE,
-            usage: wgpu::BufferUsages::UNIFORM | wgpu::BufferUsages::COPY_DST,
-            mapped_at_creation: false,
-        });
-        let step_layout = gpu.device.create_bind_group_layout(&wgpu::BindGroupLayoutDescriptor {
-            label: Some("step"),
-            entries: &[pipelines::layout_entry(0, wgpu::BufferBindingType::Uniform, true)],
-        });
-        let uniform =
-            wgpu::BufferBinding { buffer: &steps, offset: 0, size: wgpu::BufferSize::new(StepScalars::BYTES as u64) };
-        let step_group = gpu.device.create_bind_group(&wgpu::BindGroupDescriptor {
-            label: Some("step"),
-            layout: &step_layout,
-            entries: &[wgpu::BindGroupEntry { binding: 0, resource: wgpu::BindingResource::Buffer(uniform) }],
-        });
-        let view = |image: &wgpu::Texture| image.create_view(&wgpu::TextureViewDescriptor::default());
-        let views: Vec<_> = images.iter().map(view).collect();
-        drop(turn);
+        let (step_layout, step_group, views) = gpu
+            .scoped(
+                || "binding the numbers of steps".into(),
+                || {
+                    let (layout, group) = step_group(&gpu, &steps);
+                    let view = |image: &wgpu::Texture| image.create_view(&wgpu::TextureViewDescriptor::default());
+                    (layout, group, images.iter().map(view).collect::<Vec<_>>())
+                },
+            )
+            .await?;
         // From here on a failure drops them in turn.
         let (pipelines, bind_groups, history) = (Vec::new(), Vec::new(), Vec::new());
         let objects = Objects { buffers, images, pipelines, bind_groups, steps, step_group, history };
@@ -96,23 +89,28 @@ impl GpuProgram {
         let (pipelines, layouts) = pipelines::compile(&gpu, &plan, &step_layout)?;
         objects.pipelines = pipelines;
         objects.bind_groups = gpu
-            .scoped("binding buffers", || {
-                let group = |dispatch: &crate::plan::Dispatch| {
-                    pipelines::bind(&gpu, &layouts[dispatch.kernel], dispatch, &objects.buffers, &views)
-                };
-                plan.dispatches.iter().map(group).collect::<Vec<_>>()
-            })
+            .scoped(
+                || "binding buffers".into(),
+                || {
+                    let group = |dispatch: &crate::plan::Dispatch| {
+                        pipelines::bind(&gpu, &layouts[dispatch.kernel], dispatch, &objects.buffers, &views)
+                    };
+                    plan.dispatches.iter().map(group).collect::<Vec<_>>()
+                },
+            )
             .await?;
         let pace = Pace::default();
         Ok(Self { objects, gpu, plan, entry: 0, pace, recorded: 0, open: VecDeque::new() })
     }
 
     /// Uploads what is fed.
-    pub fn feed(&self, feeds: &[(usize, &HostData)]) {
+    pub fn feed(&self, feeds: &[(usize, &HostData)]) -> Result<()> {
         let _turn = self.gpu.turn();
-        for (buffer, data) in feeds {
-            self.gpu.queue.write_buffer(&self.objects.buffers[*buffer], 0, data.bytes());
+        self.gpu.check_lost()?;
+        for &(buffer, data) in feeds {
+            self.gpu.write(&self.plan.buffers[buffer].kind, &self.objects.buffers[buffer], 0, data.bytes())?;
         }
+        Ok(())
     }
 
     /// Runs one step, given by the numbers of every group: all dispatches as one compute pass.
@@ -122,16 +120,15 @@ impl GpuProgram {
         self.objects.history.clear();
         let mut encoder =
             self.gpu.device.create_command_encoder(&wgpu::CommandEncoderDescriptor { label: Some("step") });
-        let first = self.write_scalars(scalars);
+        let first = self.write_scalars(scalars)?;
         self.encode(&mut encoder, first, scalars[0].gathers_only);
-        let index = self.gpu.queue.submit([encoder.finish()]);
+        let index = self.gpu.submit(encoder).map_err(|error| error.during("running a step"))?;
         self.submitted(index)
     }
 
     /// Lets a few submissions be under way, so that the host prepares the next batch meanwhile; a host that is faster
     /// than the device waits, as otherwise what it feeds would fill its memory.
     fn submitted(&mut self, index: wgpu::SubmissionIndex) -> Result<()> {
-        self.gpu.check()?;
         // A browser does not let its one thread wait, and keeps order itself.
         if cfg!(target_arch = "wasm32") {
             return Ok(());
@@ -140,7 +137,7 @@ impl GpuProgram {
         if self.open.len() > MOST_OPEN
             && let Some(oldest) = self.open.pop_front()
         {
-            return self.gpu.wait_for(Some(oldest));
+            return self.gpu.wait_for("waiting for an earlier step", Some(oldest));
         }
         Ok(())
     }
@@ -158,7 +155,7 @@ impl GpuProgram {
             let part = &all[done * groups..(done + count) * groups];
             let mut encoder =
                 self.gpu.device.create_command_encoder(&wgpu::CommandEncoderDescriptor { label: Some("steps") });
-            let first = self.write_scalars(part);
+            let first = self.write_scalars(part)?;
             for place in 0..count {
                 self.encode(&mut encoder, first + (place * groups) as u64, part[place * groups].gathers_only);
                 let number = self.recorded + place;
@@ -169,29 +166,26 @@ impl GpuProgram {
                     encoder.copy_buffer_to_buffer(from, binding.offset, history, to, binding.bytes);
                 }
             }
-            let index = self.gpu.queue.submit([encoder.finish()]);
+            let running = || format!("running steps {} to {} of {steps}", done + 1, done + count);
+            let index = self.gpu.submit(encoder).map_err(|error| error.during(running()))?;
             self.pace.submitted(&self.gpu.queue, count);
-            self.submitted(index)?;
             self.recorded += count;
             done += count;
+            self.submitted(index)?;
         }
         Ok(())
     }
 
-    /// Runs one step with a pass for every dispatch, and returns when each began and ended, in seconds.
-    pub async fn time(&mut self, scalars: &[StepScalars]) -> Result<Vec<(f64, f64)>> {
+    /// Runs one step with a pass for every dispatch, and begins to read when each began and ended.
+    pub fn begin_time(&mut self, scalars: &[StepScalars]) -> Result<GpuTimes> {
         if !self.gpu.device.features().contains(wgpu::Features::TIMESTAMP_QUERY) {
             let message = format!("{} has no timestamps", self.gpu.found.describe());
             return Err(Error::new(ErrorKind::Device, message));
         }
         let bytes = 2 * 8 * self.plan.dispatches.len() as u64;
         let resolved = InTurn::new(Arc::clone(&self.gpu), self.encode_timed(scalars)?);
-        let bytes = self.gpu.begin_read(&resolved, 0, bytes)?.finish().await?;
-        let ticks: Vec<u64> = bytemuck::pod_collect_to_vec(&bytes);
-        let first = ticks.first().copied().unwrap_or(0);
-        let period = f64::from(self.gpu.queue.get_timestamp_period()) * 1e-9;
-        let seconds = |tick: u64| tick.saturating_sub(first) as f64 * period;
-        Ok(ticks.chunks(2).map(|pair| (seconds(pair[0]), seconds(pair[1]))).collect())
+        let read = self.gpu.begin_read(&"the times of dispatches", GpuRange { buffer: &resolved, offset: 0, bytes });
+        Ok(GpuTimes { read, period: f64::from(self.gpu.queue.get_timestamp_period()) * 1e-9 })
     }
 
     /// Submits one step with a pass for every dispatch. Returns where the ticks at which each began and ended will be.
@@ -199,20 +193,14 @@ impl GpuProgram {
         let gpu = Arc::clone(&self.gpu);
         let _turn = gpu.turn();
         let count = 2 * self.plan.dispatches.len() as u32;
-        let queries = self.gpu.device.create_query_set(&wgpu::QuerySetDescriptor {
-            label: Some("times"),
-            ty: wgpu::QueryType::Timestamp,
-            count,
-        });
-        let resolved = self.gpu.device.create_buffer(&wgpu::BufferDescriptor {
-            label: Some("times"),
-            size: u64::from(count) * 8,
-            usage: wgpu::BufferUsages::QUERY_RESOLVE | wgpu::BufferUsages::COPY_SRC,
-            mapped_at_creation: false,
-        });
+        let descriptor = wgpu::QuerySetDescriptor { label: Some("times"), ty: wgpu::QueryType::Timestamp, count };
+        let what = || format!("allocating {count} timestamps");
+        let queries = self.gpu.allocate(what, || self.gpu.device.create_query_set(&descriptor))?;
+        let usage = wgpu::BufferUsages::QUERY_RESOLVE | wgpu::BufferUsages::COPY_SRC;
+        let resolved = self.gpu.buffer("the times of dispatches", u64::from(count) * 8, usage)?;
         let mut encoder =
             self.gpu.device.create_command_encoder(&wgpu::CommandEncoderDescriptor { label: Some("timed step") });
-        let entry = self.write_scalars(scalars);
+        let entry = self.write_scalars(scalars)?;
         for (number, (dispatch, group)) in self.plan.dispatches.iter().zip(&self.objects.bind_groups).enumerate() {
             let (begin, end) = (Some(2 * number as u32), Some(2 * number as u32 + 1));
             let writes = |beginning_of_pass_write_index, end_of_pass_write_index| wgpu::ComputePassDescriptor {
@@ -245,13 +233,12 @@ impl GpuProgram {
             pass.dispatch_workgroups(x, y, z);
         }
         encoder.resolve_query_set(&queries, 0..count, &resolved, 0);
-        self.gpu.queue.submit([encoder.finish()]);
-        self.gpu.check()?;
+        self.gpu.submit(encoder).map_err(|error| error.during("running a timed step"))?;
         Ok(resolved)
     }
 
     /// Writes the scalars of steps next to one another into the ring, and returns the first entry.
-    fn write_scalars(&mut self, all: &[StepScalars]) -> u64 {
+    fn write_scalars(&mut self, all: &[StepScalars]) -> Result<u64> {
         if self.entry + all.len() as u64 > RING * self.plan.groups as u64 {
             self.entry = 0;
         }
@@ -259,10 +246,10 @@ impl GpuProgram {
         for (scalars, entry) in all.iter().zip(bytes.chunks_mut(RING_STRIDE as usize)) {
             entry[..StepScalars::BYTES].copy_from_slice(&scalars.bytes());
         }
-        self.gpu.queue.write_buffer(&self.objects.steps, self.entry * RING_STRIDE, &bytes);
+        self.gpu.write(&"the numbers of steps", &self.objects.steps, self.entry * RING_STRIDE, &bytes)?;
         let first = self.entry;
         self.entry += all.len() as u64;
-        first
+        Ok(first)
     }
 
     /// Writes down the dispatches of a step whose scalars stand at an entry of the ring, those of further groups after it.
@@ -295,33 +282,76 @@ impl GpuProgram {
     }
 
     /// Prepares for so many steps, which are run in one part or several.
-    pub fn begin_many(&mut self, steps: usize) {
+    pub fn begin_many(&mut self, steps: usize) -> Result<()> {
         let gpu = Arc::clone(&self.gpu);
         let _turn = gpu.turn();
         self.recorded = 0;
-        self.objects.history = self
-            .plan
-            .readable
-            .iter()
-            .enumerate()
-            .filter(|(_, (_, stored))| stored.shape.elements() == 1)
-            .map(|(number, (_, stored))| (number, self.gpu.storage("history", steps as u64 * stored.binding.bytes)))
-            .collect();
+        self.objects.history.clear();
+        let plan = Arc::clone(&self.plan);
+        for (number, (_, stored)) in plan.readable.iter().enumerate() {
+            if stored.shape.elements() == 1 {
+                let buffer = self.gpu.storage("the history of a tensor", steps as u64 * stored.binding.bytes)?;
+                self.objects.history.push((number, buffer));
+            }
+        }
+        Ok(())
+    }
+
+    /// How many steps were submitted since [`begin_many`](Self::begin_many).
+    pub const fn recorded(&self) -> usize {
+        self.recorded
     }
 
     /// Starts to read the values that a tensor had after every step of the last run of many.
     pub fn begin_history(&self, tensor: TensorId) -> Result<Option<(GpuRead, u64)>> {
         let of = |(readable, _): &&(usize, wgpu::Buffer)| self.plan.readable[*readable].0 == tensor;
-        let Some((readable, history)) = self.objects.history.iter().find(of) else { return Ok(None) };
+        let Some((readable, buffer)) = self.objects.history.iter().find(of) else { return Ok(None) };
         let bytes = self.recorded as u64 * self.plan.readable[*readable].1.binding.bytes;
-        Ok(Some((self.gpu.begin_read(history, 0, bytes)?, bytes)))
+        let read = self.gpu.begin_read(&"the history of a tensor", GpuRange { buffer, offset: 0, bytes })?;
+        Ok(Some((read, bytes)))
     }
 
     pub fn begin_read(&self, binding: &Binding) -> Result<GpuRead> {
-        self.gpu.begin_read(&self.objects.buffers[binding.buffer], binding.offset, binding.bytes)
+        let (buffer, kind) = (&self.objects.buffers[binding.buffer], &self.plan.buffers[binding.buffer].kind);
+        self.gpu.begin_read(kind, GpuRange { buffer, offset: binding.offset, bytes: binding.bytes })
     }
 
     pub fn wait(&self) -> Result<()> {
         self.gpu.wait()
+    }
+}
+
+/// How the numbers of a step are bound.
+fn step_group(gpu: &Gpu, steps: &wgpu::Buffer) -> (wgpu::BindGroupLayout, wgpu::BindGroup) {
+    let layout = gpu.device.create_bind_group_layout(&wgpu::BindGroupLayoutDescriptor {
+        label: Some("step"),
+        entries: &[pipelines::layout_entry(0, wgpu::BufferBindingType::Uniform, true)],
+    });
+    let size = wgpu::BufferSize::new(StepScalars::BYTES as u64);
+    let uniform = wgpu::BufferBinding { buffer: steps, offset: 0, size };
+    let group = gpu.device.create_bind_group(&wgpu::BindGroupDescriptor {
+        label: Some("step"),
+        layout: &layout,
+        entries: &[wgpu::BindGroupEntry { binding: 0, resource: wgpu::BindingResource::Buffer(uniform) }],
+    });
+    (layout, group)
+}
+
+/// When the dispatches of a step began and ended, on the way to the host.
+pub(in crate::dispatch) struct GpuTimes {
+    /// An error is told when the times are asked for: the step itself has run.
+    read: Result<GpuRead>,
+    /// Seconds of a tick.
+    period: f64,
+}
+
+impl GpuTimes {
+    /// The times, in seconds.
+    pub async fn finish(self) -> Result<Vec<(f64, f64)>> {
+        let bytes = self.read?.finish().await?;
+        let ticks: Vec<u64> = bytemuck::pod_collect_to_vec(&bytes);
+        let first = ticks.first().copied().unwrap_or(0);
+        let seconds = |tick: u64| tick.saturating_sub(first) as f64 * self.period;
+        Ok(ticks.chunks(2).map(|pair| (seconds(pair[0]), seconds(pair[1]))).collect())
     }
 }
