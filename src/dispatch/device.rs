@@ -181,19 +181,6 @@ impl Device {
         Self::open(found.ok_or_else(gone)?).await
     }
 
-    /// The same device opened anew, with the profile that is in use: after a loss, which is for ever. What was on it is not
-    /// on the new one.
-    ///
-    /// # Errors
-    /// When it cannot be opened again.
-    pub async fn reopen_async(&self) -> Result<Self> {
-        let inner = match &self.inner {
-            Inner::Cpu => Inner::Cpu,
-            Inner::Gpu(gpu) => Inner::Gpu(Arc::new(Gpu::open(gpu.found.clone()).await?)),
-        };
-        Ok(Self { inner, profile: Arc::clone(&self.profile) })
-    }
-
     /// As [`best_async`](Self::best_async), blocking.
     ///
     /// # Errors
@@ -226,15 +213,6 @@ impl Device {
     #[cfg(not(target_arch = "wasm32"))]
     pub fn listed(listed: &DeviceInfo) -> Result<Self> {
         pollster::block_on(Self::listed_async(listed))
-    }
-
-    /// As [`reopen_async`](Self::reopen_async), blocking.
-    ///
-    /// # Errors
-    /// As there.
-    #[cfg(not(target_arch = "wasm32"))]
-    pub fn reopen(&self) -> Result<Self> {
-        pollster::block_on(self.reopen_async())
     }
 
     /// The device in words: name, backend and kind.

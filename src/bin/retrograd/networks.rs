@@ -88,13 +88,14 @@ fn mlp<'g>(params: &mut Params, data: &mut Data<'g>) -> Training<'g> {
 }
 
 fn cnn<'g>(params: &mut Params, data: &mut Data<'g>) -> Training<'g> {
-    let same = ConvSettings::new().padding(1);
+    // A bias before a batch norm has no gradient, and no figures that mean anything.
+    let (same, halved) = (ConvSettings::new().padding(1), ConvSettings::new().stride(2));
     let model = nn::Sequential::new()
         .then(nn::Conv2d::without_bias(params, "conv1", 3, 8, [3, 3], same))
         .then(nn::BatchNorm::new(params, "norm1", 8))
         .then(Activation::Relu)
         .then(nn::MaxPool2d(PoolSettings::new(2)))
-        .then(nn::Conv2d::with_settings(params, "conv2", 8, 12, [3, 3], ConvSettings::new().stride(2)))
+        .then(nn::Conv2d::without_bias(params, "conv2", 8, 12, [3, 3], halved))
         .then(nn::BatchNorm::new(params, "norm2", 12))
         .then(Activation::Silu)
         .then(nn::AvgPool2d(PoolSettings::new(2)))

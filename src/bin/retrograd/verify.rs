@@ -14,7 +14,10 @@ use indicatif::{ProgressBar, ProgressStyle};
 use retrograd::verify::Verification;
 use retrograd::{Device, DeviceInfo, Error, ErrorKind, Generator, Graph, Result};
 use std::path::PathBuf;
-use std::time::{Instant, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
+
+/// A device that takes longer for one of the small cases hangs, and is opened anew.
+const LONGEST: Duration = Duration::from_secs(120);
 
 #[derive(Args)]
 pub struct Options {
@@ -94,7 +97,10 @@ impl Run<'_> {
         });
         self.running("opening the device")?;
         match crate::guard::guarded(|| Device::listed(info)) {
-            Ok(Ok(device)) => self.groups(Guarded::new(device))?,
+            Ok(Ok(device)) => {
+                device.set_watchdog(LONGEST);
+                self.groups(Guarded::new(device))?;
+            }
             Ok(Err(error)) => self.last(|report| report.error = Some(error.to_string())),
             Err(panic) => self.last(|report| report.error = Some(format!("panic: {panic}"))),
         }
