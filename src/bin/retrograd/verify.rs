@@ -228,7 +228,7 @@ fn text(report: &DeviceReport, seed: u64) -> String {
             Some(found) => [
                 format!("{:.1}%", found.excess * 100.0),
                 format!("{:.1e}", found.relative),
-                format!("{:.1}", found.ulps),
+                if found.ulps < 1e6 { format!("{:.1}", found.ulps) } else { format!("{:.1e}", found.ulps) },
             ],
             None => ["-", "-", "-"].map(str::to_owned),
         };
