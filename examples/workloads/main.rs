@@ -5,16 +5,16 @@
 #[path = "../support/mod.rs"]
 mod support;
 
-mod data;
-mod models;
-mod process;
+// `retrograd bench` measures the same.
+#[path = "../../src/bin/retrograd/workloads/mod.rs"]
+mod workloads;
 
 use clap::Parser;
-use models::Network;
-use process::Process;
 use retrograd::{Ceilings, Device, Error, ErrorKind, Result, Step, Tensor};
 use serde_json::json;
 use std::time::{Duration, Instant};
+use workloads::models::{self, Network};
+use workloads::process::Process;
 
 /// Times the workloads, and prints losses that other libraries must agree with.
 #[derive(Parser)]
@@ -102,7 +102,7 @@ fn line(result: &serde_json::Value) -> String {
     )
 }
 
-/// Ten steps whose loss is read, steps to warm up, then blocks of about 150 ms, the last step of each read.
+/// Compiles a workload and times it.
 fn workload(name: &str, network: Option<&Network>, arguments: &Arguments) -> Result<serde_json::Value> {
     let begin = Instant::now();
     Process::forget_peak();
@@ -116,72 +116,42 @@ fn workload(name: &str, network: Option<&Network>, arguments: &Arguments) -> Res
         without_fusion: arguments.without_fusion,
         check_numbers: arguments.check_numbers,
         tune: arguments.tune.as_deref(),
+        choices: None,
     };
     models::compile(name, &device, &options, &mut |mut step: Step, loss: Tensor<'_>| {
         if arguments.explain {
             println!("{}\n{}", step.plan(), step.plan().explain());
         }
-        let once = |step: &mut Step| -> Result<f32> {
-            step.run([])?;
-            Ok(step.read(loss)?.item())
-        };
-        let mut losses = Vec::new();
-        let mut first = 0.0;
-        let mut synced = Vec::new();
-        for number in 0..10 {
-            let start = Instant::now();
-            losses.push(once(&mut step)?);
-            synced.push(start.elapsed());
-            if number == 0 {
-                first = begin.elapsed().as_secs_f64();
-            }
-        }
-        let warm = Instant::now();
-        while warm.elapsed().as_secs_f64() < arguments.warm {
-            let start = Instant::now();
-            once(&mut step)?;
-            synced.push(start.elapsed());
-        }
-        let recent = synced.len().saturating_sub(9);
-        let estimate = median(&mut synced[recent..]).as_secs_f64().max(1e-6);
-        let steps = ((0.15 / estimate).ceil() as u32).clamp(1, 500);
-        let (start, cpu) = (Instant::now(), Process::cpu_seconds());
-        let mut blocks = Vec::new();
-        while blocks.len() < 3 || start.elapsed().as_secs_f64() < arguments.measure {
-            let block = Instant::now();
-            step.run_many(steps, [])?;
-            step.read(loss)?;
-            blocks.push(block.elapsed() / steps);
-        }
-        let cpu = Process::cpu_seconds() - cpu;
+        let times = workloads::time(&mut step, loss, arguments.warm, arguments.measure)?;
         if let Some(folder) = &arguments.profile {
-            let times = step.profile([])?.against(Ceilings::measure(&device)?);
-            eprintln!("{name}: {times}");
+            let dispatches = step.profile([])?.against(Ceilings::measure(&device)?);
+            eprintln!("{name}: {dispatches}");
             let path = folder.join(format!("{name}.json"));
-            std::fs::create_dir_all(folder).and_then(|()| std::fs::write(&path, times.trace())).map_err(|error| {
-                let message = format!("the trace {} could not be written: {error}", path.display());
-                Error::new(ErrorKind::File, message).caused_by(error)
-            })?;
+            std::fs::create_dir_all(folder).and_then(|()| std::fs::write(&path, dispatches.trace())).map_err(
+                |error| {
+                    let message = format!("the trace {} could not be written: {error}", path.display());
+                    Error::new(ErrorKind::File, message).caused_by(error)
+                },
+            )?;
             eprintln!("the trace is in {}", path.display());
         }
         let milliseconds = |time: Duration| time.as_secs_f64() * 1e3;
-        let least = blocks.iter().copied().min().unwrap_or_default();
         result = json!({
             "workload": name,
             "device": device.name(),
-            "ms_median": milliseconds(median(&mut blocks)),
-            "ms_min": milliseconds(least),
-            "cpu_ms_per_step": cpu * 1e3 / (blocks.len() as f64 * f64::from(steps)),
-            "synced_ms_median": estimate * 1e3,
+            "ms_median": milliseconds(times.median),
+            "ms_min": milliseconds(times.least),
+            "cpu_ms_per_step": times.cpu * 1e3,
+            "synced_ms_median": milliseconds(times.synced),
             "dispatches_per_step": step.plan().dispatches.len(),
             "kernels": step.plan().kernels.len(),
             "planned_bytes": step.plan().total_bytes(),
             "live_bytes": step.plan().live_bytes,
             "slot_bytes": step.plan().bytes(|kind| matches!(kind, retrograd::plan::BufferKind::Slot(_))),
-            "time_to_first_step_s": first,
+            "time_to_first_step_s": (times.first - begin).as_secs_f64(),
             "peak_rss_mb": Process::peak_megabytes(),
-            "loss_1": losses[0],
-            "loss_10": losses[9],
+            "loss_1": times.losses[0],
+            "loss_10": times.losses[9],
         });
         Ok(())
     })?;
@@ -194,9 +164,4 @@ fn workload(name: &str, network: Option<&Network>, arguments: &Arguments) -> Res
         })?;
     }
     Ok(result)
-}
-
-fn median(times: &mut [Duration]) -> Duration {
-    times.sort();
-    times.get(times.len() / 2).copied().unwrap_or_default()
 }

@@ -21,6 +21,8 @@ pub(super) enum Inner {
 /// What is known of a device before it is opened.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DeviceInfo {
+    /// Its number among all devices of the machine, best first; 0 is the host.
+    pub position: usize,
     /// The adapter's name.
     pub name: String,
     /// `cpu`, `vulkan`, `metal`, `dx12`, `gl` or `webgpu`.
@@ -35,6 +37,20 @@ pub struct DeviceInfo {
     pub profile: Profile,
     /// Optional capabilities, such as `SUBGROUP`.
     pub features: Vec<String>,
+}
+
+impl DeviceInfo {
+    /// Whether [`Device::named`] means such a device by this name.
+    #[must_use]
+    pub fn answers_to(&self, name: &str) -> bool {
+        let (wanted, is_host) = (name.to_lowercase(), self.position == 0);
+        match wanted.as_str() {
+            "cpu" => is_host,
+            "gpu" => !is_host,
+            "vulkan" | "metal" | "dx12" | "gl" => self.backend == wanted,
+            part => !is_host && self.name.to_lowercase().contains(part),
+        }
+    }
 }
 
 impl Device {
@@ -142,22 +158,27 @@ impl Device {
 
     /// All devices, the host first.
     pub async fn list_async() -> Vec<DeviceInfo> {
-        let mut list = vec![host()];
-        for found in find(&Choice::Any).await {
-            // An adapter whose profile a bad override spoils is reported when it is opened.
-            if let Ok(profile) = found.profile() {
-                list.push(DeviceInfo {
-                    name: found.info.name.clone(),
-                    backend: found.backend(),
-                    description: found.describe(),
-                    driver: found.driver(),
-                    is_software: found.is_software(),
-                    profile,
-                    features: found.adapter.features().iter_names().map(|(name, _)| name.to_owned()).collect(),
-                });
-            }
+        // An adapter whose profile a bad override spoils is reported when it is opened.
+        let adapters = find(&Choice::Any).await;
+        let known = adapters.iter().enumerate().filter_map(|(place, found)| info(found, place + 1).ok());
+        [host()].into_iter().chain(known).collect()
+    }
+
+    /// Opens a device of [`list`](Self::list): also the second of two with the same name.
+    ///
+    /// # Errors
+    /// When it is there no more, or cannot be opened.
+    pub async fn listed_async(listed: &DeviceInfo) -> Result<Self> {
+        if listed.position == 0 {
+            return Ok(Self::cpu());
         }
-        list
+        let found = find(&Choice::Any).await.into_iter().nth(listed.position - 1);
+        let found = found.filter(|found| found.info.name == listed.name && found.backend() == listed.backend);
+        let gone = || {
+            let message = format!("{} is no longer where it was: list the devices anew", listed.description);
+            Error::new(ErrorKind::Device, message)
+        };
+        Self::open(found.ok_or_else(gone)?).await
     }
 
     /// As [`best_async`](Self::best_async), blocking.
@@ -183,6 +204,15 @@ impl Device {
     #[must_use]
     pub fn list() -> Vec<DeviceInfo> {
         pollster::block_on(Self::list_async())
+    }
+
+    /// As [`listed_async`](Self::listed_async), blocking.
+    ///
+    /// # Errors
+    /// As there.
+    #[cfg(not(target_arch = "wasm32"))]
+    pub fn listed(listed: &DeviceInfo) -> Result<Self> {
+        pollster::block_on(Self::listed_async(listed))
     }
 
     /// The device in words: name, backend and kind.
@@ -279,8 +309,23 @@ impl Device {
     }
 }
 
+/// What is known of an adapter at this place of the list.
+fn info(found: &Found, position: usize) -> Result<DeviceInfo> {
+    Ok(DeviceInfo {
+        position,
+        name: found.info.name.clone(),
+        backend: found.backend(),
+        description: found.describe(),
+        driver: found.driver(),
+        is_software: found.is_software(),
+        profile: found.profile()?,
+        features: found.adapter.features().iter_names().map(|(name, _)| name.to_owned()).collect(),
+    })
+}
+
 fn host() -> DeviceInfo {
     DeviceInfo {
+        position: 0,
         name: "CPU".into(),
         backend: "cpu",
         description: format!("CPU ({}, native)", std::env::consts::ARCH),

@@ -296,6 +296,23 @@ impl State {
         })
     }
 
+    /// The current value of an optimizer state, such as `adam.mean`, of a parameter; zeros where no step has used it.
+    ///
+    /// # Errors
+    /// When there is no parameter of this name, or the device fails.
+    pub async fn optimizer_state_async(&self, state: &str, parameter: &str) -> Result<HostTensor> {
+        self.begin_read(Some(state), self.number(parameter)?)?.finish().await
+    }
+
+    /// As [`optimizer_state_async`](Self::optimizer_state_async), blocking.
+    ///
+    /// # Errors
+    /// As there.
+    #[cfg(not(target_arch = "wasm32"))]
+    pub fn optimizer_state(&self, state: &str, parameter: &str) -> Result<HostTensor> {
+        self.begin_read(Some(state), self.number(parameter)?)?.wait()
+    }
+
     /// Names of the optimizer states that exist.
     #[must_use]
     pub fn optimizer_states(&self) -> Vec<String> {

@@ -1,8 +1,9 @@
 //! Checks of a case that need no device: its gradient, and the compositions of its ops.
 
-use super::{check_gradient, distance, evaluate};
+use super::{Distance, Element, check_gradient, distance, evaluate, worst};
 use crate::base::{DType, Error, ErrorKind, Generator, HostTensor, Result, Value};
 use crate::record::{Case, CaseInput, EvalContext, Graph, Leaf, NodeId, NodeKind, Tensor, TensorId};
+use serde::Serialize;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -15,6 +16,73 @@ pub struct RecordedCase<'g> {
     pub output: Tensor<'g>,
     /// Every float input of the case with its gradient.
     pub gradients: Vec<(Tensor<'g>, Tensor<'g>)>,
+}
+
+/// A result of a case as a device computes it, beside the float64 reference.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Compared {
+    /// `output`, or `gradient of in0` and so on.
+    pub name: String,
+    /// How many elements it has.
+    pub elements: usize,
+    /// How far it is from the reference.
+    pub distance: Distance,
+    /// The element that is worst against what is allowed, if any differs.
+    pub worst: Option<Element>,
+}
+
+impl Compared {
+    /// Compares by the tolerance of cases: `tolerance` times |want| plus a tenth of it times max|want| is allowed.
+    #[must_use]
+    pub fn new(name: impl Into<String>, got: &[f64], want: &[f64], tolerance: f64) -> Self {
+        let (distance, worst) = worst(got, want, |want, greatest| tolerance * want + tolerance / 10.0 * greatest);
+        Self { name: name.into(), elements: want.len(), distance, worst }
+    }
+}
+
+/// What a device computes of a case, beside the float64 reference.
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+pub struct Measured {
+    /// The output, and then the gradients of the float inputs.
+    pub results: Vec<Compared>,
+}
+
+impl Measured {
+    /// The worst of all results in each respect.
+    #[must_use]
+    pub fn distance(&self) -> Distance {
+        self.results.iter().fold(Distance::default(), |all, result| all.join(result.distance))
+    }
+
+    /// How many elements were compared.
+    #[must_use]
+    pub fn elements(&self) -> usize {
+        self.results.iter().map(|result| result.elements).sum()
+    }
+
+    /// What is wrong, where something is: which results, by how much, and the worst element of each.
+    #[must_use]
+    pub fn complaint(&self) -> Option<String> {
+        /// More results than these are only counted.
+        const MOST: usize = 3;
+        let complaint = |result: &Compared| {
+            let Distance { excess, relative, ulps } = result.distance;
+            let element = |Element { index, got, want }| {
+                format!("; element {index} of {} is {got:e} and should be {want:e}", result.elements)
+            };
+            format!(
+                "the {} is off by {excess:.3} times what is allowed (relative error {relative:.2e}, {ulps:.1} ulps){}",
+                result.name,
+                result.worst.map(element).unwrap_or_default()
+            )
+        };
+        let wrong: Vec<&Compared> = self.results.iter().filter(|result| !result.distance.passes()).collect();
+        let mut texts: Vec<String> = wrong.iter().take(MOST).copied().map(complaint).collect();
+        if wrong.len() > MOST {
+            texts.push(format!("so are {} more of {} results", wrong.len() - MOST, self.results.len()));
+        }
+        (!texts.is_empty()).then(|| texts.join("; "))
+    }
 }
 
 /// Random data for a recorded case, by input.

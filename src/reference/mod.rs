@@ -9,11 +9,11 @@ mod landscape;
 mod local;
 mod single;
 
-pub use case::RecordedCase;
+pub use case::{Compared, Measured, RecordedCase};
 #[cfg(not(target_arch = "wasm32"))]
 pub(crate) use case::{values, wrong};
 pub use check::{GradientCheck, check_gradient};
-pub use distance::{Distance, distance, within};
+pub use distance::{Distance, Element, distance, within, worst};
 pub(crate) use given::evaluate_given;
 pub use landscape::{Landscape, Outcome, Slope};
 pub(crate) use local::wrong_rules;

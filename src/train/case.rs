@@ -3,17 +3,16 @@
 use super::step::key;
 use crate::base::{Generator, Result};
 use crate::dispatch::Device;
-use crate::record::{Case, Graph, Params};
-use crate::reference::{Distance, RecordedCase, distance, values, wrong};
+use crate::record::{Case, Graph, Params, Tensor};
+use crate::reference::{Compared, Measured, RecordedCase, values, wrong};
 
 impl Case {
-    /// Compares the output, and the gradients of a differentiable case, as a device computes them with the float64 reference,
-    /// for fresh random data.
+    /// How far the output, and the gradients of a differentiable case, as a device computes them, lie from the float64
+    /// reference, for fresh random data.
     ///
     /// # Errors
-    /// [`ErrorKind::Check`](crate::ErrorKind::Check) where an element differs by more than the case's tolerance; the
-    /// mistakes of the recording; what a device refuses.
-    pub fn check_on(&self, device: &Device, generator: &mut Generator) -> Result<()> {
+    /// The mistakes of the recording; what a device refuses. That a result is wrong is none: see [`Measured::complaint`].
+    pub fn measure_on(&self, device: &Device, generator: &mut Generator) -> Result<Measured> {
         let g = Graph::new();
         let recorded = RecordedCase::new(self, &g)?;
         let data = recorded.draw(self, generator);
@@ -24,15 +23,30 @@ impl Case {
         let mut step = g.infer(&results).compile(device, &params)?;
         let feeds: Vec<_> = recorded.inputs.iter().map(|input| input.feed(&data[&input.id().node])).collect();
         step.run(feeds)?;
-        let mut worst = Distance::default();
-        for (&result, want) in results.iter().zip(&want) {
+        let input = |(input, _): &(Tensor<'_>, Tensor<'_>)| {
+            let place = recorded.inputs.iter().position(|other| other.id() == input.id());
+            format!("gradient of in{}", place.unwrap_or_default())
+        };
+        let names = ["output".to_owned()].into_iter().chain(recorded.gradients.iter().map(input));
+        let mut measured = Measured::default();
+        for ((&result, want), name) in results.iter().zip(&want).zip(names) {
             let got: Vec<f64> = step.read(result)?.to_vec().into_iter().map(f64::from).collect();
-            worst = worst.join(distance(&got, want, self.tolerance, self.tolerance / 10.0));
+            measured.results.push(Compared::new(name, &got, want, self.tolerance));
         }
-        if worst.excess <= 1.0 {
-            return Ok(());
+        Ok(measured)
+    }
+
+    /// Compares the output, and the gradients of a differentiable case, as a device computes them with the float64 reference,
+    /// for fresh random data.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Check`](crate::ErrorKind::Check) where an element differs by more than the case's tolerance; the
+    /// mistakes of the recording; what a device refuses.
+    pub fn check_on(&self, device: &Device, generator: &mut Generator) -> Result<()> {
+        match self.measure_on(device, generator)?.complaint() {
+            Some(complaint) => wrong(self, format!("it differs from the reference on {}: {complaint}", device.name())),
+            None => Ok(()),
         }
-        wrong(self, format!("it differs from the reference on {}: {worst:?}", device.name()))
     }
 
     /// All checks that the library's own ops have to pass, for data that follow from `seed`: the gradient, compositions, and

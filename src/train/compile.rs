@@ -7,7 +7,7 @@ use super::recover::Snapshots;
 use super::source::Source;
 use super::trainer::{TrainedGroup, Trainer};
 #[cfg(not(target_arch = "wasm32"))]
-use super::tune::tune;
+use super::tune::{Tuned, tune};
 use crate::base::{DType, Error, Fault, Result};
 use crate::differentiate::backward;
 use crate::dispatch::{Device, State};
@@ -208,6 +208,15 @@ impl Training<'_> {
     /// All mistakes of the recording at once; a device that is lost; a file that cannot be written.
     #[cfg(not(target_arch = "wasm32"))]
     pub fn tune(&self, device: &Device, params: &Params, cache: impl AsRef<std::path::Path>) -> Result<Device> {
+        Ok(self.choose(device, params, cache)?.device)
+    }
+
+    /// As [`tune`](Self::tune), with what was chosen and how much faster it is.
+    ///
+    /// # Errors
+    /// As there.
+    #[cfg(not(target_arch = "wasm32"))]
+    pub fn choose(&self, device: &Device, params: &Params, cache: impl AsRef<std::path::Path>) -> Result<Tuned> {
         tune(device, &self.plan(params, &device.profile())?, cache.as_ref())
     }
 

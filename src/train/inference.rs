@@ -3,7 +3,7 @@ use super::draft::{Draft, Options, Targets};
 use super::recover::Snapshots;
 use super::source::Source;
 #[cfg(not(target_arch = "wasm32"))]
-use super::tune::tune;
+use super::tune::{Tuned, tune};
 use crate::base::{Error, ErrorKind, Result};
 use crate::dispatch::{Device, State};
 use crate::plan::{Arena, Choices, Plan, Profile};
@@ -105,6 +105,15 @@ impl Inference<'_> {
     /// As there.
     #[cfg(not(target_arch = "wasm32"))]
     pub fn tune(&self, device: &Device, params: &Params, cache: impl AsRef<std::path::Path>) -> Result<Device> {
+        Ok(self.choose(device, params, cache)?.device)
+    }
+
+    /// As [`tune`](Self::tune), with what was chosen and how much faster it is.
+    ///
+    /// # Errors
+    /// As there.
+    #[cfg(not(target_arch = "wasm32"))]
+    pub fn choose(&self, device: &Device, params: &Params, cache: impl AsRef<std::path::Path>) -> Result<Tuned> {
         tune(device, &self.plan(params, &device.profile())?, cache.as_ref())
     }
 

@@ -35,3 +35,5 @@ pub use layer_norms::{LayerNorms, Verdict};
 pub use observe::{EarlyStopping, ReduceOnPlateau};
 pub(crate) use step::Prepared;
 pub use step::Step;
+#[cfg(not(target_arch = "wasm32"))]
+pub use tune::{Choice, Tuned};

@@ -19,6 +19,9 @@ pub struct Entry {
     pub kernels: String,
     /// How long the fastest took.
     pub microseconds: f64,
+    /// How long the one took that is used without measuring, if it ran.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub portable_microseconds: Option<f64>,
 }
 
 #[derive(Serialize)]

@@ -16,6 +16,14 @@ const MARGIN: f64 = 0.97;
 /// Most elements of a matrix that is measured with: all candidates have their own.
 const LARGEST: usize = 1 << 22;
 
+/// The fastest form of a product.
+pub struct Fastest {
+    pub form: Form,
+    pub microseconds: f64,
+    /// How many microseconds the portable form takes, if it runs.
+    pub portable: Option<f64>,
+}
+
 /// A product by itself that stands for a class of products.
 pub struct Product {
     sizes: Sizes,
@@ -43,6 +51,11 @@ impl Product {
             portable: chosen.form,
             candidates: candidates.collect::<Result<_>>()?,
         })
+    }
+
+    /// The form that is used without measuring.
+    pub const fn portable(&self) -> Form {
+        self.portable
     }
 
     /// Whether a form is among those that are measured.
@@ -82,8 +95,8 @@ impl Product {
         Ok(format!("{:016x}", fingerprint(&texts)))
     }
 
-    /// The fastest form, with its microseconds. Those that do not work here are left out with a warning.
-    pub fn fastest(&self) -> Result<(Form, f64)> {
+    /// The fastest form. Those that do not work here are left out with a warning.
+    pub fn fastest(&self) -> Result<Fastest> {
         let mut steps: Vec<(Form, Step, u32, f64)> = Vec::new();
         let mut reason = None;
         for (form, device) in &self.candidates {
@@ -107,10 +120,11 @@ impl Product {
             let none = || Error::new(ErrorKind::Limit, format!("no kernel computes products of {:?} here", self.sizes));
             return Err(reason.unwrap_or_else(none));
         };
-        match portable {
-            Some(portable) if *least > MARGIN * portable => Ok((self.portable, portable * 1e6)),
-            _ => Ok((*best, *least * 1e6)),
-        }
+        let (form, seconds) = match portable {
+            Some(portable) if *least > MARGIN * portable => (self.portable, portable),
+            _ => (*best, *least),
+        };
+        Ok(Fastest { form, microseconds: seconds * 1e6, portable: portable.map(|seconds| seconds * 1e6) })
     }
 
     /// A step that computes the product, and how many runs of it take long enough to be measured.

@@ -1,13 +1,15 @@
 //! The workloads: what is recorded, and which number is compared.
 
-use crate::data::{Weights, labels, spiral, symmetric, uniform};
+use super::data::{Weights, labels, spiral, symmetric, uniform};
 use retrograd::nn::Activation;
 use retrograd::ops::PoolSettings;
 use retrograd::optim::{Adam, AdamW};
+use retrograd::train::{Choice, Tuned};
 use retrograd::{
     Device, Error, ErrorKind, Graph, HostData, HostTensor, Inference, Init, Params, Result, Shape, Step, Tensor,
     Training, nn,
 };
+use std::cell::RefCell;
 use std::path::Path;
 
 /// What is done with a compiled workload: data and weights lie on the device, nothing is fed, and the tensor is
@@ -33,9 +35,18 @@ pub struct Options<'a> {
     pub check_numbers: Option<u32>,
     /// Where kernels chosen by measurement are kept, if they are to be.
     pub tune: Option<&'a Path>,
+    /// Where it is noted what was chosen.
+    pub choices: Option<&'a RefCell<Vec<Choice>>>,
 }
 
 impl Options<'_> {
+    fn note(&self, tuned: Tuned) -> Device {
+        if let Some(choices) = self.choices {
+            choices.borrow_mut().extend(tuned.choices);
+        }
+        tuned.device
+    }
+
     fn training(&self, training: Training<'_>, device: &Device, params: &Params) -> Result<Step> {
         let training = if self.without_fusion { training.without_fusion() } else { training };
         let training = match self.check_numbers {
@@ -44,7 +55,7 @@ impl Options<'_> {
         };
         match self.tune {
             Some(path) => {
-                let device = training.tune(device, params, path)?;
+                let device = self.note(training.choose(device, params, path)?);
                 training.compile(&device, params)
             }
             None => training.compile(device, params),
@@ -60,7 +71,7 @@ impl Options<'_> {
         };
         match self.tune {
             Some(path) => {
-                let device = inference.tune(device, &params, path)?;
+                let device = self.note(inference.choose(device, &params, path)?);
                 inference.compile(&device, &params)
             }
             None => inference.compile(device, &params),

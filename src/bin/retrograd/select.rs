@@ -1,0 +1,42 @@
+//! Which devices a name means.
+
+use crate::failure::Failure;
+use retrograd::{Device, DeviceInfo, ErrorKind};
+
+/// What is known of the devices that a name means: of one, or with `all` of every one. Without a name it is that of
+/// `RETROGRAD_DEVICE`, or else the best.
+pub fn devices(name: Option<&str>) -> Result<Vec<DeviceInfo>, Failure> {
+    let list = Device::list();
+    let variable = std::env::var("RETROGRAD_DEVICE").ok().filter(|name| !name.is_empty());
+    let found = match name.or(variable.as_deref()) {
+        Some("all") => return Ok(list),
+        Some(name) => match list.iter().find(|info| info.answers_to(name)) {
+            Some(info) => Some(info.clone()),
+            // It says which there are, or what is wrong with this one.
+            None => return Err(Device::named(name).map_or_else(missing, |_| absent(name))),
+        },
+        None => list.iter().find(|info| info.position > 0 && !info.is_software).or(list.first()).cloned(),
+    };
+    Ok(found.into_iter().collect())
+}
+
+/// The one device that a name means, opened.
+pub fn device(name: Option<&str>) -> Result<(DeviceInfo, Device), Failure> {
+    if name == Some("all") {
+        return Err(Failure::Usage("`--device all` is for `retrograd verify`: name one device".into()));
+    }
+    let info = devices(name)?.into_iter().next().ok_or_else(|| absent(name.unwrap_or_default()))?;
+    let device = Device::listed(&info)?;
+    Ok((info, device))
+}
+
+fn missing(error: retrograd::Error) -> Failure {
+    match error.kind() {
+        ErrorKind::Device => Failure::Usage(error.to_string()),
+        _ => error.into(),
+    }
+}
+
+fn absent(name: &str) -> Failure {
+    Failure::Usage(format!("`{name}` is not among the devices that `retrograd devices` lists"))
+}
