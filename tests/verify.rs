@@ -1,12 +1,14 @@
 //! A compiled step verified dispatch by dispatch: right plans agree, and every kernel that is broken on purpose is named.
 
+#[allow(dead_code)] // the program chooses the dispatch itself
+#[path = "../src/bin/retrograd/breakage.rs"]
+mod breakage;
 mod common;
 
+use breakage::Breakage;
 use common::{device, devices};
-use retrograd::fuse::Usage;
 use retrograd::ops::PoolSettings;
 use retrograd::optim::{Adagrad, Adam, AdamW, Adamax, Lamb, Lion, NAdam, Optimizer, RAdam, RmsProp, Sgd};
-use retrograd::plan::Plan;
 use retrograd::verify::{Reproduction, Verdict, Verification};
 use retrograd::{Device, ErrorKind, Feed, Generator, Graph, HostData, HostTensor, Init, Params, Step, Tensor, nn};
 
@@ -43,7 +45,7 @@ impl<'g> Fed<'g> {
     }
 }
 
-fn verify<'g>(step: &mut Step, fed: &Fed<'g>, runs: usize) -> Verification {
+fn verify(step: &mut Step, fed: &Fed<'_>, runs: usize) -> Verification {
     for _ in 0..runs {
         step.run(fed.feeds()).unwrap();
     }
@@ -203,51 +205,6 @@ fn batches_of_a_dataset_agree() {
     }
 }
 
-/// How a kernel is broken.
-#[derive(Clone, Copy, Debug, PartialEq)]
-enum Broken {
-    /// Every element is a little too large.
-    Wrong,
-    /// Everything is written one place further.
-    Stray,
-    /// The first element is not written.
-    Missing,
-}
-
-/// A kernel's text with the writes to its first written variable broken; none where there is no such write.
-fn broken(wgsl: &str, usages: &[Usage], how: Broken) -> Option<String> {
-    let number = usages.iter().position(|usage| usage.writes())?;
-    let declared = format!("@binding({number}) var<storage, read_write> ");
-    let rest = &wgsl[wgsl.find(&declared)? + declared.len()..];
-    let name = &rest[..rest.find(':')?];
-    let mut changed = false;
-    let lines = wgsl.lines().map(|line| {
-        let text = line.trim_start();
-        let written =
-            text.strip_prefix(name).and_then(|text| text.strip_prefix('[')).and_then(|text| text.split_once("] = "));
-        let Some((index, value)) = written else { return line.to_owned() };
-        changed = true;
-        let value = value.trim_end_matches(';');
-        match how {
-            Broken::Wrong => format!("{name}[{index}] = ({value}) + ({value});"),
-            Broken::Stray => format!("{name}[({index}) + 1] = {value};"),
-            Broken::Missing => format!("if (({index}) != 0) {{ {name}[{index}] = {value}; }}"),
-        }
-    });
-    let text = lines.collect::<Vec<_>>().join("\n");
-    changed.then_some(text)
-}
-
-/// A plan with the kernel of one dispatch broken.
-fn with_broken(plan: &Plan, number: usize, how: Broken) -> Option<Plan> {
-    let mut plan = plan.clone();
-    let mut kernel = plan.kernels[plan.dispatches[number].kernel].clone();
-    kernel.wgsl = broken(&kernel.wgsl, &kernel.usages, how)?;
-    plan.dispatches[number].kernel = plan.kernels.len();
-    plan.kernels.push(kernel);
-    Some(plan)
-}
-
 #[test]
 fn whatever_kernel_is_broken_is_named() {
     for name in ["vulkan", "gl"] {
@@ -260,15 +217,15 @@ fn whatever_kernel_is_broken_is_named() {
         let plan = step.plan().clone();
         let mut tried = 0;
         for number in 0..plan.dispatches.len() {
-            for how in [Broken::Wrong, Broken::Stray, Broken::Missing] {
-                let Some(plan) = with_broken(&plan, number, how) else { continue };
+            for how in [Breakage::Wrong, Breakage::Stray, Breakage::Missing] {
+                let Some(plan) = how.in_dispatch(&plan, number) else { continue };
                 let work = plan.dispatches[number].work;
                 // What is changed in place keeps its value where it is not written: a wrong element.
                 let wanted = match how {
-                    Broken::Wrong => Verdict::Wrong,
-                    Broken::Stray => Verdict::Stray,
-                    Broken::Missing if work.is_some() => Verdict::Wrong,
-                    Broken::Missing => Verdict::Missing,
+                    Breakage::Wrong => Verdict::Wrong,
+                    Breakage::Stray => Verdict::Stray,
+                    Breakage::Missing if work.is_some() => Verdict::Wrong,
+                    Breakage::Missing => Verdict::Missing,
                 };
                 let verification = step.verify_plan(&plan, device, fed.feeds()).unwrap();
                 let Some(found) = &verification.divergence else {
@@ -292,7 +249,7 @@ fn a_divergence_is_reproduced_from_a_file() {
     let (mut params, g, mut fed) = (Params::seeded(1), Graph::new(), Fed(Vec::new()));
     let loss = mlp(&g, &mut params, &mut fed);
     let mut step = g.train(loss, AdamW::new(1e-3)).compile(device, &params).unwrap();
-    let plan = with_broken(step.plan(), 1, Broken::Wrong).unwrap();
+    let plan = Breakage::Wrong.in_dispatch(step.plan(), 1).unwrap();
     let verification = step.verify_plan(&plan, device, fed.feeds()).unwrap();
     let text = verification.describe_divergence();
     assert!(text.contains("dispatch 1 of step 1 diverges") && text.contains("tests/verify.rs:"), "{text}");

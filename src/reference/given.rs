@@ -14,7 +14,7 @@ use std::sync::Arc;
 pub(crate) fn evaluate_given<T: Precision>(
     recording: &Recording,
     wanted: &[TensorId],
-    cx: &EvalContext,
+    cx: EvalContext,
     given: impl Fn(TensorId) -> Option<Arc<Value<T>>>,
     mut adjust: impl FnMut(Value<T>) -> Value<T>,
 ) -> Result<Vec<Arc<Value<T>>>> {
@@ -42,7 +42,7 @@ pub(crate) fn evaluate_given<T: Precision>(
             NodeKind::Op(op) => {
                 let inputs: Vec<&Value<T>> =
                     node.inputs.iter().filter_map(|input| values.get(input).map(AsRef::as_ref)).collect();
-                eval_op(op.as_ref(), &inputs, &node.outputs, *cx)?
+                eval_op(op.as_ref(), &inputs, &node.outputs, cx)?
             }
         };
         for (output, value) in outputs.into_iter().enumerate() {

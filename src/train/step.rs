@@ -108,7 +108,6 @@ impl Step {
             program,
             plan,
             simplified,
-            resolved,
             state,
             inputs,
             passes,
@@ -118,6 +117,7 @@ impl Step {
             trainer,
             snapshots,
             inferences,
+            resolved,
         })
     }
 

@@ -45,7 +45,7 @@ impl Walk<'_> {
         let values = evaluate_given::<f64>(
             recording,
             &wanted,
-            &cx,
+            cx,
             |tensor| known.get(&tensor).cloned(),
             |value| disturbed(value, disturbance),
         )?;

@@ -40,6 +40,13 @@ fn words_of(entry: &ArenaEntry, binding: &Binding) -> Range<usize> {
     start..start + (entry.bytes / WORD) as usize
 }
 
+/// What a binding should hold of figures that are added up from many.
+fn want(binding: usize, words: Range<usize>, what: impl Into<String>, values: Vec<f64>) -> Want {
+    let allowed = values.iter().map(|&value| figure(value)).collect();
+    let reading = Reading::Elements(DType::F32);
+    Want { binding, shape: vec![words.len()], words, what: what.into(), reading, values, allowed }
+}
+
 impl Walk<'_> {
     fn kind(&self, binding: &Binding) -> &BufferKind {
         &self.plan.buffers[binding.buffer].kind
@@ -73,12 +80,6 @@ impl Walk<'_> {
         dispatch.bindings.iter().enumerate().filter(is_read).map(|(_, binding)| binding).collect()
     }
 
-    fn want(&self, binding: usize, words: Range<usize>, what: impl Into<String>, values: Vec<f64>) -> Want {
-        let allowed = values.iter().map(|&value| figure(value)).collect();
-        let reading = Reading::Elements(DType::F32);
-        Want { binding, shape: vec![words.len()], words, what: what.into(), reading, values, allowed }
-    }
-
     /// The mean of the gradients so far.
     fn accumulated(&self, dispatch: &Dispatch, number: usize, disturbance: &mut Disturbance<'_>) -> Vec<Want> {
         let binding = &dispatch.bindings[number];
@@ -93,7 +94,7 @@ impl Walk<'_> {
             let values: Vec<f64> = before.iter().zip(&gradient).map(add).collect();
             let size = |(&before, &g): (&f64, &f64)| ULPS * (before.abs() + g.abs()) + f64::from(f32::MIN_POSITIVE);
             let allowed = before.iter().zip(&gradient).map(size).collect();
-            Want { allowed, ..self.want(number, words, format!("added up gradient of `{}`", entry.name), values) }
+            Want { allowed, ..want(number, words, format!("added up gradient of `{}`", entry.name), values) }
         };
         let trained: Vec<usize> = self.trained.concat();
         self.entries(binding, &trained).into_iter().map(of).collect()
@@ -108,7 +109,7 @@ impl Walk<'_> {
         let from = reads.iter().find(|binding| *self.kind(binding) != BufferKind::GradientNorm)?;
         let words = self.words(if left_out { cell } else { from });
         let values: Vec<f64> = words.iter().copied().map(f64::from).collect();
-        let want = self.want(number, 0..words.len(), format!("cell `{}`", dispatch.label), values);
+        let want = want(number, 0..words.len(), format!("cell `{}`", dispatch.label), values);
         let (reading, allowed) = (Reading::Elements(DType::U32), vec![0.0; words.len()]);
         Some(Want { reading, allowed, ..want })
     }
@@ -118,7 +119,7 @@ impl Walk<'_> {
         let reads = self.reads(dispatch);
         let all: f64 = reads.iter().flat_map(|binding| floats(self.words(binding))).map(|g| g * g).sum();
         let words = (dispatch.bindings[number].bytes / WORD) as usize;
-        let want = self.want(number, 0..words, "sums of squares of gradients", vec![in_single(all)]);
+        let want = want(number, 0..words, "sums of squares of gradients", vec![in_single(all)]);
         Want { reading: Reading::Total, ..want }
     }
 
@@ -150,7 +151,7 @@ impl Walk<'_> {
         }
         let what = ["the global norm", "the factor for gradients", "updates left out", "whether the norm is a number"];
         let one = |(place, value): (usize, f64)| {
-            let want = self.want(number, place..place + 1, what[place.min(3)], vec![value]);
+            let want = want(number, place..place + 1, what[place.min(3)], vec![value]);
             // Only the sign of the last counts.
             if place == 3 { Want { reading: Reading::Sign, ..want } } else { want }
         };
@@ -170,7 +171,7 @@ impl Walk<'_> {
         Want {
             reading: Reading::Scaled,
             shape: vec![values.len() / 2, 2],
-            ..self.want(number, 0..words, "sums of squares of chunks", values)
+            ..want(number, 0..words, "sums of squares of chunks", values)
         }
     }
 
@@ -188,7 +189,7 @@ impl Walk<'_> {
             self.words(reads[0]).chunks(4).flat_map(|span| [norm(total(span, 0)), norm(total(span, 1))]).collect()
         };
         let shape = vec![values.len() / 2, 2];
-        Want { shape, ..self.want(number, 0..values.len(), "norms of parameters", values) }
+        Want { shape, ..want(number, 0..values.len(), "norms of parameters", values) }
     }
 
     /// What the rule makes of the parameters of a group, or of a state of theirs.
@@ -217,7 +218,7 @@ impl Walk<'_> {
                     let moved = changed.before[0].iter().zip(&changed.after[0]).map(|(w, new)| w - new).collect();
                     let values = direction(moved);
                     let what = format!("direction of `{}`", entry.name);
-                    let want = self.want(number, words_of(entry, binding), what, values);
+                    let want = want(number, words_of(entry, binding), what, values);
                     // It is what is left of a difference: some roundings of the weights, in proportion.
                     let allowed = vec![1e-5; want.values.len()];
                     wants.push(Want { reading: Reading::Direction, allowed, shape: entry.shape.to_vec(), ..want });
@@ -226,7 +227,7 @@ impl Walk<'_> {
                 _ => continue,
             };
             let allowed = allowances(before, after);
-            let want = self.want(number, words_of(entry, binding), what, after.clone());
+            let want = want(number, words_of(entry, binding), what, after.clone());
             wants.push(Want { allowed, shape: entry.shape.to_vec(), ..want });
         }
         wants
@@ -251,12 +252,11 @@ impl Walk<'_> {
             before.push(at(&of_state(state), &self.before_update)?);
         }
         let before: Vec<Vec<f64>> = before.into_iter().map(|values| disturb(values, disturbance)).collect();
-        let factor = match updates.clip_norm {
-            None => 1.0,
-            Some(_) => {
-                let buffer = self.plan.buffers.iter().position(|buffer| buffer.kind == BufferKind::GradientNorm)?;
-                f64::from(f32::from_bits(self.mirror[buffer][1]))
-            }
+        let factor = if updates.clip_norm.is_some() {
+            let buffer = self.plan.buffers.iter().position(|buffer| buffer.kind == BufferKind::GradientNorm)?;
+            f64::from(f32::from_bits(self.mirror[buffer][1]))
+        } else {
+            1.0
         };
         let limited = |g: f64| updates.clip_value.map_or(g, |limit| g.clamp(-limit, limit));
         let gradient: Vec<f64> =
@@ -291,7 +291,7 @@ impl Walk<'_> {
         let mut start = 0;
         for range in taken {
             if start < range.start {
-                let want = self.want(number, start..range.start, "padding", Vec::new());
+                let want = want(number, start..range.start, "padding", Vec::new());
                 wants.push(Want { reading: Reading::Padding, ..want });
             }
             start = start.max(range.end);

@@ -34,7 +34,9 @@ const SPREADS: f64 = 4.0;
 
 pub(super) fn disturb(mut values: Vec<f64>, disturbance: &mut Disturbance<'_>) -> Vec<f64> {
     if let Some(Disturb { generator, amplitude }) = disturbance {
-        values.iter_mut().for_each(|value| *value *= 1.0 + generator.uniform(-*amplitude, *amplitude));
+        for value in &mut values {
+            *value *= 1.0 + generator.uniform(-*amplitude, *amplitude);
+        }
     }
     values
 }

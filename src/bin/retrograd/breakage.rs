@@ -18,17 +18,20 @@ impl Breakage {
     /// The plan with the kernel of a backward dispatch broken, and which that is: the first whose text shows where it writes.
     /// None where no text does: those of the host have no text.
     pub fn apply(self, plan: &Plan) -> Option<(usize, Plan)> {
-        let backward = plan.dispatches.iter().enumerate().filter(|(_, dispatch)| dispatch.phase == Phase::Backward);
-        let mut broken = backward.filter_map(|(number, dispatch)| {
-            let kernel = &plan.kernels[dispatch.kernel];
-            let wgsl = self.text(kernel)?;
-            let mut plan = plan.clone();
-            // Others may run the same kernel, which must stay whole.
-            plan.dispatches[number].kernel = plan.kernels.len();
-            plan.kernels.push(KernelText { wgsl, ..kernel.clone() });
-            Some((number, plan))
-        });
-        broken.next()
+        let is_backward = |number: &usize| plan.dispatches[*number].phase == Phase::Backward;
+        let mut numbers = (0..plan.dispatches.len()).filter(is_backward);
+        numbers.find_map(|number| Some((number, self.in_dispatch(plan, number)?)))
+    }
+
+    /// The plan with the kernel of this dispatch broken; none where its text does not show where it writes.
+    pub fn in_dispatch(self, plan: &Plan, number: usize) -> Option<Plan> {
+        let kernel = &plan.kernels[plan.dispatches[number].kernel];
+        let kernel = KernelText { wgsl: self.text(kernel)?, ..kernel.clone() };
+        let mut plan = plan.clone();
+        // Others may run the same kernel, which must stay whole.
+        plan.dispatches[number].kernel = plan.kernels.len();
+        plan.kernels.push(kernel);
+        Some(plan)
     }
 
     /// The text of a kernel with all stores to the first variable that it writes broken.

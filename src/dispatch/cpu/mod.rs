@@ -181,13 +181,7 @@ impl CpuProgram {
     }
 
     /// Runs the only dispatch of a plan that was made of the dispatch of this number, on buffers that are given and come back.
-    pub fn run_alone(
-        &self,
-        number: usize,
-        alone: &Plan,
-        buffers: &mut Vec<Words>,
-        groups: &[StepScalars],
-    ) -> Result<()> {
+    pub fn run_alone(&self, number: usize, alone: &Plan, buffers: &mut [Words], groups: &[StepScalars]) -> Result<()> {
         let place = self.plan.number_among_its_kind(number);
         let dispatch = &alone.dispatches[0];
         let job = match (dispatch.work, dispatch.phase) {
@@ -234,7 +228,7 @@ impl Job<'_> {
         self,
         dispatch: &Dispatch,
         usages: &[Usage],
-        buffers: &mut Vec<Words>,
+        buffers: &mut [Words],
         updates: Option<&Updates>,
         groups: &[StepScalars],
     ) -> Result<()> {
