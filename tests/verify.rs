@@ -9,6 +9,7 @@ use breakage::Breakage;
 use common::{device, devices};
 use retrograd::ops::PoolSettings;
 use retrograd::optim::{Adagrad, Adam, AdamW, Adamax, Lamb, Lion, NAdam, Optimizer, RAdam, RmsProp, Sgd};
+use retrograd::plan::{Binding, BufferKind, Dispatch, Held};
 use retrograd::verify::{Reproduction, Verdict, Verification};
 use retrograd::{Device, ErrorKind, Feed, Generator, Graph, HostData, HostTensor, Init, Params, Step, Tensor, nn};
 
@@ -289,4 +290,84 @@ fn a_plan_of_another_device_is_refused_or_runs_there() {
     let other = on_gl.plan().clone();
     let error = on_vulkan.verify_plan(&other, vulkan, fed.feeds()).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Argument, "{error}");
+}
+
+#[test]
+fn tensors_that_get_in_each_others_way_are_seen() {
+    for device in devices() {
+        let (mut params, g, mut fed) = (Params::seeded(1), Graph::new(), Fed(Vec::new()));
+        let loss = mlp(&g, &mut params, &mut fed);
+        let mut step = g.train(loss, Adam::new(1e-3)).compile(&device, &params).unwrap();
+        let plan = step.plan().clone();
+        let usages = |dispatch: &Dispatch| plan.kernels[dispatch.kernel].usages.clone();
+        let is_slot = |binding: &Binding| matches!(plan.buffers[binding.buffer].kind, BufferKind::Slot(_));
+        // Every tensor that is stored in a slot, with the dispatches that write and read it.
+        let mut places: Vec<(Held, Binding, usize, usize)> = Vec::new();
+        for (number, dispatch) in plan.dispatches.iter().enumerate() {
+            for ((binding, held), usage) in dispatch.bindings.iter().zip(&dispatch.holds).zip(usages(dispatch)) {
+                if !is_slot(binding) || !matches!(held, Held::Tensor(_)) {
+                    continue;
+                }
+                match places.iter_mut().find(|(known, ..)| known == held) {
+                    Some((_, _, _, last)) => *last = number,
+                    None if usage.writes() => places.push((*held, binding.clone(), number, number)),
+                    None => {}
+                }
+            }
+        }
+        let overlap = |(_, a, made, read): &(Held, Binding, usize, usize),
+                       (_, b, other, _): &(Held, Binding, usize, usize)| {
+            made < other && other < read && b.bytes <= a.bytes
+        };
+        let pairs = places.iter().flat_map(|a| places.iter().map(move |b| (a, b)));
+        let (kept, moved) =
+            pairs.into_iter().find(|(a, b)| overlap(a, b)).expect("some tensor is made while another waits");
+        let mut wrong = plan.clone();
+        for dispatch in &mut wrong.dispatches {
+            for (binding, held) in dispatch.bindings.iter_mut().zip(&dispatch.holds) {
+                if *held == moved.0 {
+                    (binding.buffer, binding.offset) = (kept.1.buffer, kept.1.offset);
+                }
+            }
+        }
+        let verification = step.verify_plan(&wrong, &device, fed.feeds()).unwrap();
+        let divergence =
+            verification.divergence.as_ref().unwrap_or_else(|| panic!("{}\n{verification}", device.name()));
+        assert_eq!(verification.dispatches[divergence.number].verdict, Verdict::Overwritten, "{verification}");
+        assert!(divergence.finding.contains(&format!("which dispatch {} has stored", kept.2)), "{verification}");
+    }
+}
+
+#[test]
+fn poles_and_small_steps_are_no_excuse() {
+    let Some(device) = device("vulkan") else { return };
+    // The reference is infinite at an element: another number there is wrong.
+    let g = Graph::evaluation();
+    let x = g.input("x", [8]);
+    let y = x.log();
+    let mut step = g.infer(&[y]).compile(device, &Params::seeded(1)).unwrap();
+    let data = [0.0f32, 1.0, 2.0, 0.5, 3.0, 4.0, 1e-20, 7.0];
+    agrees("log", device, &step.verify([x.feed(&data)]).unwrap());
+    let plan = Breakage::Missing.in_dispatch(step.plan(), 0).unwrap();
+    assert_eq!(step.verify_plan(&plan, device, [x.feed(&data)]).unwrap().dispatches[0].verdict, Verdict::Missing);
+    let plan = Breakage::Wrong.in_dispatch(step.plan(), 0).unwrap();
+    assert_eq!(step.verify_plan(&plan, device, [x.feed(&data)]).unwrap().dispatches[0].verdict, Verdict::Wrong);
+    // Steps that are small beside the weights, and gradients of very different sizes.
+    let (mut params, g) = (Params::seeded(1), Graph::new());
+    let weight = params.add("w", [64], Init::Uniform(0.5, 1.0));
+    let x = g.input("x", [64]);
+    let loss = (g.param(&weight) * x).sum(..);
+    let mut step = g.train(loss, Adam::new(1e-4)).compile(device, &params).unwrap();
+    let data: Vec<f32> = (0..64).map(|place| 0.5f32.powi(place % 16)).collect();
+    step.run([x.feed(&data)]).unwrap();
+    agrees("adam", device, &step.verify([x.feed(&data)]).unwrap());
+    let number = step.plan().dispatches.iter().position(|dispatch| dispatch.work.is_some()).unwrap();
+    let mut plan = step.plan().clone();
+    let kernel = &mut plan.kernels[step.plan().dispatches[number].kernel];
+    // The second moment only of gradients that are not small.
+    let broken = kernel.wgsl.replace("+ ONE_MINUS_BETA2 * g", "+ select(0.0f, ONE_MINUS_BETA2, abs(g) > 1e-3f) * g");
+    assert_ne!(broken, kernel.wgsl);
+    kernel.wgsl = broken;
+    let verification = step.verify_plan(&plan, device, [x.feed(&data)]).unwrap();
+    assert_eq!(verification.dispatches[number].verdict, Verdict::Wrong, "{verification}");
 }

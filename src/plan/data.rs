@@ -219,7 +219,7 @@ pub struct Dispatch {
 }
 
 /// What a binding holds.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum Held {
     /// A tensor of the recording, densely.
     Tensor(TensorId),

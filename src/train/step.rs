@@ -63,6 +63,8 @@ pub(crate) struct Prepared<'s> {
     pub updates: Option<&'s Updates>,
     /// Of every group, the numbers of the parameters that it changes.
     pub trained: Vec<Vec<usize>>,
+    /// What was fed.
+    pub fed: Vec<(NodeId, HostData)>,
 }
 
 /// The key of the random streams of the run of this number, from 1.
@@ -84,6 +86,7 @@ impl Step {
             scalars,
             updates: self.source.updates.as_ref(),
             trained: self.trainer.as_ref().map(of).unwrap_or_default(),
+            fed: fed.into_iter().map(|(node, data)| (node, data.clone())).collect(),
         })
     }
 

@@ -2,23 +2,25 @@
 
 use super::judge::{Reading, Want};
 use super::walk::{Disturbance, Walk, disturbed};
-use crate::base::{DType, Result, Value};
+use crate::base::{DType, Layout, Result, TensorType, Value};
 use crate::plan::{Dispatch, Held};
-use crate::record::{EvalContext, TensorId};
+use crate::record::{EvalContext, LowerContext, Lowering, NodeKind, TensorId};
 use crate::reference::evaluate_given;
 use std::sync::Arc;
 
 /// Rounding of one operation in single precision, relative to its result.
 const ROUNDING: f64 = 1.0 / (1u64 << 24) as f64;
 
-/// What a float may differ by, where it is the sum of so many terms: every one of the reference's values is allowed some
-/// roundings, and the greatest decides where terms cancel. `values` are the reference's.
-pub(super) fn allowances(values: &[f64], terms: f64) -> Vec<f64> {
+/// What floats may differ by that are sums of so many terms; none where they are computed element by element. `values` are
+/// the reference's, of which each is allowed some roundings, and where terms cancel the greatest decides.
+pub(super) fn allowances(values: &[f64], terms: Option<f64>) -> Vec<f64> {
     let greatest = values.iter().filter(|value| value.is_finite()).fold(0.0f64, |most, value| most.max(value.abs()));
     // Errors of a long sum grow as a random walk.
-    let (relative, share) = (1e-5 + ROUNDING * terms.sqrt(), 1e-6 + ROUNDING * terms.sqrt());
-    // Devices may take what is smaller than normal numbers for zero.
-    values.iter().map(|value| relative * value.abs() + share * greatest + f64::from(f32::MIN_POSITIVE)).collect()
+    let grown = ROUNDING * terms.unwrap_or(0.0).sqrt();
+    let (relative, share) = (1e-5 + grown, terms.map_or(0.0, |_| 1e-6 + grown));
+    // Devices may take what is smaller than normal numbers for zero. Nothing but infinity is close to infinity.
+    let one = |value: &f64| relative * value.abs() + share * greatest + f64::from(f32::MIN_POSITIVE);
+    values.iter().map(|value| if value.is_finite() { one(value) } else { 0.0 }).collect()
 }
 
 impl Walk<'_> {
@@ -50,6 +52,7 @@ impl Walk<'_> {
             |value| disturbed(value, disturbance),
         )?;
         let mut values = wanted.iter().zip(values);
+        let terms = self.terms(dispatch);
         let mut wants = Vec::new();
         for (binding, held) in held {
             if tensor(held).is_none() {
@@ -62,9 +65,8 @@ impl Walk<'_> {
                 Value::I32(array) => array.iter().copied().map(f64::from).collect(),
                 Value::U32(array) => array.iter().copied().map(f64::from).collect(),
             };
-            let terms = dispatch.operations as f64 / values.len().max(1) as f64;
             let is_float = tensor_type.dtype == DType::F32;
-            let allowed = if is_float { allowances(&values, terms.max(1.0)) } else { vec![0.0; values.len()] };
+            let allowed = if is_float { allowances(&values, terms) } else { vec![0.0; values.len()] };
             let words = (dispatch.bindings[binding].bytes / DType::BYTES as u64) as usize;
             let (reading, what) = match held {
                 Held::Partial(_) => (Reading::Total, format!("partial sums of {}", recording.describe(tensor))),
@@ -81,6 +83,34 @@ impl Walk<'_> {
             });
         }
         Ok(wants)
+    }
+
+    /// How many terms the longest sum of a dispatch has; none where every op of it works element by element.
+    fn terms(&self, dispatch: &Dispatch) -> Option<f64> {
+        let mut most = None;
+        for node in &dispatch.nodes {
+            let node = &self.recording.nodes[node.index()];
+            let NodeKind::Op(op) = &node.kind else { continue };
+            let types: Vec<TensorType> =
+                node.inputs.iter().map(|input| self.recording.tensor_type(*input).clone()).collect();
+            let layouts: Vec<Layout> = types.iter().map(|input| Layout::dense(&input.shape)).collect();
+            let class = self.plan.profile.class;
+            let cx = LowerContext { inputs: &types, layouts: &layouts, outputs: &node.outputs, class };
+            let elements = |of: &TensorType| of.shape.elements();
+            let terms = match op.lower(&cx) {
+                Lowering::View(_) | Lowering::Pointwise(_) => continue,
+                Lowering::Contract(contraction) => contraction.inner(&types),
+                Lowering::Reduce(_) => elements(&types[0]) / elements(&node.outputs[0]).max(1),
+                // Whatever it does, it adds up no more than rows of its inputs.
+                Lowering::Kernel(_) => {
+                    let rows = types.iter().flat_map(|input| input.shape.iter().copied());
+                    let ratio = types.iter().map(elements).max().unwrap_or(1) / elements(&node.outputs[0]).max(1);
+                    rows.max().unwrap_or(1).max(ratio)
+                }
+            };
+            most = Some(most.unwrap_or(1.0f64).max(terms as f64));
+        }
+        most
     }
 
     /// What a dispatch that gathers rows of a batch from a part of the data should write: those rows, to the bit.

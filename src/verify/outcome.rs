@@ -11,7 +11,7 @@ pub enum Verdict {
     Agrees,
     /// It does not run in this step, which only adds up gradients.
     Skipped,
-    /// It writes only what kernels of its op use among themselves: what is computed of that is compared.
+    /// Nothing that it writes could be compared, as what kernels of one op use among themselves: what is computed of that is.
     Intermediate,
     /// An element differs by more than is allowed.
     Wrong,
@@ -19,6 +19,8 @@ pub enum Verdict {
     Missing,
     /// Something was written that it should not have.
     Stray,
+    /// What it reads was overwritten by another dispatch after it was stored.
+    Overwritten,
     /// The device refused it.
     Failed,
 }
@@ -27,7 +29,7 @@ impl Verdict {
     /// Whether something is wrong.
     #[must_use]
     pub const fn is_failure(self) -> bool {
-        matches!(self, Self::Wrong | Self::Missing | Self::Stray | Self::Failed)
+        matches!(self, Self::Wrong | Self::Missing | Self::Stray | Self::Overwritten | Self::Failed)
     }
 
     /// The verdict in words.
@@ -40,6 +42,7 @@ impl Verdict {
             Self::Wrong => "WRONG",
             Self::Missing => "MISSING WRITE",
             Self::Stray => "STRAY WRITE",
+            Self::Overwritten => "OVERWRITTEN",
             Self::Failed => "FAILED",
         }
     }
@@ -67,7 +70,6 @@ fn coordinates(shape: &[usize], mut element: usize) -> String {
 
 /// Looks at what a dispatch has written. Strays are looked for first, as they tell most, then what is missing.
 pub(super) fn judge(before: &Alone, after: &Alone, wants: &[Want], poisoned: bool) -> Outcome {
-    let dispatch = &after.plan.dispatches[0];
     let usages = &after.plan.kernels[0].usages;
     let mut figures = Figures::default();
     let (mut stray, mut missing, mut wrong) = (None, None, None);
@@ -123,7 +125,7 @@ pub(super) fn judge(before: &Alone, after: &Alone, wants: &[Want], poisoned: boo
             ));
         }
     }
-    let agrees = if wants.is_empty() && dispatch.work.is_none() { Verdict::Intermediate } else { Verdict::Agrees };
+    let agrees = if figures.elements == 0 { Verdict::Intermediate } else { Verdict::Agrees };
     let (verdict, finding) = match (stray, missing, wrong) {
         (Some(text), _, _) => (Verdict::Stray, text),
         (None, Some(text), _) => (Verdict::Missing, text),

@@ -1,38 +1,34 @@
 //! What dispatches that change the state should write: by the optimizers' rules in float64, from what the device holds.
 
-use super::judge::{Reading, Want, direction};
+use super::judge::{Reading, Want, direction, in_single};
 use super::walk::{Disturbance, Walk, disturb};
 use crate::base::DType;
 use crate::plan::{ArenaEntry, Binding, BufferKind, Dispatch, Updates, Work};
 use std::ops::Range;
 
 const WORD: u64 = DType::BYTES as u64;
-/// Four units in the last place.
-const ULPS: f64 = 4.0 / (1u64 << 23) as f64;
+/// Three roundings.
+const ROUNDINGS: f64 = 3.0 / (1u64 << 24) as f64;
 
-/// What a value may differ by that a rule has changed from `before` to `after`: some roundings of either, and a share of
-/// the change, so that a rule which is a little wrong is seen however small its steps are.
+/// What a value may differ by that a rule has changed from `before` to `after`: a few roundings of either, and a share of
+/// its change, so that a rule which is a little wrong is seen unless its steps are smaller than roundings.
 fn allowances(before: &[f64], after: &[f64]) -> Vec<f64> {
     let finite = |x: f64| if x.is_finite() { x } else { 0.0 };
-    let changes = before.iter().zip(after).map(|(before, after)| finite((after - before).abs()));
-    let greatest = changes.clone().fold(0.0f64, f64::max);
-    let sizes = before.iter().zip(after).map(|(before, after)| finite(before.abs()).max(finite(after.abs())));
-    let tiny = f64::from(f32::MIN_POSITIVE);
-    changes.zip(sizes).map(|(change, size)| ULPS * size + 1e-4 * change + 1e-5 * greatest + tiny).collect()
+    let one = |(&before, &after): (&f64, &f64)| {
+        let size = finite(before.abs()).max(finite(after.abs()));
+        let some = ROUNDINGS * size + 1e-4 * finite((after - before).abs()) + f64::from(f32::MIN_POSITIVE);
+        if after.is_finite() { some } else { 0.0 }
+    };
+    before.iter().zip(after).map(one).collect()
 }
 
 /// A figure that is added up from many, such as a norm.
 fn figure(value: f64) -> f64 {
-    1e-5 * value.abs() + 1e-18
+    if value.is_finite() { 1e-5 * value.abs() + 1e-18 } else { 0.0 }
 }
 
 fn floats(words: &[u32]) -> Vec<f64> {
     words.iter().map(|&word| f64::from(f32::from_bits(word))).collect()
-}
-
-/// What single precision makes of a sum of squares: infinity where it is beyond.
-fn in_single(square: f64) -> f64 {
-    if square > f64::from(f32::MAX) { f64::INFINITY } else { square }
 }
 
 fn words_of(entry: &ArenaEntry, binding: &Binding) -> Range<usize> {
@@ -92,7 +88,8 @@ impl Walk<'_> {
             let before = disturb(floats(&self.words(binding)[words.clone()]), disturbance);
             let add = |(&before, &g): (&f64, &f64)| if gathered == 0.0 { g } else { kept * before + share * g };
             let values: Vec<f64> = before.iter().zip(&gradient).map(add).collect();
-            let size = |(&before, &g): (&f64, &f64)| ULPS * (before.abs() + g.abs()) + f64::from(f32::MIN_POSITIVE);
+            let size =
+                |(&before, &g): (&f64, &f64)| ROUNDINGS * (before.abs() + g.abs()) + f64::from(f32::MIN_POSITIVE);
             let allowed = before.iter().zip(&gradient).map(size).collect();
             Want { allowed, ..want(number, words, format!("added up gradient of `{}`", entry.name), values) }
         };
@@ -125,12 +122,10 @@ impl Walk<'_> {
 
     /// The global norm, the factor for gradients, how many updates were left out, and whether the norm is a number.
     fn norm(&self, dispatch: &Dispatch, number: usize) -> Vec<Want> {
-        let mut square = 0.0;
-        for binding in self.reads(dispatch) {
-            let read = floats(self.words(binding));
-            let is_squares = *self.kind(binding) == BufferKind::GradientSquares;
-            square += if is_squares { read.iter().sum::<f64>() } else { read.iter().map(|g| g * g).sum::<f64>() };
-        }
+        // Of all that is trained, whatever the dispatch reads.
+        let all =
+            self.trained.iter().flatten().filter_map(|&parameter| self.gradient_of(&self.arena.entries[parameter]));
+        let square: f64 = all.flatten().map(|g| g * g).sum();
         // On the host squares are added up in double precision.
         let norm = if self.is_host() { square } else { in_single(square) }.sqrt();
         let before = floats(self.words(&dispatch.bindings[number]));
@@ -214,6 +209,8 @@ impl Walk<'_> {
                     let what = format!("{state} of `{}`", entry.name);
                     (what, &changed.before[place + 1], &changed.after[place + 1])
                 }
+                // A weight that stays where it is tells nothing of it.
+                BufferKind::Directions(_) if changed.before[0] == changed.after[0] => continue,
                 BufferKind::Directions(_) => {
                     let moved = changed.before[0].iter().zip(&changed.after[0]).map(|(w, new)| w - new).collect();
                     let values = direction(moved);
@@ -233,19 +230,28 @@ impl Walk<'_> {
         wants
     }
 
+    /// The elements that a buffer has for a parameter.
+    fn of_entry(&self, entry: &ArenaEntry, kind: &BufferKind, memory: &[Vec<u32>]) -> Option<Vec<f64>> {
+        let buffer = self.plan.buffers.iter().position(|buffer| buffer.kind == *kind)?;
+        let start = (entry.offset / WORD) as usize;
+        Some(floats(&memory[buffer][start..start + (entry.bytes / WORD) as usize]))
+    }
+
+    /// The gradient that changes a parameter.
+    fn gradient_of(&self, entry: &ArenaEntry) -> Option<Vec<f64>> {
+        let gathers = self.updates.is_some_and(|updates| updates.accumulate > 1);
+        let accumulated = || BufferKind::OptimizerState { state: Updates::ACCUMULATED.into(), segment: entry.segment };
+        let kind = if gathers { accumulated() } else { BufferKind::Gradients(entry.segment) };
+        self.of_entry(entry, &kind, &self.mirror)
+    }
+
     /// Applies the rule of a group to a parameter, as it was before the update.
     fn rule(&self, entry: &ArenaEntry, group: usize, disturbance: &mut Disturbance<'_>) -> Option<Changed> {
         let updates = self.updates?;
         let update = &updates.groups[group];
         let scalars = &self.scalars[group];
-        let at = |kind: &BufferKind, memory: &[Vec<u32>]| -> Option<Vec<f64>> {
-            let buffer = self.plan.buffers.iter().position(|buffer| buffer.kind == *kind)?;
-            let start = (entry.offset / WORD) as usize;
-            Some(floats(&memory[buffer][start..start + (entry.bytes / WORD) as usize]))
-        };
+        let at = |kind: &BufferKind, memory: &[Vec<u32>]| self.of_entry(entry, kind, memory);
         let of_state = |state: &str| BufferKind::OptimizerState { state: state.to_owned(), segment: entry.segment };
-        let from =
-            if updates.accumulate > 1 { of_state(Updates::ACCUMULATED) } else { BufferKind::Gradients(entry.segment) };
         let mut names: Vec<String> = update.states.iter().map(|state| (*state).to_owned()).collect();
         let mut before = vec![at(&BufferKind::Parameters(entry.segment), &self.before_update)?];
         for state in &names {
@@ -260,7 +266,7 @@ impl Walk<'_> {
         };
         let limited = |g: f64| updates.clip_value.map_or(g, |limit| g.clamp(-limit, limit));
         let gradient: Vec<f64> =
-            disturb(at(&from, &self.mirror)?, disturbance).iter().map(|g| limited(g * factor)).collect();
+            disturb(self.gradient_of(entry)?, disturbance).iter().map(|g| limited(g * factor)).collect();
         let (mut before, mut after) = (before.clone(), before);
         let left_out = factor < 0.0;
         if !left_out {

@@ -30,7 +30,7 @@ pub(super) type Disturbance<'a> = Option<&'a mut Disturb>;
 /// Disturbed evaluations in a first and a second round, and how strong they are: some units in the last place.
 const ROUNDS: [(usize, f64); 2] = [(8, 1.0 / (1u64 << 21) as f64), (24, 1.0 / (1u64 << 20) as f64)];
 /// By how many times what disturbed evaluations differ by a result may differ.
-const SPREADS: f64 = 4.0;
+const SPREADS: f64 = 2.0;
 
 pub(super) fn disturb(mut values: Vec<f64>, disturbance: &mut Disturbance<'_>) -> Vec<f64> {
     if let Some(Disturb { generator, amplitude }) = disturbance {
@@ -65,6 +65,8 @@ pub(super) struct Walk<'a> {
     pub mirror: Vec<Vec<u32>>,
     /// What those of the state held before the first parameter was changed.
     pub before_update: Vec<Vec<u32>>,
+    /// What dispatches have stored, by which of them, and where the next that reads it has to find it.
+    stored: BTreeMap<Held, (usize, Vec<u32>)>,
     /// Tensors that the device has computed so far.
     pub known: BTreeMap<TensorId, Arc<Value<f64>>>,
 }
@@ -76,7 +78,7 @@ impl<'a> Walk<'a> {
         let computed = |bytes: u64| vec![POISON; (bytes / DType::BYTES as u64) as usize];
         let mirror = plan.buffers.iter().zip(contents);
         let mirror = mirror.map(|(buffer, words)| words.unwrap_or_else(|| computed(buffer.bytes))).collect();
-        let Prepared { program, recording, state, scalars, updates, trained } = prepared;
+        let Prepared { program, recording, state, scalars, updates, trained, .. } = prepared;
         Self {
             program,
             plan,
@@ -88,6 +90,7 @@ impl<'a> Walk<'a> {
             scalars,
             mirror,
             before_update: Vec::new(),
+            stored: BTreeMap::new(),
             known: BTreeMap::new(),
         }
     }
@@ -138,13 +141,13 @@ impl<'a> Walk<'a> {
             report.verdict = Verdict::Skipped;
             return Ok((report, None));
         }
-        self.look(dispatch);
+        let overwritten = self.look(dispatch);
         let mut wants = self.wants(dispatch, &mut None)?;
         let poisoned = dispatch.work.is_none() && dispatch.phase != Phase::Batch;
         let before = self.alone(number, poisoned);
         let mut after = Alone { plan: before.plan.clone(), buffers: before.buffers.clone() };
         let run = self.program.run_alone(number, &mut after, self.device, &self.scalars).await;
-        let outcome = match run {
+        let mut outcome = match run {
             Ok(()) => {
                 let mut outcome = judge(&before, &after, &wants, poisoned);
                 if outcome.verdict == Verdict::Wrong {
@@ -156,6 +159,9 @@ impl<'a> Walk<'a> {
             Err(error) if error.kind() == ErrorKind::DeviceLost => return Err(error),
             Err(error) => Outcome { figures: Figures::default(), verdict: Verdict::Failed, finding: error.to_string() },
         };
+        if let Some(finding) = overwritten {
+            (outcome.verdict, outcome.finding) = (Verdict::Overwritten, finding);
+        }
         report.figures = outcome.figures;
         report.verdict = outcome.verdict;
         let divergence = outcome.verdict.is_failure().then(|| {
@@ -163,12 +169,13 @@ impl<'a> Walk<'a> {
             let reproduction = Reproduction::new(self.device, &before, &self.scalars, &wants, poisoned);
             Divergence::new(plan, self.recording, number, &outcome, reproduction)
         });
-        self.take_over(dispatch, &after, &wants, outcome.verdict);
+        self.take_over(number, &after, &wants, outcome.verdict);
         Ok((report, divergence))
     }
 
-    /// Notes what a dispatch is about to read, and what the state is before it is changed.
-    fn look(&mut self, dispatch: &Dispatch) {
+    /// Notes what a dispatch is about to read, and what the state is before it is changed. Where what it reads is not what was
+    /// stored there, says so, and puts that back.
+    fn look(&mut self, dispatch: &Dispatch) -> Option<String> {
         if matches!(dispatch.work, Some(Work::Change(_))) && self.before_update.is_empty() {
             let of_state =
                 |kind: &BufferKind| matches!(kind, BufferKind::Parameters(_) | BufferKind::OptimizerState { .. });
@@ -178,13 +185,27 @@ impl<'a> Walk<'a> {
             self.before_update = self.mirror.iter().enumerate().map(keep).collect();
         }
         let writes = self.writes(dispatch);
-        for (number, held) in dispatch.holds.iter().enumerate() {
-            if let Held::Tensor(tensor) = *held
-                && !writes.contains(&number)
+        let mut finding = None;
+        for (number, held) in dispatch.holds.iter().enumerate().filter(|(number, _)| !writes.contains(number)) {
+            let binding = &dispatch.bindings[number];
+            if let Some((by, stored)) = self.stored.get(held)
+                && self.words(binding) != stored.as_slice()
             {
-                self.learn(tensor, &dispatch.bindings[number]);
+                let what = match held {
+                    Held::Tensor(tensor) => self.recording.describe(*tensor),
+                    _ => "partial sums".into(),
+                };
+                finding.get_or_insert(format!(
+                    "{what}, which dispatch {by} has stored, was overwritten before it is read here: their places in memory overlap"
+                ));
+                let (start, stored) = ((binding.offset / DType::BYTES as u64) as usize, stored.clone());
+                self.mirror[binding.buffer][start..start + stored.len()].copy_from_slice(&stored);
+            }
+            if let Held::Tensor(tensor) = *held {
+                self.learn(tensor, binding);
             }
         }
+        finding
     }
 
     /// Takes the value of a tensor from the memory that holds it.
@@ -234,26 +255,32 @@ impl<'a> Walk<'a> {
             let mut disturb = Disturb { generator, amplitude };
             for _ in 0..samples {
                 let sampled = self.wants(dispatch, &mut Some(&mut disturb))?;
-                for (place, sample) in sampled.iter().enumerate() {
-                    for &element in &wrong[place] {
-                        let Some(&value) = sample.values.get(element) else { continue };
-                        let seen = spread[place].entry(element).or_default();
-                        *seen = seen.max(error(value, wants[place].values[element]));
-                        // The other side of a comparison.
-                        if error(got[place][element], value) <= sample.allowed[element] {
-                            *seen = f64::INFINITY;
+                for ((want, sample), (wrong, (got, spread))) in
+                    wants.iter_mut().zip(&sampled).zip(wrong.iter_mut().zip(got.iter().zip(&mut spread)))
+                {
+                    wrong.retain(|&element| {
+                        let value = sample.values[element];
+                        // The other side of a comparison, or of a pole: that is right as well.
+                        let hit = error(got[element], value) <= sample.allowed[element];
+                        if hit {
+                            (want.values[element], want.allowed[element]) = (value, sample.allowed[element]);
+                            conditioned += 1;
                         }
-                    }
+                        let moved = error(value, want.values[element]);
+                        if moved.is_finite() {
+                            let most = spread.entry(element).or_default();
+                            *most = most.max(moved);
+                        }
+                        !hit
+                    });
                 }
             }
-            for (place, wrong) in wrong.iter_mut().enumerate() {
+            for ((want, wrong), (got, spread)) in wants.iter_mut().zip(&mut wrong).zip(got.iter().zip(&spread)) {
                 wrong.retain(|element| {
-                    let Some(&seen) = spread[place].get(element) else { return true };
-                    let off = error(got[place][*element], wants[place].values[*element]);
-                    let allowed = wants[place].allowed[*element] + SPREADS * seen;
-                    let excused = off <= allowed;
+                    let allowed = want.allowed[*element] + SPREADS * spread.get(element).copied().unwrap_or(0.0);
+                    let excused = error(got[*element], want.values[*element]) <= allowed && allowed.is_finite();
                     if excused {
-                        wants[place].allowed[*element] = if allowed.is_finite() { allowed } else { off };
+                        want.allowed[*element] = allowed;
                         conditioned += 1;
                     }
                     !excused
@@ -267,8 +294,9 @@ impl<'a> Walk<'a> {
     }
 
     /// Takes what was written for the dispatches to come: what the device has computed, or the reference where that is wrong.
-    fn take_over(&mut self, dispatch: &Dispatch, after: &Alone, wants: &[Want], verdict: Verdict) {
+    fn take_over(&mut self, by: usize, after: &Alone, wants: &[Want], verdict: Verdict) {
         let size = DType::BYTES as u64;
+        let dispatch = &self.plan.dispatches[by];
         for number in self.writes(dispatch) {
             let binding = &dispatch.bindings[number];
             let (start, length) = ((binding.offset / size) as usize, (binding.bytes / size) as usize);
@@ -281,8 +309,12 @@ impl<'a> Walk<'a> {
                 }
             }
             self.mirror[binding.buffer][start..start + length].copy_from_slice(&words);
-            if let Some(Held::Tensor(tensor)) = dispatch.holds.get(number).copied() {
+            let held = dispatch.holds[number];
+            if let Held::Tensor(tensor) = held {
                 self.learn(tensor, binding);
+            }
+            if matches!(held, Held::Tensor(_) | Held::Partial(_)) {
+                self.stored.insert(held, (by, words));
             }
         }
     }

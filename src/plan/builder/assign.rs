@@ -4,7 +4,7 @@ use super::update::defect;
 use super::{Builder, Memory};
 use crate::base::{DType, Result};
 use crate::fuse::Usage;
-use crate::plan::{KernelText, Work};
+use crate::plan::{Held, KernelText, Work};
 use crate::record::{Text, grid};
 
 const WORKGROUP: usize = 64;
@@ -36,6 +36,9 @@ impl Builder<'_> {
             let wgsl = text.assemble().map_err(|reason| defect("assign", &reason))?;
             let text = KernelText { name: "assign".into(), wgsl, usages, uses_step: false };
             self.state_dispatch(Work::Assign, text, entry.name, workgroups, 0, operands)?;
+            if let Some(draft) = self.drafts.last_mut() {
+                draft.dispatch.holds[0] = Held::Tensor(value);
+            }
         }
         Ok(())
     }
