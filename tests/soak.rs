@@ -94,10 +94,16 @@ fn soak(name: &'static str) {
     let Some(device) = device(name) else { return };
     let steps = std::env::var("RETROGRAD_TEST_SOAK").ok().and_then(|text| text.parse().ok()).unwrap_or(600u32);
     let mut held: Vec<(u32, u64)> = Vec::new();
+    let mut allocated: Vec<(u32, u64)> = Vec::new();
     let training = Training::new();
-    let loss = training
-        .run(device, steps, |done| held.extend(resident().map(|bytes| (done, bytes))))
-        .unwrap_or_else(|error| panic!("{name}: {error}"));
+    let look = |done: u32| {
+        // What is under way holds copies.
+        device.wait().unwrap_or_else(|error| panic!("{name}: {error}"));
+        held.extend(resident().map(|bytes| (done, bytes)));
+        allocated.extend(device.allocated_bytes().map(|bytes| (done, bytes)));
+    };
+    let loss = training.run(device, steps, look).unwrap_or_else(|error| panic!("{name}: {error}"));
+    device_holds_no_more(name, steps, &allocated);
     assert!(steps < 600 || loss < 1.2, "{name}: it learns, and its loss is {loss}");
     let early = held.iter().position(|&(done, _)| done >= steps / 20);
     let Some((first, end)) = early.map(|early| (held[early], held[held.len() - 1])) else { return };
@@ -118,6 +124,29 @@ fn soak(name: &'static str) {
     // every compiled step, some 100 KiB, after 240 of them.
     let bound = 24 << 20;
     assert!(end.1 < first.1 + bound, "{name}: it grows from {first:?} to {end:?}");
+}
+
+/// What is allocated on a device that counts it: no more than in the first tenth of the way.
+fn device_holds_no_more(name: &str, steps: u32, allocated: &[(u32, u64)]) {
+    let most = |from: u32, to: u32| {
+        let inside = allocated.iter().filter(|(done, _)| (from..=to).contains(done));
+        inside.map(|(_, bytes)| *bytes).max().unwrap_or(0)
+    };
+    let Some(last) = allocated.last() else { return };
+    let (early, late) = (most(0, steps / 10), most(steps / 10, u32::MAX));
+    let thousand = allocated.iter().find(|&&(done, _)| done >= 1000).unwrap_or(last);
+    let _ = writeln!(
+        std::io::stderr(),
+        "{name}: {} bytes on the device at step {}, {} at {}; at most {early} early and {late} later",
+        thousand.1,
+        thousand.0,
+        last.1,
+        last.0
+    );
+    // Alignment of what comes and goes moves it by some bytes. The smallest buffer, lost once in a round, would be 16 KiB after
+    // 20,000 steps.
+    let slack = 4 << 10;
+    assert!(early > 0 && late <= early + slack, "{name}: the device holds {early} bytes at first and {late} later");
 }
 
 /// One test, as the memory of a process is that of all its devices.

@@ -249,6 +249,19 @@ impl Device {
         }
     }
 
+    /// Bytes that are allocated on the device now, all of its states and steps together; none where the backend does not count
+    /// them: on Vulkan and DX12 it does.
+    #[must_use]
+    pub fn allocated_bytes(&self) -> Option<u64> {
+        match &self.inner {
+            Inner::Cpu => None,
+            Inner::Gpu(gpu) => {
+                let _turn = gpu.turn();
+                gpu.device.generate_allocator_report().map(|report| report.total_allocated_bytes)
+            }
+        }
+    }
+
     /// Whether this is the host.
     #[must_use]
     pub const fn is_cpu(&self) -> bool {
