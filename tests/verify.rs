@@ -339,6 +339,21 @@ fn tensors_that_get_in_each_others_way_are_seen() {
 }
 
 #[test]
+fn what_cancels_within_a_fused_op_is_allowed_for() {
+    for device in devices() {
+        // Small losses of great scores: the logarithm of a sum and the score nearly cancel.
+        let (g, mut fed) = (Graph::evaluation(), Fed(Vec::new()));
+        let scores = fed.floats(&g, "scores", &[64, 33]);
+        let classes = fed.labels(&g, "classes", &[64], 33);
+        let sure = classes.one_hot(33) * 30.0 + scores * 3.0;
+        let loss = sure.cross_entropy(classes);
+        let mut step = g.infer(&[loss]).compile(&device, &Params::seeded(1)).unwrap();
+        let verification = step.verify(fed.feeds()).unwrap();
+        assert!(verification.agrees(), "{verification}");
+    }
+}
+
+#[test]
 fn poles_and_small_steps_are_no_excuse() {
     let Some(device) = device("vulkan") else { return };
     // The reference is infinite at an element: another number there is wrong.

@@ -44,13 +44,11 @@ impl Walk<'_> {
                 .map(|(&tensor, value)| (tensor, Arc::new(disturbed(value.as_ref().clone(), disturbance))))
                 .collect(),
         };
-        let values = evaluate_given::<f64>(
-            recording,
-            &wanted,
-            cx,
-            |tensor| known.get(&tensor).cloned(),
-            |value| disturbed(value, disturbance),
-        )?;
+        let is_disturbed = disturbance.is_some();
+        let mut disturb = |value| disturbed(value, disturbance);
+        let mut adjust: Option<&mut dyn FnMut(Value<f64>) -> Value<f64>> =
+            if is_disturbed { Some(&mut disturb) } else { None };
+        let values = evaluate_given::<f64>(recording, &wanted, cx, |tensor| known.get(&tensor).cloned(), &mut adjust)?;
         let mut values = wanted.iter().zip(values);
         let terms = self.terms(dispatch);
         let mut wants = Vec::new();
