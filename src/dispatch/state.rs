@@ -214,7 +214,7 @@ impl State {
         }
         let _turn = self.turn();
         locked(&self.0.frozen)[number] = frozen;
-        // A snapshot from before holds another choice, which steps compiled anew would follow.
+        // A snapshot from before holds another choice, which steps compiled on a state restored from it would follow.
         self.is_edited();
         Ok(())
     }
