@@ -274,6 +274,30 @@ fn what_is_not_finite_is_told() {
 }
 
 #[test]
+fn what_single_precision_does_not_reach_is_no_excuse() {
+    // The loss is 1e20, and its gradient 1e40.
+    let mut params = Params::seeded(3);
+    let weight = params.add("weight", [1], Init::Values(vec![1e-20]));
+    let g = Graph::new();
+    let wide = (g.param(&weight) * 1e20 * 1e20).sum(..);
+    // The loss is 90, by way of a power that is infinite in single precision, as the loss then is.
+    let mut other = Params::seeded(3);
+    let exponent = other.add("weight", [1], Init::Values(vec![1.0]));
+    let h = Graph::new();
+    let high = (h.param(&exponent) * 90.0).exp().log().sum(..);
+    for (g, loss, params, tells) in [(&g, wide, &params, "THE DEVICE DIFFERS"), (&h, high, &other, "the loss is 9")] {
+        let report = g.check_gradients(loss).on(&Device::cpu()).run(params, []).unwrap();
+        let row = report.row("weight").unwrap();
+        assert_eq!(row.verdict, GradientVerdict::Right, "{report}");
+        let device = row.device.as_ref().unwrap();
+        assert!(device.allowed <= 1e-2 && device.change_allowed.is_finite(), "{device:?}");
+        assert!(!device.agrees() && report.device_allowed.is_finite(), "{report}");
+        let error = report.check().unwrap_err().to_string();
+        assert!(error.contains(tells), "{error}");
+    }
+}
+
+#[test]
 fn mistakes_of_the_caller_are_errors() {
     let mut params = Params::seeded(3);
     let layer = Linear::new(&mut params, "layer", 3, 2);

@@ -474,4 +474,12 @@ fn what_cannot_be_recovered_says_why() {
     step.recover(&device).unwrap();
     assert_eq!(step.state().steps(), 1);
     assert_eq!(step.state().parameter("layer.bias").unwrap().to_vec(), [7.0, 8.0]);
+    // So it is with what was frozen since.
+    step.state().set_frozen("layer.bias", true).unwrap();
+    step.run([]).unwrap();
+    step.recover(&device).unwrap();
+    let mut later = g.train(loss, Adam::new(0.05)).compile_on(step.state()).unwrap();
+    later.run([x.feed(&points[..BATCH * COLUMNS]), y.feed(&classes[..BATCH])]).unwrap();
+    assert_eq!(step.state().steps(), 2);
+    assert_eq!(step.state().parameter("layer.bias").unwrap().to_vec(), [7.0, 8.0]);
 }

@@ -8,7 +8,7 @@ use retrograd::base::Real;
 use retrograd::fuse::Role::{Change, Read};
 use retrograd::ops::PoolSettings;
 use retrograd::optim::{self, Adam, Optimizer, Sgd};
-use retrograd::plan::{Phase, StepScalars, Update, UpdateRule};
+use retrograd::plan::{Binding, NumberCheck, Phase, Scan, Span, StepScalars, Update, UpdateRule, When};
 use retrograd::record::{Text, libraries};
 use retrograd::schedule::Schedule;
 use retrograd::{
@@ -607,4 +607,33 @@ fn updates_of_all_optimizers_are_finite() {
             assert_eq!(step.first_non_finite().unwrap(), None, "{}, {:?}", device.name(), optimizer());
         }
     }
+}
+
+#[test]
+fn what_lies_beside_all_tensors_is_told_as_well() {
+    let mut params = Params::seeded(1);
+    let weight = params.add("weight", [3], Init::Zeros);
+    let g = Graph::new();
+    let loss = g.param(&weight).square().sum(..);
+    let step = g.train(loss, Sgd::new(0.1)).compile(&Device::cpu(), &params).unwrap();
+    let span = Span { name: "parameter `weight`".to_owned(), shape: [3].into(), words: 0..3, first: 0 };
+    let scan = Scan {
+        after: None,
+        binding: Binding { buffer: 0, offset: 0, bytes: 16 },
+        when: When::Always,
+        spans: vec![span],
+        location: String::new(),
+        scope: String::new(),
+        ops: Vec::new(),
+        origin: None,
+        constants: Vec::new(),
+    };
+    let check = NumberCheck { every: 1, scans: vec![scan] };
+    let first = |word: u32| check.first(step.plan(), &[!0, 7, NumberCheck::found(word, f32::INFINITY.to_bits())]);
+    let inside = first(2).unwrap();
+    assert_eq!((inside.tensor.as_str(), &inside.element[..]), ("parameter `weight`", &[2][..]));
+    let beside = first(3).expect("it is not finite").to_string();
+    let told = "step 7: word 3 of the memory of parameter `weight`, which is no element, was infinity before the step";
+    assert!(beside.starts_with(told), "{beside}");
+    assert!(check.first(step.plan(), &[0; 3]).is_none());
 }

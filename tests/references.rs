@@ -8,7 +8,9 @@ use retrograd::base::{Real, TensorType, Value};
 use retrograd::record::{
     Argument, Case, CaseInput, Cotangents, Draw, EvalContext, LowerContext, Lowering, Op, Pointwise, Reference, Vjp,
 };
-use retrograd::{DType, Device, Error, ErrorKind, Generator, Graph, Params};
+use retrograd::{DType, Device, Error, ErrorKind, Generator, Graph, Init, Params, optim::Adam};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 
 /// What is wrong with the op.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -95,5 +97,70 @@ fn defects_of_references_are_named() {
             let checked = caught(|| case.check_on(&Device::cpu(), &mut Generator::new(1)));
             check(checked.unwrap_or_else(|panic| panic!("{op:?}: {panic}")));
         }
+    }
+}
+
+/// x itself; its reference gives that so many times, and then nothing.
+#[derive(Clone, Debug)]
+struct Tiring {
+    left: Arc<AtomicU32>,
+    panics: bool,
+}
+
+impl Op for Tiring {
+    fn name(&self) -> &'static str {
+        "tiring"
+    }
+    fn outputs(&self, inputs: &[&TensorType]) -> Result<Vec<TensorType>, String> {
+        Ok(vec![inputs[0].clone()])
+    }
+    fn vjp<'g>(&self, cx: &Vjp<'g>) -> Cotangents<'g> {
+        Cotangents::one(cx.cotangent())
+    }
+    fn lower(&self, cx: &LowerContext<'_>) -> Lowering {
+        // What knows its column is evaluated as a whole.
+        let arguments = vec![Argument::Input(0), Argument::Coordinate(cx.inputs[0].shape.rank() - 1)];
+        Lowering::Pointwise(Pointwise::new("{0}", arguments, &[]))
+    }
+}
+
+impl Reference for Tiring {
+    fn eval<T: Real>(&self, inputs: &[&Value<T>], _cx: &EvalContext) -> Vec<Value<T>> {
+        let is_tired = self.left.fetch_update(Relaxed, Relaxed, |left| left.checked_sub(1)).is_err();
+        assert!(!(is_tired && self.panics), "tired");
+        if is_tired { Vec::new() } else { vec![inputs[0].clone()] }
+    }
+}
+
+#[test]
+fn what_a_reference_breaks_off_on_the_host_leaves_the_state_whole() {
+    for panics in [false, true] {
+        let op = Tiring { left: Arc::new(AtomicU32::new(1000)), panics };
+        let left = Arc::clone(&op.left);
+        let mut params = Params::seeded(4);
+        let weight = params.add("weight", [2, 3], Init::Normal(0.0, 1.0));
+        let g = Graph::new();
+        let loss = g.record(op, &[g.param(&weight)]).square().sum(..);
+        let training = || g.train(loss, Adam::new(0.1)).compile(&Device::cpu(), &params).unwrap();
+        let mut undisturbed = training();
+        undisturbed.run_many(5, []).unwrap();
+        let (losses, weights) = (undisturbed.read_history(loss).unwrap(), undisturbed.state().weights_hash().unwrap());
+
+        let mut step = training();
+        if panics {
+            left.store(0, Relaxed);
+            assert!(caught(|| step.run([])).unwrap_err().contains("tired"));
+            assert_eq!(step.state().steps(), 0);
+        } else {
+            left.store(2, Relaxed);
+            let error = step.run_many(5, []).unwrap_err();
+            assert!(error.to_string().contains("gives 0 outputs"), "{error}");
+            // Two steps were run, and these count.
+            assert_eq!(step.state().steps(), 2);
+            assert_eq!(step.read_history(loss).unwrap().to_vec(), losses.to_vec()[..2]);
+        }
+        left.store(1000, Relaxed);
+        step.run_many(5 - step.state().steps(), []).unwrap();
+        assert_eq!(step.state().weights_hash().unwrap(), weights, "panics: {panics}");
     }
 }

@@ -154,7 +154,7 @@ impl Program {
         let ran = self.run_parts(scalars);
         let done = match &self.executor {
             Executor::Gpu(program) => program.recorded(),
-            Executor::Cpu(_) => scalars.len() / self.plan.groups,
+            Executor::Cpu(program) => program.recorded(),
         };
         self.has_run(&scalars[..done * self.plan.groups]);
         ran.map_err(|error| (done as u32, error))

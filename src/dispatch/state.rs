@@ -212,7 +212,10 @@ impl State {
             let message = format!("`{name}` is a cell, which no gradient changes: it cannot be trained");
             return Err(Error::new(ErrorKind::Argument, message));
         }
+        let _turn = self.turn();
         locked(&self.0.frozen)[number] = frozen;
+        // A snapshot from before holds another choice, which steps compiled on a state restored from it would follow.
+        self.is_edited();
         Ok(())
     }
 

@@ -25,9 +25,9 @@ pub struct NonFinite {
     /// Constants that the dispatch reads and that are not finite themselves.
     pub constants: Vec<String>,
     /// What holds the number: the op that made the tensor, with its type; or the name of an input, of a parameter, or of an
-    /// optimizer state.
+    /// optimizer state. Should the number lie beside all tensors, in what pads them: which word of their memory it is.
     pub tensor: String,
-    /// Its shape.
+    /// Its shape; that of a scalar beside all tensors.
     pub shape: Shape,
     /// The first element of it that is NaN or infinite, in row-major order.
     pub element: Vec<usize>,

@@ -104,9 +104,22 @@ impl NumberCheck {
         let others = found.iter().filter(|&&found| found != 0).count() - 1;
         let (word, kind) = (!found[place] / 4, !found[place] % 4);
         let scan = self.scans.get(place)?;
-        let span = scan.spans.iter().find(|span| span.words.contains(&word))?;
+        let span = scan.spans.iter().find(|span| span.words.contains(&word));
+        let (tensor, element, shape) = span.map_or_else(
+            // Nothing should be there: that something is, is told all the same.
+            || {
+                (
+                    format!("word {word} of the memory of {}, which is no element,", scan.names()),
+                    Vec::new(),
+                    Shape::default(),
+                )
+            },
+            |span| {
+                let element = span.first + (word - span.words.start) as usize;
+                (span.name.clone(), place_of(element, &span.shape), span.shape.clone())
+            },
+        );
         let dispatch = scan.after.map(|number| &plan.dispatches[number]);
-        let element = span.first + (word - span.words.start) as usize;
         Some(NonFinite {
             step: words[1],
             phase: dispatch.map(|dispatch| dispatch.phase),
@@ -118,9 +131,9 @@ impl NumberCheck {
             ops: scan.ops.clone(),
             origin: scan.origin.clone(),
             constants: scan.constants.clone(),
-            tensor: span.name.clone(),
-            element: place_of(element, &span.shape),
-            shape: span.shape.clone(),
+            tensor,
+            element,
+            shape,
             value: [f32::NAN, f32::INFINITY, f32::NEG_INFINITY][kind.min(2) as usize],
             location: scan.location.clone(),
             scope: scan.scope.clone(),
@@ -138,6 +151,12 @@ impl Scan {
             When::Gathered => scalars.gathered > 0,
             When::Updates => !scalars.gathers_only,
         }
+    }
+
+    /// What messages call all that lies in it.
+    fn names(&self) -> String {
+        let names: Vec<&str> = self.spans.iter().map(|span| span.name.as_str()).collect();
+        names.join(", ")
     }
 }
 
@@ -174,9 +193,8 @@ impl fmt::Display for NumberCheck {
                 Some(number) => write!(f, "  after {number:>3}: ")?,
                 None => write!(f, "  before    : ")?,
             }
-            let names: Vec<&str> = scan.spans.iter().map(|span| span.name.as_str()).collect();
             let Binding { buffer, offset, bytes } = scan.binding;
-            write!(f, "{} in {bytes} bytes of buffer {buffer} from {offset}", names.join(", "))?;
+            write!(f, "{} in {bytes} bytes of buffer {buffer} from {offset}", scan.names())?;
             match scan.when {
                 When::Always => {}
                 When::Gathered => write!(f, ", where gradients were added up before")?,

@@ -52,8 +52,9 @@ pub fn distance(got: &[f64], want: &[f64], relative: f64, share: f64) -> Distanc
     within(got, want, |want, greatest| relative * want + share * greatest)
 }
 
-/// Compares element by element; what is allowed is said for |want| and max|want|. NaN is as it should be where NaN is
-/// wanted. Where there are more or fewer elements than wanted, all figures are infinite.
+/// Compares element by element; what is allowed is said for |want| and max|want|, the greatest that is finite. Where NaN or
+/// an infinity is wanted, nothing else is as it should be, and the other elements are held to what they are held to
+/// otherwise. Where there are more or fewer elements than wanted, all figures are infinite.
 #[must_use]
 pub fn within(got: &[f64], want: &[f64], allowed: impl Fn(f64, f64) -> f64) -> Distance {
     worst(got, want, allowed).0
@@ -65,20 +66,25 @@ pub fn worst(got: &[f64], want: &[f64], allowed: impl Fn(f64, f64) -> f64) -> (D
     if got.len() != want.len() {
         return (Distance::INFINITE, None);
     }
-    let greatest = want.iter().fold(0.0f64, |greatest, w| greatest.max(w.abs()));
+    // An infinity among them would allow every other element everything.
+    let greatest = want.iter().filter(|w| w.is_finite()).fold(0.0f64, |greatest, w| greatest.max(w.abs()));
     let (mut worst, mut element) = (Distance::default(), None);
     for (index, (&g, &w)) in got.iter().zip(want).enumerate() {
         let error = if g == w || (g.is_nan() && w.is_nan()) { 0.0 } else { (g - w).abs() };
         if error == 0.0 {
             continue;
         }
-        let excess = error / allowed(w.abs(), greatest);
-        let is_large = w.abs() > 1e-3 * greatest;
-        let [relative, ulps] = if is_large { [error / w.abs(), error / unit(w)] } else { [0.0; 2] };
-        if excess > worst.excess || (excess.is_nan() && !worst.excess.is_nan()) {
+        let found = if error.is_infinite() {
+            Distance::INFINITE
+        } else {
+            let is_large = w.abs() > 1e-3 * greatest;
+            let [relative, ulps] = if is_large { [error / w.abs(), error / unit(w)] } else { [0.0; 2] };
+            Distance { excess: error / allowed(w.abs(), greatest), relative, ulps }
+        };
+        if found.excess > worst.excess || (found.excess.is_nan() && !worst.excess.is_nan()) {
             element = Some(Element { index, got: g, want: w });
         }
-        worst = worst.join(Distance { excess, relative, ulps });
+        worst = worst.join(found);
     }
     (worst, element)
 }
@@ -114,5 +120,19 @@ mod tests {
         assert!(found.excess.is_nan() && !found.passes());
         assert_eq!(element.map(|element| element.index), Some(0));
         assert_eq!(worst(&[f64::NAN, 2.0], &[f64::NAN, 2.0], allowed), (Distance::default(), None));
+    }
+
+    #[test]
+    fn an_infinity_that_is_wanted_excuses_no_other_element() {
+        let found = |got: &[f64], want: &[f64]| distance(got, want, 1e-6, 1e-6);
+        assert_eq!(found(&[f64::INFINITY, 1.0], &[f64::INFINITY, 1.0]), Distance::default());
+        assert!(!found(&[f64::INFINITY, 7.0], &[f64::INFINITY, 1.0]).passes());
+        assert!((found(&[f64::INFINITY, 3.0], &[f64::INFINITY, 2.0]).relative - 0.5).abs() < 1e-12);
+        for got in [7.0, f64::MAX, f64::NEG_INFINITY, f64::NAN] {
+            let (found, element) = worst(&[1.0, got], &[1.0, f64::INFINITY], |want, greatest| want + greatest);
+            assert!(!found.passes(), "{got}");
+            assert_eq!(element.map(|element| element.index), Some(1));
+        }
+        assert!(!found(&[1.0, f64::INFINITY], &[1.0, f64::MAX]).passes());
     }
 }

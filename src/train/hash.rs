@@ -1,7 +1,7 @@
 //! Fingerprints of a state: whether two trainings went the same way, to the bit.
 
 use super::checkpoint::Copies;
-use crate::base::{Fingerprint, Fingerprinter, HostData, HostTensor, Result};
+use crate::base::{Fingerprint, Fingerprinter, HostData, HostTensor, Result, Shape};
 use crate::dispatch::{PendingRead, State};
 use crate::plan::Updates;
 
@@ -18,10 +18,13 @@ impl State {
     /// # Errors
     /// When the device fails.
     pub async fn weights_hash_async(&self) -> Result<Fingerprint> {
-        let mut reads = Vec::new();
-        for (number, (name, _)) in self.parameters().enumerate() {
-            reads.push((name.to_owned(), self.begin_read(None, number)?));
-        }
+        let reads = {
+            // All reads begin between the same two steps, whatever another thread trains or loads.
+            let _turn = self.turn();
+            let begin =
+                |(number, (name, _)): (usize, (&str, &Shape))| Ok((name.to_owned(), self.begin_read(None, number)?));
+            self.parameters().enumerate().map(begin).collect::<Result<Vec<_>>>()?
+        };
         Ok(of_tensors(Fingerprinter::new("weights"), reads).await?.finish())
     }
 

@@ -15,8 +15,9 @@ pub fn range(binding: &Binding) -> Range<usize> {
 }
 
 /// The buffers that a dispatch writes, taken out of the others while it runs: no dispatch reads a buffer that it
-/// writes, so what is left can be read meanwhile.
+/// writes, so what is left can be read meanwhile. They go back when this is dropped, also where a user's op panics.
 pub struct Operands<'b> {
+    buffers: &'b mut [Words],
     taken: Vec<(usize, Words)>,
     reads: Vec<&'b Binding>,
     writes: Vec<&'b Binding>,
@@ -24,7 +25,7 @@ pub struct Operands<'b> {
 
 impl<'b> Operands<'b> {
     /// Takes out the written ones.
-    pub fn take(buffers: &mut [Words], bindings: &'b [Binding], usages: &[Usage]) -> Self {
+    pub fn take(buffers: &'b mut [Words], bindings: &'b [Binding], usages: &[Usage]) -> Self {
         let of = |wanted: bool| {
             let both = bindings.iter().zip(usages);
             both.filter(|(_, usage)| usage.writes() == wanted).map(|(binding, _)| binding).collect::<Vec<_>>()
@@ -36,13 +37,13 @@ impl<'b> Operands<'b> {
                 taken.push((binding.buffer, std::mem::take(&mut buffers[binding.buffer])));
             }
         }
-        Self { taken, reads, writes }
+        Self { buffers, taken, reads, writes }
     }
 
     /// What is read and what is written, each in the order of the bindings.
-    pub fn split<'a>(&'a mut self, buffers: &'a [Words]) -> (Vec<&'a [u32]>, Vec<&'a mut [u32]>) {
-        let reads = self.reads.iter().map(|binding| &buffers[binding.buffer][range(binding)]).collect();
-        let mut writes: Vec<Option<&'a mut [u32]>> = self.writes.iter().map(|_| None).collect();
+    pub fn split(&mut self) -> (Vec<&[u32]>, Vec<&mut [u32]>) {
+        let reads = self.reads.iter().map(|binding| &self.buffers[binding.buffer][range(binding)]).collect();
+        let mut writes: Vec<Option<&mut [u32]>> = self.writes.iter().map(|_| None).collect();
         for (number, words) in &mut self.taken {
             let mut own: Vec<usize> =
                 (0..self.writes.len()).filter(|&place| self.writes[place].buffer == *number).collect();
@@ -58,11 +59,12 @@ impl<'b> Operands<'b> {
         }
         (reads, writes.into_iter().flatten().collect())
     }
+}
 
-    /// Puts the written ones back.
-    pub fn give_back(self, buffers: &mut [Words]) {
-        for (number, words) in self.taken {
-            buffers[number] = words;
+impl Drop for Operands<'_> {
+    fn drop(&mut self) {
+        for (number, words) in self.taken.drain(..) {
+            self.buffers[number] = words;
         }
     }
 }

@@ -1,5 +1,6 @@
 //! The host as an executor of plans: the same groups of ops as on a GPU, natively.
 
+mod borrowed;
 mod contract;
 mod loads;
 mod memory;
@@ -10,6 +11,7 @@ mod pointwise;
 mod reduce;
 mod update;
 
+use self::borrowed::Borrowed;
 use self::memory::{Operands, Words};
 use self::numbers::CpuNumbers;
 use super::State;
@@ -33,6 +35,8 @@ pub(super) struct CpuProgram {
     buffers: Vec<Words>,
     /// For every kept tensor of one element: its values after the steps of the last run of many.
     history: Vec<(TensorId, Words)>,
+    /// How many steps of the last run of many are over.
+    recorded: usize,
     /// While a step is measured: since when, and the times of its dispatches.
     times: Option<(Instant, Vec<(f64, f64)>)>,
     /// The check of numbers, if there is one.
@@ -65,7 +69,7 @@ impl CpuProgram {
         };
         let buffers = plan.buffers.iter().map(buffer).collect();
         let numbers = numbers.map(CpuNumbers::new);
-        Ok(Self { plan, natives, gathers, updates, buffers, history: Vec::new(), times: None, numbers })
+        Ok(Self { plan, natives, gathers, updates, buffers, history: Vec::new(), recorded: 0, times: None, numbers })
     }
 
     /// Takes over what is fed.
@@ -88,8 +92,14 @@ impl CpuProgram {
 
     /// Prepares for many steps, which are run in one part or several.
     pub fn begin_many(&mut self) {
+        self.recorded = 0;
         let one = |(_, stored): &&(TensorId, Stored)| stored.shape.elements() == 1;
         self.history = self.plan.readable.iter().filter(one).map(|(tensor, _)| (*tensor, Vec::new())).collect();
+    }
+
+    /// How many steps were run to their end since [`begin_many`](Self::begin_many).
+    pub const fn recorded(&self) -> usize {
+        self.recorded
     }
 
     /// Runs one step, and returns when every dispatch began and ended, in seconds.
@@ -105,37 +115,19 @@ impl CpuProgram {
         let missing = || Error::new(ErrorKind::Driver, "the state of this step does not live on the host");
         state
             .with_host(|memory| -> Result<()> {
-                // The state's segments are part of the plan's memory while the step runs.
-                let mut borrowed = Vec::new();
-                for (number, buffer) in self.plan.buffers.iter().enumerate() {
-                    let segment = match &buffer.kind {
-                        BufferKind::Parameters(segment)
-                        | BufferKind::Gradients(segment)
-                        | BufferKind::OptimizerState { segment, .. } => *segment,
-                        _ => continue,
-                    };
-                    let words = state.host_segment(memory, buffer.kind.clone(), segment);
-                    self.buffers[number] = std::mem::take(words);
-                    borrowed.push((number, segment));
-                }
-                let mut failed = Ok(());
-                for scalars in all.chunks(self.plan.groups) {
-                    failed = self.dispatches(scalars);
-                    if failed.is_err() {
-                        break;
-                    }
-                    for (tensor, values) in &mut self.history {
-                        if let Some(stored) = self.plan.stored(*tensor) {
-                            let words = &self.buffers[stored.binding.buffer];
+                let borrowed = Borrowed::new(self, memory, state);
+                let program = &mut *borrowed.program;
+                for scalars in all.chunks(program.plan.groups) {
+                    program.dispatches(scalars)?;
+                    for (tensor, values) in &mut program.history {
+                        if let Some(stored) = program.plan.stored(*tensor) {
+                            let words = &program.buffers[stored.binding.buffer];
                             values.push(words[memory::range(&stored.binding).start]);
                         }
                     }
+                    program.recorded += 1;
                 }
-                for (number, segment) in borrowed {
-                    let kind = self.plan.buffers[number].kind.clone();
-                    *state.host_segment(memory, kind, segment) = std::mem::take(&mut self.buffers[number]);
-                }
-                failed
+                Ok(())
             })
             .ok_or_else(missing)?
     }
@@ -234,10 +226,9 @@ impl Job<'_> {
     ) -> Result<()> {
         let scalars = &groups[0];
         let mut operands = Operands::take(buffers, &dispatch.bindings, usages);
-        let (reads, mut writes) = operands.split(buffers);
-        let mut ran = Ok(());
+        let (reads, mut writes) = operands.split();
         match (self, updates.filter(|_| !scalars.gathers_only || dispatch.gathers())) {
-            (Job::Nodes(native), _) => ran = run(native, reads, writes, scalars.seed),
+            (Job::Nodes(native), _) => return run(native, reads, writes, scalars.seed),
             (Job::Batch(gather), _) => {
                 copy_rows(gather, reads[0], &reads[1][scalars.first_row as usize..], writes[0]);
             }
@@ -252,8 +243,7 @@ impl Job<'_> {
             }
             (Job::State(_), None) => {}
         }
-        operands.give_back(buffers);
-        ran
+        Ok(())
     }
 }
 

@@ -123,6 +123,7 @@ impl GpuProgram {
 
     /// Runs one step, given by the numbers of every group: all dispatches as one compute pass.
     pub fn run(&mut self, scalars: &[StepScalars]) -> Result<()> {
+        self.make_room()?;
         let gpu = Arc::clone(&self.gpu);
         let _turn = gpu.turn();
         self.objects.history.clear();
@@ -131,18 +132,20 @@ impl GpuProgram {
         let first = self.write_scalars(scalars)?;
         self.encode(&mut encoder, first, &scalars[0]);
         let index = self.gpu.submit(encoder).map_err(|error| error.during("running a step"))?;
-        self.submitted(index)
+        self.open.push_back(index);
+        Ok(())
     }
 
     /// Lets a few submissions be under way, so that the host prepares the next batch meanwhile; a host that is faster
-    /// than the device waits, as otherwise what it feeds would fill its memory.
-    fn submitted(&mut self, index: wgpu::SubmissionIndex) -> Result<()> {
+    /// than the device waits, as otherwise what it feeds would fill its memory. This is before a step is submitted, so that an
+    /// error of an earlier one comes where the step has not run, and before this thread takes its turn, so that others use
+    /// the device meanwhile.
+    fn make_room(&mut self) -> Result<()> {
         // A browser does not let its one thread wait, and keeps order itself.
         if cfg!(target_arch = "wasm32") {
-            return Ok(());
+            self.open.clear();
         }
-        self.open.push_back(index);
-        if self.open.len() > MOST_OPEN
+        if self.open.len() >= MOST_OPEN
             && let Some(oldest) = self.open.pop_front()
         {
             return self.gpu.wait_for("waiting for an earlier step", Some(oldest));
@@ -158,6 +161,7 @@ impl GpuProgram {
         let steps = all.len() / groups;
         let mut done = 0;
         while done < steps {
+            self.make_room()?;
             let _turn = gpu.turn();
             let count = self.pace.steps().min(steps - done);
             let part = &all[done * groups..(done + count) * groups];
@@ -179,7 +183,7 @@ impl GpuProgram {
             self.pace.submitted(&self.gpu.queue, count);
             self.recorded += count;
             done += count;
-            self.submitted(index)?;
+            self.open.push_back(index);
         }
         Ok(())
     }

@@ -19,8 +19,12 @@ use std::collections::BTreeMap;
 const STEP: f64 = 1e-2;
 /// How far a gradient may be from that in float64, where the reference in float32 is near.
 const TOLERANCE: f64 = 1e-4;
+/// How far it may be at most, however inexact float32 is there.
+const MOST: f64 = 1e-2;
 /// How many times the error of the reference in float32 is allowed: kernels add up in another order.
 const SHARE: f64 = 10.0;
+/// So many times the least gradient that moves the loss may be rounding.
+const LAST_DIGITS: f64 = 64.0;
 /// The rounding of a loss that is reckoned with, relative to it.
 const ROUNDING: f64 = 64.0 * f32::EPSILON as f64;
 
@@ -30,6 +34,8 @@ pub(super) struct Wanted<'a> {
     pub gradient: &'a ArrayD<f64>,
     /// That of the reference in float32, which rounds as well.
     pub rounded: &'a ArrayD<f32>,
+    /// The loss in float64.
+    pub loss: f64,
     /// What rounding may do to the loss.
     pub noise: f64,
 }
@@ -75,13 +81,14 @@ impl<'f> OnDevice<'f> {
         let (Some(leaf), Some(got)) = (target.leaf, got) else { return Ok(None) };
         let Some(value) = leaves.get(&leaf.node) else { return Ok(None) };
         let value = value.to_array().mapv(f64::from);
-        let loss = self.loss.abs();
+        // Not that of the device, which may be infinite and would excuse everything.
+        let Wanted { gradient, rounded, loss, noise } = wanted;
+        let loss = loss.abs();
         // A gradient that moves the loss by less than its last digit, were all elements to move by their own size, is rounding.
         let least = f64::from(f32::EPSILON) * loss / Landscape::scale(&value);
-        let Wanted { gradient, rounded, noise } = wanted;
         let size = norm(gradient).max(least).max(f64::MIN_POSITIVE);
         let error = norm(&(got.to_array().mapv(f64::from) - *gradient)) / size;
-        let allowed = TOLERANCE.max(SHARE * norm(&(rounded.mapv(f64::from) - *gradient)) / size);
+        let allowed = allowed(norm(&(rounded.mapv(f64::from) - *gradient)) / size, least / size);
 
         let direction = Landscape::direction(&value, &mut generator) * STEP;
         let mut change = [0.0; 2];
@@ -117,5 +124,34 @@ impl<'f> OnDevice<'f> {
             self.step.state().set_parameter(&target.name, before)?;
         }
         Ok(f64::from(self.step.begin_read(walk.loss)?.finish().await?.item()))
+    }
+}
+
+/// How far a gradient may be from that in float64, relative to its size, where the reference in float32 is so far, and the least
+/// gradient that moves the loss at all is so large.
+fn allowed(rounding: f64, least: f64) -> f64 {
+    // Where float32 does not reach, its reference excuses nothing.
+    if !rounding.is_finite() {
+        return TOLERANCE;
+    }
+    // A gradient near the least one is made of last digits.
+    let most = MOST.max(LAST_DIGITS * least);
+    (SHARE * rounding).clamp(TOLERANCE, most)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rounding_of_the_reference_excuses_no_more_than_rounding() {
+        assert_eq!(allowed(0.0, 0.0), TOLERANCE);
+        assert_eq!(allowed(5e-4, 0.0), 5e-3);
+        assert_eq!(allowed(0.5, 1e-5), MOST);
+        assert_eq!(allowed(f64::INFINITY, 0.0), TOLERANCE);
+        assert_eq!(allowed(f64::NAN, 0.0), TOLERANCE);
+        // Sums that cancel to zero.
+        assert_eq!(allowed(0.5, 1.0), 5.0);
+        assert_eq!(allowed(1e9, 1.0), LAST_DIGITS);
     }
 }

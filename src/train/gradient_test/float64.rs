@@ -37,7 +37,8 @@ impl Walk {
         let value = here.landscape.loss();
         let rounded = reference.get(self.loss).map_or(f64::NAN, |loss| f64::from(loss.real().iter().sum::<f32>()));
         // What rounding in float32 does to the loss, by another order of sums ten times as much.
-        let noise = 10.0 * (rounded - value).abs();
+        // Where float32 does not reach, nothing is excused by it.
+        let noise = Some(10.0 * (rounded - value).abs()).filter(|noise| noise.is_finite()).unwrap_or(0.0);
         let is_open = |slope: &Slope| matches!(slope.outcome, Outcome::NotSmooth | Outcome::Unclear);
         let mut nearby = None;
         if rows.iter().any(|(_, slopes)| slopes.iter().any(is_open)) {
@@ -54,7 +55,7 @@ impl Walk {
             let (verdict, error) = GradientRow::judge(&slopes, &nearby, target.gradient.is_some());
             let on_device = match (gradient, target.gradient.and_then(|gradient| reference.get(gradient))) {
                 (Some(gradient), Some(rounded)) => {
-                    let wanted = Wanted { gradient, rounded: rounded.real(), noise };
+                    let wanted = Wanted { gradient, rounded: rounded.real(), loss: value, noise };
                     device.gradient(self, target, &wanted, &leaves, generator(target)).await?
                 }
                 _ => None,

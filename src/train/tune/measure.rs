@@ -1,6 +1,7 @@
 //! The time of a product by every kernel that could compute it.
 
-use crate::base::{Error, ErrorKind, HostData, HostTensor, Result, fingerprint};
+use super::operands::{Matrices, wrong_row};
+use crate::base::{Error, ErrorKind, Result, fingerprint};
 use crate::dispatch::Device;
 use crate::fuse::{Chosen, Form, Sizes};
 use crate::record::{Graph, Params, Tensor};
@@ -27,8 +28,8 @@ pub struct Fastest {
 /// A product by itself that stands for a class of products.
 pub struct Product {
     sizes: Sizes,
-    /// Along which axis A, and B, are dense.
-    lie: [char; 2],
+    a: Matrices,
+    b: Matrices,
     portable: Form,
     candidates: Vec<(Form, Device)>,
 }
@@ -44,10 +45,14 @@ impl Product {
         let sizes = representative(chosen.sizes);
         let runs = |form: &&Form| profile.chooser().runs(**form, sizes);
         let candidates = Form::of_class(profile.class).iter().filter(runs).map(|&form| Ok((form, with(Some(form))?)));
+        let Sizes { batch, rows, columns, inner } = sizes;
+        // Along which axis A, and B, are dense.
         let mut lie = chosen.lie.chars();
+        let [a, b] = [lie.next().unwrap_or('n'), lie.next().unwrap_or('n')];
         Ok(Self {
             sizes,
-            lie: [lie.next().unwrap_or('n'), lie.next().unwrap_or('n')],
+            a: Matrices::new(batch, [rows, inner], a == 'o', a != 'n', 1),
+            b: Matrices::new(batch, [inner, columns], b == 'i', b != 'n', 2),
             portable: chosen.form,
             candidates: candidates.collect::<Result<_>>()?,
         })
@@ -65,19 +70,7 @@ impl Product {
 
     /// Records the product of matrices that lie on the device.
     fn record<'g>(&self, graph: &'g Graph) -> Result<Tensor<'g>> {
-        let Sizes { batch, rows, columns, inner } = self.sizes;
-        let matrix = |[first, second]: [usize; 2], is_turned: bool, is_dense: bool| -> Result<Tensor<'g>> {
-            let [outer, last] = if is_turned { [second, first] } else { [first, second] };
-            // One element more to a row, so that rows do not begin at vectors.
-            let stored = if is_dense { last } else { last + 1 };
-            // Neither zero nor growing: nothing a processor would treat as a special case.
-            let values = HostData::F32(vec![0.5; batch * outer * stored]);
-            let matrix = graph.constant(HostTensor::new([batch, outer, stored], values)?).slice(-1, 0..last);
-            Ok(if is_turned { matrix.transpose() } else { matrix })
-        };
-        let [a, b] = self.lie;
-        let a = matrix([rows, inner], a == 'o', a != 'n')?;
-        Ok(a.matmul(matrix([inner, columns], b == 'i', b != 'n')?))
+        Ok(self.a.record(graph)?.matmul(self.b.record(graph)?))
     }
 
     /// A number of the texts of all candidates: another one, where a kernel is written otherwise.
@@ -95,7 +88,7 @@ impl Product {
         Ok(format!("{:016x}", fingerprint(&texts)))
     }
 
-    /// The fastest form. Those that do not work here are left out with a warning.
+    /// The fastest form. Those that do not work here, or whose product is wrong, are left out with a warning.
     pub fn fastest(&self) -> Result<Fastest> {
         let mut steps: Vec<(Form, Step, u32, f64)> = Vec::new();
         let mut reason = None;
@@ -130,9 +123,14 @@ impl Product {
     /// A step that computes the product, and how many runs of it take long enough to be measured.
     fn ready(&self, device: &Device) -> Result<(Step, u32)> {
         let graph = Graph::new();
-        let mut step = graph.infer(&[self.record(&graph)?]).compile(device, &Params::seeded(0))?;
-        // The first run compiles.
+        let product = self.record(&graph)?;
+        let mut step = graph.infer(&[product]).compile(device, &Params::seeded(0))?;
+        // The first run compiles. A driver that translates a kernel wrongly, or leaves work out, may well be the fastest.
         seconds(&mut step, 1)?;
+        if let Some((number, row)) = wrong_row(&self.a, &self.b, &step.read(product)?.to_vec()) {
+            let message = format!("row {row} of product {number} is wrong: the driver miscompiles the kernel");
+            return Err(Error::new(ErrorKind::Check, message));
+        }
         let mut count = 1;
         while count < 256 {
             let time = seconds(&mut step, count)?;

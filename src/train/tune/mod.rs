@@ -2,6 +2,7 @@
 
 mod cache;
 mod measure;
+mod operands;
 
 use crate::base::Result;
 use crate::dispatch::Device;
