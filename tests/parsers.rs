@@ -20,8 +20,9 @@ use files::Checkpoint;
 use proptest::prelude::*;
 use retrograd::optim::Adam;
 use retrograd::plan::Plan;
-use retrograd::verify::Verdict;
+use retrograd::verify::{Reproduction, Verdict};
 use retrograd::{Device, ErrorKind, Graph, Params, nn};
+use std::cell::RefCell;
 use std::path::Path;
 
 /// Checks a valid file after all that may happen to it.
@@ -44,8 +45,9 @@ fn sweep(name: &str, valid: &[u8], check: impl Fn(&[u8])) {
 fn damaged_checkpoints_change_nothing() {
     for name in ["cpu", "vulkan"] {
         let Some(device) = device(name) else { continue };
-        let checkpoint = Checkpoint::new(&device);
-        sweep(&format!("checkpoint on {name}"), &checkpoint.valid, |bytes| checkpoint.check(bytes));
+        let checkpoint = Checkpoint::new(device);
+        let (valid, checkpoint) = (checkpoint.valid.clone(), RefCell::new(checkpoint));
+        sweep(&format!("checkpoint on {name}"), &valid, |bytes| checkpoint.borrow_mut().check(bytes));
     }
 }
 
@@ -117,6 +119,38 @@ fn damaged_reproductions_are_refused() {
             let _ = read.run(device);
         }
     });
+}
+
+/// What would be taken for less than it says, or would reach past what is there.
+#[test]
+fn reproductions_that_do_not_fit_together_are_refused() {
+    let valid: serde_json::Value = serde_json::from_slice(&files::valid_reproduction()).expect("it is JSON");
+    let row = serde_json::json!({ "dtype": "F32", "rows": 1 });
+    let changes: [&[(&str, serde_json::Value)]; 9] = [
+        &[("/wants/0/reading", "f33".into())],
+        &[("/wants/0/reading", "scaled".into()), ("/wants/0/end", 7.into())],
+        &[("/wants/0/end", 1000.into())],
+        &[("/wants/0/allowed", vec![0; 7].into())],
+        &[("/plan/buffers/0/kind", "GradientNorm".into())],
+        &[
+            ("/plan/dispatches/0/images", vec![0].into()),
+            ("/plan/kernels/0/usages/0", serde_json::json!({ "Image": "F32" })),
+        ],
+        &[
+            ("/plan/kernels/0/usages/0", serde_json::json!({ "Image": "F32" })),
+            ("/plan/images", vec![row.clone()].into()),
+        ],
+        &[("/plan/dispatches/0/images", vec![0].into()), ("/plan/images", vec![row].into())],
+        &[("/plan/groups", 2.into())],
+    ];
+    for changes in changes {
+        let mut other = valid.clone();
+        for (place, value) in changes {
+            *other.pointer_mut(place).expect(place) = value.clone();
+        }
+        let error = Reproduction::from_json(other.to_string().as_bytes()).expect_err("it does not fit together");
+        assert!(error.to_string().contains("fit together"), "{changes:?}: {error}");
+    }
 }
 
 /// Two images of 2 x 3 pixels in IDX, and their labels.

@@ -3,9 +3,10 @@
 
 use retrograd::Device;
 use retrograd_fuzz::files::Checkpoint;
+use std::cell::RefCell;
 
 thread_local! {
-    static CHECKPOINT: Checkpoint = Checkpoint::new(&Device::cpu());
+    static CHECKPOINT: RefCell<Checkpoint> = RefCell::new(Checkpoint::new(&Device::cpu()));
 }
 
-libfuzzer_sys::fuzz_target!(|bytes: &[u8]| CHECKPOINT.with(|checkpoint| checkpoint.check(bytes)));
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| CHECKPOINT.with_borrow_mut(|checkpoint| checkpoint.check(bytes)));

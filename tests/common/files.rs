@@ -7,12 +7,12 @@ use crate::support;
 use retrograd::optim::Adam;
 use retrograd::plan::{Choices, Plan, Profile, StepScalars};
 use retrograd::verify::Reproduction;
-use retrograd::{Device, ErrorKind, Graph, Params, Step, Training, nn};
+use retrograd::{Device, ErrorKind, Feed, Graph, Params, Step, Training, nn};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 
 /// A small step, in which everything that a checkpoint may hold is computed, that has trained a little.
-fn trained(device: &Device) -> Step {
+fn trained(device: &Device) -> (Step, Feed<'static>) {
     let mut params = Params::seeded(1);
     let layer = nn::Linear::new(&mut params, "layer", 3, 2);
     let g = Graph::new();
@@ -20,8 +20,9 @@ fn trained(device: &Device) -> Step {
     let loss = layer.forward(x).square().mean(..);
     let mut step =
         g.train(loss, Adam::new(0.1)).average(0.9).accumulate(2).compile(device, &params).expect("it is right");
-    step.run_many(3, [x.feed(&[0.5f32; 12])]).expect("it runs");
-    step
+    let feed = x.feed(&[0.5f32; 12]).into_owned();
+    step.run_many(3, [feed.clone()]).expect("it runs");
+    (step, feed)
 }
 
 /// Everything that a state holds: counts, and the bits of every tensor by name.
@@ -30,6 +31,7 @@ type Contents = (Option<BTreeMap<String, String>>, BTreeMap<String, Vec<u8>>);
 /// Checkpoints, which are loaded into a step.
 pub struct Checkpoint {
     step: Step,
+    feed: Feed<'static>,
     /// The bytes of a valid file.
     pub valid: Vec<u8>,
     before: Contents,
@@ -37,19 +39,27 @@ pub struct Checkpoint {
 
 impl Checkpoint {
     pub fn new(device: &Device) -> Self {
-        let step = trained(device);
+        let (step, feed) = trained(device);
         let valid = bytes_of(&step);
         let before = contents(&valid);
-        Self { step, valid, before }
+        Self { step, feed, valid, before }
     }
 
-    pub fn check(&self, bytes: &[u8]) {
-        let state = self.step.state();
-        match within(bytes.len(), || state.load_safetensors(bytes)) {
-            // What is read can be gone on with, and what was there before can be had again.
+    pub fn check(&mut self, bytes: &[u8]) {
+        match within(bytes.len(), || self.step.state().load_safetensors(bytes)) {
+            // What is read can be gone on with, as far as counts go, and what was there before can be had again.
             Ok(()) => {
+                let run = self.step.run([self.feed.clone()]);
                 assert!(bytes_of(&self.step).len() > 100);
-                state.load_safetensors(&self.valid).expect("it is the valid file");
+                self.step.state().load_safetensors(&self.valid).expect("it is the valid file");
+                if let Err(error) = run {
+                    // Counts at the end of their range, or that differ between parameters.
+                    assert!(
+                        [ErrorKind::Limit, ErrorKind::Argument].contains(&error.kind()),
+                        "{:?}: {error}",
+                        error.kind()
+                    );
+                }
             }
             Err(error) => {
                 assert_eq!(error.kind(), ErrorKind::File, "{error}");
@@ -57,7 +67,11 @@ impl Checkpoint {
             }
         }
         let after = contents(&bytes_of(&self.step));
-        assert!(after == self.before, "a file that was refused, or the valid one, changed the state");
+        assert_eq!(after.0, self.before.0, "a file that was refused, or the valid one, changed what is counted");
+        for (name, bits) in &self.before.1 {
+            assert_eq!(after.1.get(name), Some(bits), "a file that was refused, or the valid one, changed `{name}`");
+        }
+        assert_eq!(after.1.len(), self.before.1.len());
     }
 }
 
