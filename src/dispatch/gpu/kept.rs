@@ -140,6 +140,8 @@ mod tests {
     use crate::damage::{damaged, damages};
 
     proptest::proptest! {
+        #![proptest_config(proptest::test_runner::Config { failure_persistence: None, ..Default::default() })]
+
         #[test]
         fn only_whole_files_are_taken(data in proptest::collection::vec(proptest::prelude::any::<u8>(), 0..300), damages in damages()) {
             check(&data);

@@ -199,6 +199,8 @@ mod tests {
     }
 
     proptest::proptest! {
+        #![proptest_config(proptest::test_runner::Config { failure_persistence: None, ..Default::default() })]
+
         #[test]
         fn damaged_files_are_read_or_left_out(damages in damages()) {
             check(&damaged(VALID.as_bytes(), &damages));
