@@ -93,12 +93,12 @@ fn scheduled<'g>(training: Training<'g>, with: &Settings) -> Training<'g> {
         for update in with.counts.iter().copied() {
             let _ = schedule.factor(update);
         }
-        if !with.asks(30) {
-            training.schedule(schedule)
-        } else {
+        if with.asks(30) {
             let warm = schedule.after_warmup(with.counts[1]);
             let _ = warm.factor(with.counts[0]);
             training.schedule(warm)
+        } else {
+            training.schedule(schedule)
         }
     }
     let [a, b, c] = [7, 8, 9].map(|place: usize| with.numbers[place]);
