@@ -90,16 +90,8 @@ impl Series {
     fn read(folder: &Path) -> Outcome<Self> {
         let path = folder.join("series.csv");
         let refuse = |reason: String| format!("{}: {reason}", path.display());
-        let mut reader =
-            csv::ReaderBuilder::new().has_headers(false).from_path(&path).map_err(|e| refuse(e.to_string()))?;
-        let mut values = Vec::new();
-        for (number, record) in reader.deserialize::<(f64,)>().enumerate() {
-            let (value,) = record.map_err(|error| refuse(format!("line {}: {error}", number + 1)))?;
-            if !value.is_finite() {
-                return Err(refuse(format!("line {} is {value}, which is no number to learn", number + 1)).into());
-            }
-            values.push(value);
-        }
+        let table = std::fs::read(&path).map_err(|error| refuse(error.to_string()))?;
+        let mut values = support::series(&path.display().to_string(), &table)?;
         let truth = values.split_off(values.len() - values.len() / 6);
         if values.len() < WINDOW + BATCH || truth.is_empty() {
             let least = (WINDOW + BATCH) * 6 / 5 + 1;

@@ -43,3 +43,15 @@ pub use dispatch::{Ceilings, Device, DeviceInfo, DispatchTime, Failure, PendingR
 pub use plan::NonFinite;
 pub use record::{Feed, FeedSource, Graph, Init, Param, Params, Tensor};
 pub use train::{Inference, Step, Training, optim, schedule};
+
+/// Checks of what reads the files that are private to this library, for the targets in `fuzz`.
+#[cfg(fuzzing)]
+#[doc(hidden)]
+pub mod fuzzing {
+    pub use crate::dispatch::check_kept;
+    pub use crate::train::check_cache;
+}
+
+#[cfg(test)]
+#[path = "../tests/common/damage.rs"]
+mod damage;

@@ -1,134 +1,68 @@
 //! Every file that is read may be damaged: arbitrary bytes, and valid files with bits turned, ends cut off, parts spliced in and
 //! counts made huge, are an error that says so, or are read. Nothing panics, and what failed to load has changed nothing.
 //!
-//! `RETROGRAD_TEST_CASES` says how often each is tried.
+//! `RETROGRAD_TEST_CASES` says how often each is tried; into the folder `RETROGRAD_FUZZ_SEEDS` go the valid files.
 
+#[path = "common/allocations.rs"]
+mod allocations;
 mod common;
+#[path = "common/damage.rs"]
+mod damage;
+#[path = "common/files.rs"]
+mod files;
 #[path = "../examples/support/mod.rs"]
 mod support;
 
+use common::device;
 use common::hostile::failures;
+use damage::{damaged, damages};
+use files::Checkpoint;
 use proptest::prelude::*;
 use retrograd::optim::Adam;
-use retrograd::plan::{Plan, Profile};
-use retrograd::{Device, ErrorKind, Graph, Params, Step, nn};
-use std::io::Write as _;
+use retrograd::plan::Plan;
+use retrograd::verify::{Reproduction, Verdict};
+use retrograd::{Device, ErrorKind, Graph, Params, nn};
+use std::cell::RefCell;
+use std::path::Path;
 
-/// What happens to a valid file.
-#[derive(Clone, Debug)]
-enum Damage {
-    /// It holds these bytes instead.
-    Other(Vec<u8>),
-    /// This bit, of all, is turned.
-    Bit(usize),
-    /// It ends here.
-    Cut(usize),
-    /// These bytes stand here instead of what did.
-    Over(usize, Vec<u8>),
-    /// These bytes are put in here.
-    In(usize, Vec<u8>),
-    /// A part is left out.
-    Out(usize, usize),
-    /// The number in decimal digits that follows here is another.
-    Count(usize, u64),
-}
-
-fn damages() -> BoxedStrategy<Vec<Damage>> {
-    let place = 0..1usize << 20;
-    let bytes = || proptest::collection::vec(any::<u8>(), 1..20);
-    let count = prop_oneof![Just(0u64), Just(u64::MAX), Just(1 << 32), Just(1 << 63), Just(4), any::<u64>()];
-    let one = prop_oneof![
-        1 => proptest::collection::vec(any::<u8>(), 0..200).prop_map(Damage::Other),
-        4 => place.clone().prop_map(Damage::Bit),
-        2 => place.clone().prop_map(Damage::Cut),
-        3 => (prop_oneof![2 => 0..400usize, 1 => place.clone()], bytes()).prop_map(|(at, bytes)| Damage::Over(at, bytes)),
-        2 => (place.clone(), bytes()).prop_map(|(at, bytes)| Damage::In(at, bytes)),
-        2 => (place.clone(), 1..40usize).prop_map(|(at, length)| Damage::Out(at, length)),
-        4 => (place, count).prop_map(|(at, count)| Damage::Count(at, count)),
-    ];
-    proptest::collection::vec(one, 1..4).boxed()
-}
-
-/// A file after all that happens to it; places are taken modulo its length.
-fn damaged(valid: &[u8], damages: &[Damage]) -> Vec<u8> {
-    let mut file = valid.to_vec();
-    for damage in damages {
-        let length = file.len().max(1);
-        match damage {
-            Damage::Other(bytes) => file.clone_from(bytes),
-            Damage::Bit(bit) if !file.is_empty() => file[bit / 8 % length] ^= 1 << (bit % 8),
-            Damage::Cut(at) => file.truncate(at % length),
-            Damage::Over(at, bytes) => {
-                let at = at % length;
-                file.iter_mut().skip(at).zip(bytes).for_each(|(to, &byte)| *to = byte);
-            }
-            Damage::In(at, bytes) => {
-                drop(file.splice(at % length..at % length, bytes.iter().copied()).collect::<Vec<_>>());
-            }
-            Damage::Out(at, size) => {
-                let at = at % length;
-                drop(file.drain(at.min(file.len())..(at + size).min(file.len())));
-            }
-            Damage::Count(at, count) => {
-                let Some(start) =
-                    (0..file.len()).map(|ahead| (at + ahead) % length).find(|&at| file[at].is_ascii_digit())
-                else {
-                    continue;
-                };
-                let digits = file[start..].iter().take_while(|byte| byte.is_ascii_digit()).count();
-                drop(file.splice(start..start + digits, count.to_string().into_bytes()).collect::<Vec<_>>());
-            }
-            Damage::Bit(_) => {}
-        }
+/// Checks a valid file after all that may happen to it.
+fn sweep(name: &str, valid: &[u8], check: impl Fn(&[u8])) {
+    check(valid);
+    // What the targets in `fuzz` begin with.
+    if let Some(folder) = std::env::var_os("RETROGRAD_FUZZ_SEEDS") {
+        let folder = Path::new(&folder).join(name.split(' ').next().unwrap_or_default());
+        std::fs::create_dir_all(&folder).expect("a folder can be made there");
+        std::fs::write(folder.join(name), valid).expect("the folder is there");
     }
-    file
-}
-
-/// A small step that has trained a little.
-fn trained() -> Step {
-    let mut params = Params::seeded(1);
-    let layer = nn::Linear::new(&mut params, "layer", 3, 2);
-    let g = Graph::new();
-    let x = g.input("x", [4, 3]);
-    let loss = layer.forward(x).square().mean(..);
-    let mut step = g.train(loss, Adam::new(0.1)).average(0.9).compile(&Device::cpu(), &params).expect("it is right");
-    step.run_many(3, [x.feed(&[0.5f32; 12])]).expect("it runs");
-    step
+    let failed = failures(name, &damages(), |damages| {
+        check(&damaged(valid, &damages));
+        Ok(())
+    });
+    assert!(failed.is_none(), "{}", failed.unwrap_or_default());
 }
 
 #[test]
 fn damaged_checkpoints_change_nothing() {
-    let step = trained();
-    let bytes_of = |step: &Step| pollster::block_on(step.state().to_safetensors()).expect("it is on the host");
-    let all_of = |step: &Step| {
-        let bytes = bytes_of(step);
-        let tensors = safetensors::SafeTensors::deserialize(&bytes).expect("it was just written");
-        let mut all: Vec<(String, Vec<u8>)> =
-            tensors.iter().map(|(name, tensor)| (name.to_owned(), tensor.data().to_vec())).collect();
-        all.sort();
-        (all, step.state().steps())
-    };
-    let valid = bytes_of(&step);
-    let before = all_of(&step);
+    for name in ["cpu", "vulkan"] {
+        let Some(device) = device(name) else { continue };
+        let checkpoint = Checkpoint::new(device);
+        let (valid, checkpoint) = (checkpoint.valid.clone(), RefCell::new(checkpoint));
+        sweep(&format!("checkpoint on {name}"), &valid, |bytes| checkpoint.borrow_mut().check(bytes));
+    }
+}
+
+/// The error of a file names it.
+#[test]
+fn the_error_of_a_checkpoint_names_its_file() {
+    let (mut params, g) = (Params::seeded(1), Graph::new());
+    let layer = nn::Linear::new(&mut params, "layer", 3, 2);
+    let loss = layer.forward(g.input("x", [4, 3])).square().mean(..);
+    let step = g.train(loss, Adam::new(0.1)).compile(&Device::cpu(), &params).expect("it is right");
     let folder = tempfile::tempdir().expect("there is a place for temporary files");
     let path = folder.path().join("damaged.safetensors");
-    let failed = failures("checkpoint", &damages(), |damages| {
-        std::fs::write(&path, damaged(&valid, &damages)).expect("the folder is there");
-        match step.load(&path) {
-            Ok(()) => {
-                // What is read can be gone on with, whatever its counts are.
-                prop_assert!(bytes_of(&step).len() > 100);
-                step.state().load_safetensors(&valid).expect("it is the valid file");
-            }
-            Err(error) => {
-                prop_assert_eq!(error.kind(), ErrorKind::File);
-                prop_assert!(error.to_string().contains("damaged.safetensors"), "{}", error);
-            }
-        }
-        prop_assert!(all_of(&step) == before, "a file that was refused, or the valid one, changed the state");
-        Ok(())
-    });
-    assert!(failed.is_none(), "{}", failed.unwrap_or_default());
+    std::fs::write(&path, [0xff; 30]).expect("the folder is there");
+    let error = step.load(&path).expect_err("it is none");
+    assert!(error.kind() == ErrorKind::File && error.to_string().contains("damaged.safetensors"), "{error}");
 }
 
 /// Counts in a checkpoint at the end of what 32 bits hold: training goes on, or says why not.
@@ -156,19 +90,67 @@ fn counts_at_the_end_of_their_range_are_no_panic() {
 
 #[test]
 fn damaged_plans_are_refused() {
-    let (mut params, g) = (Params::seeded(1), Graph::new());
-    let layer = nn::Linear::new(&mut params, "layer", 3, 2);
-    let loss = layer.forward(g.input("x", [4, 3])).square().mean(..);
-    let plan = g.train(loss, Adam::new(0.1)).plan(&params, &Profile::webgpu_default()).expect("it is right");
-    let valid = serde_json::to_vec(&plan).expect("a plan is plain data");
-    let failed = failures("plan", &damages(), |damages| {
-        if let Ok(plan) = serde_json::from_slice::<Plan>(&damaged(&valid, &damages)) {
-            // Whatever it says, it can be looked at.
-            let _ = (plan.to_string(), plan.total_bytes(), plan.explain());
+    sweep("plan", &files::valid_plan(), files::check_plan);
+}
+
+#[test]
+fn damaged_choices_are_refused() {
+    sweep("choices", &files::valid_choices(), files::check_choices);
+}
+
+/// What of a damaged reproduction is whole, with the kernel as it was, runs or is refused.
+#[test]
+fn damaged_reproductions_are_refused() {
+    let valid = files::valid_reproduction();
+    let whole = files::check_reproduction(&valid).expect("it is whole");
+    let vulkan = device("vulkan");
+    if let Some(device) = &vulkan {
+        let replayed = whole.run(device).expect("the device takes it");
+        assert_eq!(replayed.verdict, Verdict::Agrees, "{}", replayed.finding);
+    }
+    sweep("reproduction", &valid, |bytes| {
+        let read = files::check_reproduction(bytes);
+        let (Some(read), Some(device)) = (read, &vulkan) else { return };
+        let same = |one: &Plan, other: &Plan| {
+            one.kernels[0].wgsl == other.kernels[0].wgsl
+                && one.dispatches[0].workgroups == other.dispatches[0].workgroups
+        };
+        if same(&read.plan, &whole.plan) {
+            let _ = read.run(device);
         }
-        Ok(())
     });
-    assert!(failed.is_none(), "{}", failed.unwrap_or_default());
+}
+
+/// What would be taken for less than it says, or would reach past what is there.
+#[test]
+fn reproductions_that_do_not_fit_together_are_refused() {
+    let valid: serde_json::Value = serde_json::from_slice(&files::valid_reproduction()).expect("it is JSON");
+    let row = serde_json::json!({ "dtype": "F32", "rows": 1 });
+    let changes: [&[(&str, serde_json::Value)]; 9] = [
+        &[("/wants/0/reading", "f33".into())],
+        &[("/wants/0/reading", "scaled".into()), ("/wants/0/end", 7.into())],
+        &[("/wants/0/end", 1000.into())],
+        &[("/wants/0/allowed", vec![0; 7].into())],
+        &[("/plan/buffers/0/kind", "GradientNorm".into())],
+        &[
+            ("/plan/dispatches/0/images", vec![0].into()),
+            ("/plan/kernels/0/usages/0", serde_json::json!({ "Image": "F32" })),
+        ],
+        &[
+            ("/plan/kernels/0/usages/0", serde_json::json!({ "Image": "F32" })),
+            ("/plan/images", vec![row.clone()].into()),
+        ],
+        &[("/plan/dispatches/0/images", vec![0].into()), ("/plan/images", vec![row].into())],
+        &[("/plan/groups", 2.into())],
+    ];
+    for changes in changes {
+        let mut other = valid.clone();
+        for (place, value) in changes {
+            *other.pointer_mut(place).expect(place) = value.clone();
+        }
+        let error = Reproduction::from_json(other.to_string().as_bytes()).expect_err("it does not fit together");
+        assert!(error.to_string().contains("fit together"), "{changes:?}: {error}");
+    }
 }
 
 /// Two images of 2 x 3 pixels in IDX, and their labels.
@@ -191,9 +173,7 @@ fn damaged_image_files_are_refused() {
         let (name, plain) = [(images, pixels), (labels, classes)][number].clone();
         std::fs::remove_file(folder.path().join(name)).expect("it was just written");
         let name = format!("{name}{ending}");
-        let mut packed = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
-        packed.write_all(&plain).expect("memory takes all");
-        let valid = if ending.is_empty() { plain } else { packed.finish().expect("memory takes all") };
+        let valid = if ending.is_empty() { plain } else { files::packed(&plain) };
         let failed = failures(&name, &damages(), |damages| {
             put(&name, &damaged(&valid, &damages));
             match support::idx::images(folder.path(), "t10k") {
@@ -207,25 +187,43 @@ fn damaged_image_files_are_refused() {
 }
 
 #[test]
+fn damaged_pixels_are_refused() {
+    sweep("idx", &files::valid_images(), files::check_idx);
+    sweep("idx packed", &files::packed(&files::valid_images()), files::check_idx);
+}
+
+#[test]
 fn damaged_tables_of_digits_are_refused() {
-    let folder = tempfile::tempdir().expect("there is a place for temporary files");
-    let row =
-        |label: u32| (0..64).map(|pixel| (pixel % 17).to_string() + ",").collect::<String>() + &format!("{label}\n");
-    let text = row(3) + &row(4);
-    let failed = failures("digits.csv.gz", &damages(), |damages| {
-        let mut packed = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
-        packed.write_all(&damaged(text.as_bytes(), &damages)).expect("memory takes all");
-        let packed = packed.finish().expect("memory takes all");
-        std::fs::write(folder.path().join("digits.csv.gz"), packed).expect("the folder is there");
-        match support::digits(Some(folder.path())) {
-            Ok(images) => {
-                prop_assert_eq!(images.pixels.len(), images.len() * 64);
-                prop_assert!(images.labels.iter().all(|label| (0..10).contains(label)));
-                prop_assert!(images.pixels.iter().all(|pixel| pixel.is_finite()), "pixels are numbers");
-            }
-            Err(error) => prop_assert!(error.to_string().contains("digits.csv.gz"), "{}", error),
-        }
-        Ok(())
-    });
-    assert!(failed.is_none(), "{}", failed.unwrap_or_default());
+    sweep("digits", &files::valid_digits(), files::check_digits);
+    sweep("digits packed", &files::packed(&files::valid_digits()), files::check_digits);
+}
+
+#[test]
+fn digits_that_are_none_are_refused() {
+    let text = String::from_utf8(files::valid_digits()).expect("it is text");
+    for (is, other) in [
+        (",3\n", ",3.7\n"),
+        (",3\n", ",-1\n"),
+        (",3\n", ",10\n"),
+        ("0,1,", "inf,1,"),
+        ("0,1,", "nan,1,"),
+        ("0,1,", "1e39,1,"),
+    ] {
+        let table = files::packed(text.replacen(is, other, 1).as_bytes());
+        let error = support::table("digits", &table).expect_err(other);
+        assert!(error.to_string().contains("digits, line 1"), "{error}");
+    }
+    // Far fewer bytes than they become.
+    let bomb = files::packed(&vec![b'1'; 70 << 20]);
+    let error = support::table("digits", &bomb).expect_err("it is none");
+    assert!(bomb.len() < 1 << 20 && error.to_string().contains("more than"), "{error}");
+}
+
+#[test]
+fn damaged_series_are_refused() {
+    sweep("series", b"0.5\n-1.25e-3\n7\n\n100\n", files::check_series);
+    for other in ["inf", "nan", "1e300", "x", ""] {
+        let error = support::series("series", format!("1\n{other},2\n").as_bytes()).expect_err(other);
+        assert!(error.to_string().starts_with("series: line 2"), "{error}");
+    }
 }

@@ -8,7 +8,7 @@ use flate2::read::GzDecoder;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
-/// Larger files than this are no digits.
+/// More elements than this are no digits.
 const MOST_BYTES: u64 = 1 << 30;
 
 /// Training and test images of a folder: its `train` and `t10k` files; or, where it has the latter alone, nine tenths and
@@ -66,11 +66,17 @@ fn read(path: &Path, rank: usize) -> Outcome<(Vec<usize>, Vec<u8>)> {
     let name = path.display();
     let file = std::fs::File::open(path).map_err(|error| format!("{name} could not be read: {error}"))?;
     let packed = path.extension().is_some_and(|ending| ending == "gz");
-    let source: Box<dyn Read> = if packed { Box::new(GzDecoder::new(file)) } else { Box::new(file) };
-    let mut bytes = Vec::new();
-    let unpacked = source.take(MOST_BYTES).read_to_end(&mut bytes);
-    unpacked.map_err(|error| format!("{name} is damaged or truncated: {error}"))?;
+    parse(&name.to_string(), file, packed, rank)
+}
+
+/// The extents and elements of what is read from a file, packed or not; `name` is what messages call it. No more is unpacked
+/// than the head says that there is.
+pub fn parse(name: &str, file: impl Read, packed: bool, rank: usize) -> Outcome<(Vec<usize>, Vec<u8>)> {
+    let mut source: Box<dyn Read + '_> = if packed { Box::new(GzDecoder::new(file)) } else { Box::new(file) };
+    let damaged = |error: std::io::Error| format!("{name} is damaged or truncated: {error}");
     let head = 4 + 4 * rank;
+    let mut bytes = Vec::new();
+    source.by_ref().take(head as u64).read_to_end(&mut bytes).map_err(damaged)?;
     if bytes.len() < head {
         return Err(format!("{name} has {} bytes, and its head alone takes {head}", bytes.len()).into());
     }
@@ -90,9 +96,16 @@ fn read(path: &Path, rank: usize) -> Outcome<(Vec<usize>, Vec<u8>)> {
     if elements == Some(0) {
         return Err(format!("{name} holds nothing: its extents are {extents:?}").into());
     }
-    let held = bytes.len() - head;
-    if elements != Some(held) {
-        return Err(format!("{name} has extents {extents:?}, and holds {held} elements").into());
+    let Some(elements) = elements.filter(|&elements| elements as u64 <= MOST_BYTES) else {
+        return Err(format!("{name} has extents {extents:?}, and at most {MOST_BYTES} elements are read").into());
+    };
+    let mut held = Vec::new();
+    source.take(elements as u64 + 1).read_to_end(&mut held).map_err(damaged)?;
+    if held.len() > elements {
+        return Err(format!("{name} has extents {extents:?}, and holds more elements").into());
     }
-    Ok((extents, bytes.split_off(head)))
+    if held.len() < elements {
+        return Err(format!("{name} has extents {extents:?}, and holds {} elements", held.len()).into());
+    }
+    Ok((extents, held))
 }

@@ -9,6 +9,9 @@ use std::error::Error;
 use std::io::Read;
 use std::path::Path;
 
+/// More text than this is no table of digits.
+const MOST_TEXT: u64 = 1 << 26;
+
 /// Any failure of an example, as a text.
 pub type Outcome<T> = Result<T, Box<dyn Error>>;
 
@@ -68,10 +71,19 @@ pub fn digits(folder: Option<&Path>) -> Outcome<Images> {
             (bytes, path.display().to_string())
         }
     };
+    table(&name, &bytes)
+}
+
+/// The digits of a packed table, a row of 64 pixels and a class for each; `name` is what messages call it.
+pub fn table(name: &str, packed: &[u8]) -> Outcome<Images> {
     let mut text = String::new();
-    GzDecoder::new(&bytes[..])
+    GzDecoder::new(packed)
+        .take(MOST_TEXT + 1)
         .read_to_string(&mut text)
         .map_err(|error| format!("{name} is damaged or truncated: {error}"))?;
+    if text.len() as u64 > MOST_TEXT {
+        return Err(format!("{name} holds more than {MOST_TEXT} bytes, which are no digits").into());
+    }
     let mut images = Images { width: 64, extents: [8, 8], ..Images::default() };
     for (number, record) in
         csv::ReaderBuilder::new().has_headers(false).from_reader(text.as_bytes()).deserialize().enumerate()
@@ -80,13 +92,29 @@ pub fn digits(folder: Option<&Path>) -> Outcome<Images> {
         let [pixels @ .., label] = &values[..] else {
             return Err(format!("{name}, line {} is empty", number + 1).into());
         };
-        if pixels.len() != 64 || !(0.0..10.0).contains(label) {
+        let is_digit = (0.0..10.0).contains(label) && label.fract() == 0.0;
+        if pixels.len() != 64 || !is_digit || !pixels.iter().all(|pixel| pixel.is_finite()) {
             return Err(format!("{name}, line {}: expected 64 pixels and a digit", number + 1).into());
         }
         images.pixels.extend(pixels.iter().map(|pixel| pixel / 16.0));
         images.labels.push(*label as i32);
     }
     if images.is_empty() { Err(format!("{name} holds no images").into()) } else { Ok(images) }
+}
+
+/// The numbers of a table with one column; `name` is what messages call it.
+pub fn series(name: &str, table: &[u8]) -> Outcome<Vec<f64>> {
+    let mut values = Vec::new();
+    let mut reader = csv::ReaderBuilder::new().has_headers(false).from_reader(table);
+    for (number, record) in reader.deserialize::<(f64,)>().enumerate() {
+        let (value,) = record.map_err(|error| format!("{name}: line {}: {error}", number + 1))?;
+        // Sums of such numbers stay far inside double precision.
+        if !(value as f32).is_finite() {
+            return Err(format!("{name}: line {} is {value}, which is no number to learn", number + 1).into());
+        }
+        values.push(value);
+    }
+    Ok(values)
 }
 
 /// The place of the greatest of every `width` numbers.

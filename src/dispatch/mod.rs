@@ -19,6 +19,8 @@ pub use alone::Alone;
 pub use counts::Counts;
 pub use device::{Device, DeviceInfo};
 pub use failure::Failure;
+#[cfg(fuzzing)]
+pub use gpu::check_kept;
 pub use numbers::{Asked, Known, NumbersRead};
 pub use order::RowOrder;
 pub use pending::PendingRead;

@@ -35,5 +35,7 @@ pub use layer_norms::{LayerNorms, Verdict};
 pub use observe::{EarlyStopping, ReduceOnPlateau};
 pub(crate) use step::Prepared;
 pub use step::Step;
+#[cfg(fuzzing)]
+pub use tune::check_cache;
 #[cfg(not(target_arch = "wasm32"))]
 pub use tune::{Choice, Tuned};

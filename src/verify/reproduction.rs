@@ -5,7 +5,8 @@ use super::outcome::{Outcome, judge};
 use super::{Figures, Verdict};
 use crate::base::{DType, Error, ErrorKind, Result};
 use crate::dispatch::{Alone, Device};
-use crate::plan::{Plan, StepScalars};
+use crate::fuse::Usage;
+use crate::plan::{BufferKind, Plan, StepScalars};
 use serde::{Deserialize, Serialize};
 use std::path::Path;
 
@@ -116,8 +117,20 @@ impl Reproduction {
         let path = path.as_ref();
         let failed = |reason: String| Error::new(ErrorKind::File, format!("reading {}: {reason}", path.display()));
         let text = std::fs::read(path).map_err(|error| failed(error.to_string()))?;
-        let own: Self = serde_json::from_slice(&text).map_err(|error| failed(error.to_string()))?;
-        own.sound().map_err(failed)?;
+        Self::parse(&text).map_err(failed)
+    }
+
+    /// Reads it from the bytes of a file, as [`load`](Self::load) does.
+    ///
+    /// # Errors
+    /// When they hold something else.
+    pub fn from_json(bytes: &[u8]) -> Result<Self> {
+        Self::parse(bytes).map_err(|reason| Error::new(ErrorKind::File, format!("reading a reproduction: {reason}")))
+    }
+
+    fn parse(bytes: &[u8]) -> Result<Self, String> {
+        let own: Self = serde_json::from_slice(bytes).map_err(|error| error.to_string())?;
+        own.sound()?;
         Ok(own)
     }
 
@@ -135,16 +148,34 @@ impl Reproduction {
             let words = self.buffers.get(want.binding).map_or(0, Vec::len);
             want.start <= want.end && want.end <= words && want.values.len() == want.allowed.len()
         };
+        // Rows of numbers of which one is left over stand for nothing.
+        let read = |want: &Wanted| match READINGS.iter().find(|(_, name)| *name == want.reading) {
+            Some((Reading::Scaled, _)) => (want.end - want.start).is_multiple_of(2),
+            Some(_) => true,
+            None => false,
+        };
+        let usages = kernel.usages.iter().zip(&self.plan.buffers).enumerate();
+        let imaged = |(place, (usage, buffer)): (usize, (&Usage, &crate::plan::Buffer))| {
+            let image = dispatch.images.get(place).copied().flatten();
+            let image = image.map(|image| self.plan.images.get(image));
+            match (usage, image) {
+                (Usage::Image(dtype), Some(Some(image))) => image.dtype == *dtype && image.bytes() >= buffer.bytes,
+                (Usage::Image(_), _) => false,
+                (_, image) => image.is_none(),
+            }
+        };
         let sound = self.plan.buffers.len() == self.buffers.len()
             && self.plan.buffers.len() == dispatch.bindings.len()
             && kernel.usages.len() == dispatch.bindings.len()
+            && self.plan.buffers.iter().enumerate().all(|(place, buffer)| buffer.kind == BufferKind::Slot(place))
             && buffers.into_iter().all(fits)
+            && usages.into_iter().all(imaged)
             && dispatch.bindings.iter().enumerate().all(own)
             && dispatch.kernel == 0
             && dispatch.group() < self.scalars.len()
             && self.plan.groups == self.scalars.len()
-            && self.wants.iter().all(inside);
-        if sound { Ok(()) } else { Err("its sizes do not fit together".into()) }
+            && self.wants.iter().all(|want| inside(want) && read(want));
+        if sound { Ok(()) } else { Err("what it says of its memory does not fit together".into()) }
     }
 
     /// Runs it on a device.

@@ -72,10 +72,7 @@ impl KeptPipelines {
         if own == *saved {
             return;
         }
-        let mut file = MAGIC.to_vec();
-        file.extend(own.to_le_bytes());
-        file.extend(data);
-        match write_whole(&self.path, &file) {
+        match write_whole(&self.path, &file_of(&data)) {
             Ok(()) => *saved = own,
             Err(error) => log::warn!("compiled kernels could not be kept in {}: {error}", self.path.display()),
         }
@@ -92,13 +89,39 @@ fn read(path: &Path) -> Option<Vec<u8>> {
             return None;
         }
     };
-    let data = file
-        .get(HEAD..)
-        .filter(|data| file.starts_with(MAGIC) && file[MAGIC.len()..HEAD] == fingerprint(data).to_le_bytes());
+    let data = contents(&file);
     if data.is_none() {
         log::warn!("{} does not hold what was written there: kernels are compiled anew", path.display());
     }
     data.map(<[u8]>::to_vec)
+}
+
+/// The file for data of the driver.
+fn file_of(data: &[u8]) -> Vec<u8> {
+    [&MAGIC[..], &fingerprint(data).to_le_bytes()[..], data].concat()
+}
+
+/// The driver's data in a file that is whole.
+fn contents(file: &[u8]) -> Option<&[u8]> {
+    let data = file.get(HEAD..)?;
+    (file.starts_with(MAGIC) && file[MAGIC.len()..HEAD] == fingerprint(data).to_le_bytes()).then_some(data)
+}
+
+/// What must hold of every file, whatever its bytes are: only what `file_of` makes is taken, and that with no bit turned.
+#[cfg(any(test, fuzzing))]
+pub fn check(bytes: &[u8]) {
+    if let Some(data) = contents(bytes) {
+        assert_eq!(file_of(data), bytes, "what is taken was written here");
+    }
+    let mut file = file_of(bytes);
+    assert_eq!(contents(&file), Some(bytes));
+    let bit = fingerprint(bytes) as usize % (file.len() * 8);
+    file[bit / 8] ^= 1 << (bit % 8);
+    assert_eq!(contents(&file), None, "bit {bit} was turned");
+    let (last, byte) = (file.len() - 1, bit / 8);
+    file[byte] ^= 1 << (bit % 8);
+    file.truncate(last);
+    assert_eq!(contents(&file), None, "the last byte was cut off");
 }
 
 /// A cache that begins with what a file held, or with nothing.
@@ -109,4 +132,22 @@ fn create(device: &wgpu::Device, data: Option<&[u8]>) -> wgpu::PipelineCache {
     // and driver. Whoever names the folder vouches that nobody else forges files in it, as the documentation of
     // `Device::keep_pipelines` says.
     unsafe { device.create_pipeline_cache(&descriptor) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::damage::{damaged, damages};
+
+    proptest::proptest! {
+        #![proptest_config(proptest::test_runner::Config { failure_persistence: None, ..Default::default() })]
+
+        #[test]
+        fn only_whole_files_are_taken(data in proptest::collection::vec(proptest::prelude::any::<u8>(), 0..300), damages in damages()) {
+            check(&data);
+            let (whole, damaged) = (file_of(&data), damaged(&file_of(&data), &damages));
+            check(&damaged);
+            proptest::prop_assert_eq!(contents(&damaged).is_some(), damaged == whole);
+        }
+    }
 }

@@ -15,6 +15,8 @@ mod waiting;
 
 pub(super) use adapter::{Choice, Found, find};
 pub(super) use device::{Gpu, GpuBuffer, GpuSegments};
+#[cfg(fuzzing)]
+pub use kept::check as check_kept;
 use pace::Pace;
 pub(super) use program::{GpuProgram, GpuTimes};
 pub(super) use transfer::{GpuRange, GpuRead};

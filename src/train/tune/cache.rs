@@ -24,6 +24,13 @@ pub struct Entry {
     pub portable_microseconds: Option<f64>,
 }
 
+impl Entry {
+    /// Whether its times are some.
+    fn is_possible(&self) -> bool {
+        self.microseconds > 0.0 && self.portable_microseconds.is_none_or(|time| time > 0.0)
+    }
+}
+
 #[derive(Serialize)]
 struct File<'a> {
     version: u64,
@@ -43,12 +50,16 @@ impl Cache {
     /// What the file holds. Nothing, where there is none; without the entries that cannot be read, where it is
     /// damaged.
     pub fn load(path: &Path) -> Self {
-        let text = match std::fs::read(path) {
-            Ok(bytes) => String::from_utf8_lossy(&bytes).into_owned(),
-            Err(error) if error.kind() == Io::NotFound => return Self::default(),
-            Err(error) => return Self::ignored(path, &error.to_string()),
-        };
-        let file: serde_json::Value = match serde_json::from_str(&text) {
+        match std::fs::read(path) {
+            Ok(bytes) => Self::parse(&bytes, path),
+            Err(error) if error.kind() == Io::NotFound => Self::default(),
+            Err(error) => Self::ignored(path, &error.to_string()),
+        }
+    }
+
+    /// What these bytes of a file hold.
+    fn parse(bytes: &[u8], path: &Path) -> Self {
+        let file: serde_json::Value = match serde_json::from_str(&String::from_utf8_lossy(bytes)) {
             Ok(file) => file,
             Err(error) => return Self::ignored(path, &error.to_string()),
         };
@@ -65,7 +76,10 @@ impl Cache {
                 continue;
             };
             for (class, entry) in classes {
-                match serde_json::from_value(entry.clone()) {
+                match serde_json::from_value::<Entry>(entry.clone()) {
+                    Ok(entry) if !entry.is_possible() => {
+                        cache.skip(path, &format!("{class} of {adapter}"), "nothing takes no time, or less");
+                    }
                     Ok(entry) => cache.set(adapter, class, entry),
                     Err(error) => cache.skip(path, &format!("{class} of {adapter}"), &error.to_string()),
                 }
@@ -106,14 +120,90 @@ impl Cache {
             let message = format!("the tuning cache {} could not be written: {error}", path.display());
             Error::new(ErrorKind::File, message).caused_by(error)
         };
-        let file = File { version: VERSION, adapters: &self.adapters };
-        let text = serde_json::to_string_pretty(&file).map_err(|error| fail(error.into()))?;
+        let text = self.text().map_err(|error| fail(error.into()))?;
         if self.foreign && path.is_file() {
             // Somebody may want it: nothing that this did not write is lost.
             let mut aside = path.as_os_str().to_owned();
             aside.push(".old");
             std::fs::rename(path, aside).map_err(fail)?;
         }
-        write_whole(path, (text + "\n").as_bytes()).map_err(fail)
+        write_whole(path, text.as_bytes()).map_err(fail)
+    }
+
+    /// What the file will hold.
+    fn text(&self) -> serde_json::Result<String> {
+        let file = File { version: VERSION, adapters: &self.adapters };
+        Ok(serde_json::to_string_pretty(&file)? + "\n")
+    }
+}
+
+/// What must hold of every file, whatever its bytes are: it is read, and what was read of it is written so that it is read again.
+#[cfg(any(test, fuzzing))]
+pub fn check(bytes: &[u8]) {
+    let read = Cache::parse(bytes, Path::new("tuning.json"));
+    assert!(read.damaged || !read.foreign, "what is no cache was taken for a whole one");
+    let text = read.text().expect("entries are plain data");
+    let again = Cache::parse(text.as_bytes(), Path::new("tuning.json"));
+    assert!(!again.damaged, "what was written is damaged: {text}");
+    let flat = |cache: &Cache| -> Vec<(String, String, Entry)> {
+        let adapters = cache.adapters.iter();
+        adapters
+            .flat_map(|(adapter, classes)| {
+                classes.iter().map(move |(class, entry)| (adapter.clone(), class.clone(), entry.clone()))
+            })
+            .collect()
+    };
+    // Times may differ by the last digit that text keeps.
+    let same = |a: f64, b: f64| (a - b).abs() <= a.abs() * 1e-15;
+    let (read, again) = (flat(&read), flat(&again));
+    assert_eq!(read.len(), again.len(), "{text}");
+    for ((adapter, class, entry), (adapter_again, class_again, entry_again)) in read.into_iter().zip(again) {
+        assert_eq!((&adapter, &class), (&adapter_again, &class_again));
+        assert_eq!((entry.form, &entry.kernels), (entry_again.form, &entry_again.kernels));
+        assert!(entry.microseconds > 0.0 && entry.portable_microseconds.is_none_or(|time| time > 0.0), "{entry:?}");
+        assert!(same(entry.microseconds, entry_again.microseconds), "{entry:?} {entry_again:?}");
+        let times = entry.portable_microseconds.zip(entry_again.portable_microseconds);
+        assert!(times.map_or(entry == entry_again || entry.portable_microseconds.is_none(), |(a, b)| same(a, b)));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::damage::{damaged, damages};
+
+    const VALID: &str = include_str!("../../../tests/common/tuning.json");
+
+    fn read(text: &str) -> Cache {
+        Cache::parse(text.as_bytes(), Path::new("tuning.json"))
+    }
+
+    #[test]
+    fn what_is_written_is_read() {
+        let cache = read(VALID);
+        let entry =
+            Entry { form: Form::Vector, kernels: "6f1c".into(), microseconds: 0.5, portable_microseconds: Some(0.1) };
+        assert_eq!(cache.get("another | \"2\"", "matmul gpu nn 1x1x64x64"), Some(&entry));
+        assert_eq!(cache.adapters["one | 1.0"].len(), 2);
+        let again = read(&cache.text().unwrap());
+        assert_eq!((again.adapters, again.damaged), (cache.adapters, false));
+    }
+
+    #[test]
+    fn times_that_nothing_takes_are_damage() {
+        for time in ["0.0", "-12.5", "-1e300"] {
+            let cache = read(&VALID.replace("12.5", time));
+            assert!(cache.damaged && !cache.foreign && cache.get("one | 1.0", "matmul gpu nt 1x64x64x64").is_none());
+            assert!(cache.adapters.len() == 1, "{time}");
+        }
+    }
+
+    proptest::proptest! {
+        #![proptest_config(proptest::test_runner::Config { failure_persistence: None, ..Default::default() })]
+
+        #[test]
+        fn damaged_files_are_read_or_left_out(damages in damages()) {
+            check(&damaged(VALID.as_bytes(), &damages));
+        }
     }
 }

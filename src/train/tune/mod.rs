@@ -8,6 +8,8 @@ use crate::base::Result;
 use crate::dispatch::Device;
 use crate::fuse::{Chosen, Form};
 use crate::plan::Plan;
+#[cfg(fuzzing)]
+pub use cache::check as check_cache;
 use cache::{Cache, Entry};
 use measure::{Fastest, Product};
 use serde::Serialize;

@@ -1,0 +1,4 @@
+//! A table of digits.
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| retrograd_fuzz::files::check_digits(bytes));

@@ -1,0 +1,4 @@
+//! Images and labels in IDX.
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| retrograd_fuzz::files::check_idx(bytes));
