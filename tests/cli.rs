@@ -280,3 +280,37 @@ fn a_reader_who_leaves_does_no_harm() {
     assert_eq!(output.status.code(), Some(0), "{}", String::from_utf8_lossy(&output.stderr));
     assert!(output.stderr.is_empty(), "{}", String::from_utf8_lossy(&output.stderr));
 }
+
+/// A reproduction somewhere in a report.
+fn reproduction(value: &Value) -> Option<&Value> {
+    match value {
+        Value::Object(map) => map.get("reproduction").or_else(|| map.values().find_map(reproduction)),
+        Value::Array(list) => list.iter().find_map(reproduction),
+        _ => None,
+    }
+}
+
+#[test]
+fn a_dispatch_that_diverged_is_replayed_from_its_file() {
+    if device("vulkan").is_none() {
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let report = json(&with_code(1, &["verify", "--device", "vulkan", "--only", "mlp", "--break", "wrong", "--json"]));
+    let file = folder.path().join("divergence.json");
+    std::fs::write(&file, reproduction(&report).expect("the report holds it").to_string()).unwrap();
+    let file = file.to_str().unwrap();
+    let text = with_code(1, &["replay", file, "--device", "vulkan"]);
+    assert!(text.contains("WRONG") && text.contains("which diverged on llvmpipe"), "{text}");
+    assert!(with_code(2, &["replay", file, "--device", "cpu"]).contains("says nothing to the host"));
+    std::fs::write(file, "{}").unwrap();
+    with_code(1, &["replay", file, "--device", "vulkan"]);
+}
+
+#[test]
+fn who_names_no_device_is_told_where_none_but_the_host_was_verified() {
+    let text = ok(&["verify", "--only", "abs"]);
+    let found_a_gpu = !text.contains("CPU (");
+    assert!(found_a_gpu || text.contains("NO GPU WAS FOUND"), "{text}");
+    assert!(!ok(&["verify", "--only", "abs", "--device", "cpu"]).contains("NO GPU WAS FOUND"));
+}

@@ -158,7 +158,7 @@ fn every_trained_parameter_is_reached_or_named() {
     let loss = (g.param(&used) * g.param(&cut).detach()).sum(..);
     let error = g.train(loss, Sgd::new(0.1)).compile(&Device::cpu(), &params).unwrap_err().to_string();
     assert!(
-        error.contains("the loss does not depend on parameter `cut` (paths of gradients end at: detach"),
+        error.contains("no gradient of the loss reaches parameter `cut` (paths of gradients end at: detach"),
         "{error}"
     );
     assert!(error.contains("parameter `unused` f32[2] does not occur in the recording"), "{error}");

@@ -296,7 +296,8 @@ impl Device {
         }
     }
 
-    /// Ends the device, as a driver crash would: every later use is an error. For tests of recovery.
+    /// Ends the device, as a driver crash would: every later use is an error. For tests of recovery; on the host nothing happens,
+    /// as it cannot be lost.
     pub fn destroy(&self) {
         if let Inner::Gpu(gpu) = &self.inner {
             gpu.lose("it was destroyed by the program");

@@ -1,6 +1,6 @@
 //! The list of what a check of numbers looks at.
 
-use super::numbers::{MOST_WORDS, Scan, Span, When, place_of};
+use super::scan::{MOST_WORDS, Scan, Span, When, place_of};
 use super::{Arena, ArenaEntry, Binding, BufferKind, Dispatch, Held, Phase, Plan, Updates, Work};
 use crate::base::{DType, HostData, Shape};
 use crate::fuse::Usage;

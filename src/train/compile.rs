@@ -346,8 +346,17 @@ impl Training<'_> {
                 gradients.push((number, gradient.id()));
             } else {
                 let entry = &arena.entries[number];
-                let reason = if leaves.contains_key(&number) {
-                    format!("the loss does not depend on parameter `{}`{}", entry.name, self.graph.cuts(&found.ended))
+                let reason = if let Some(leaf) = leaves.get(&number) {
+                    // Only where there is a path can it have been cut.
+                    let depends = self
+                        .graph
+                        .with_recording(|recording| recording.reached_from([self.loss.id()])[leaf.node.index()]);
+                    if depends {
+                        let cuts = self.graph.cuts(&found.ended);
+                        format!("no gradient of the loss reaches parameter `{}`{cuts}", entry.name)
+                    } else {
+                        format!("the loss does not depend on parameter `{}`", entry.name)
+                    }
                 } else {
                     format!("parameter `{}` f32{} does not occur in the recording", entry.name, entry.shape)
                 };

@@ -2,13 +2,28 @@
 
 use super::dataset::Passes;
 use super::draft::{Draft, index_checks, input_slots};
+use super::input::InputSlot;
 use super::numbers::Numbers;
-use super::step::Compiled;
 use crate::base::{Error, ErrorKind, Result};
 use crate::dispatch::{Program, ProgramRequest, RowOrder, State};
-use crate::plan::{NumberCheck, Planned, Updates};
+use crate::fuse::Simplified;
+use crate::plan::{NumberCheck, Plan, Planned, Updates};
+use crate::record::{IndexCheck, Recording};
 use std::collections::BTreeMap;
 use std::sync::Arc;
+
+/// What compiling gives for one state.
+pub(super) struct Compiled {
+    pub program: Program,
+    pub plan: Arc<Plan>,
+    pub simplified: Simplified,
+    pub state: State,
+    pub inputs: Vec<InputSlot>,
+    pub passes: Option<Passes>,
+    pub checks: Vec<IndexCheck>,
+    pub resolved: Recording,
+    pub numbers: Option<Numbers>,
+}
 
 /// Everything that a step is compiled from but the state.
 #[derive(Debug)]

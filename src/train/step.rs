@@ -4,13 +4,13 @@ use super::input::InputSlot;
 use super::numbers::Numbers;
 use super::optim::check_rate;
 use super::recover::Snapshots;
-use super::source::Source;
+use super::source::{Compiled, Source};
 use super::trainer::Trainer;
-use crate::base::{DType, Error, ErrorKind, HostData, HostTensor, Result, threefry};
-use crate::dispatch::{PendingRead, PendingTimes, Program, State, StateTurn, StepTimes};
+use crate::base::{Error, ErrorKind, HostData, Result, threefry};
+use crate::dispatch::{PendingTimes, Program, State, StateTurn, StepTimes};
 use crate::fuse::Simplified;
 use crate::plan::{Plan, StepScalars, Updates};
-use crate::record::{Feed, IndexCheck, NodeId, Recording, Tensor, TensorId};
+use crate::record::{Feed, NodeId, Recording};
 use std::sync::Arc;
 
 /// Most steps of one call.
@@ -22,11 +22,11 @@ const MOST_AT_ONCE: u32 = 1 << 24;
 pub struct Step {
     pub(super) program: Program,
     plan: Arc<Plan>,
-    simplified: Simplified,
+    pub(super) simplified: Simplified,
     pub(super) state: State,
-    inputs: Vec<InputSlot>,
+    pub(super) inputs: Vec<InputSlot>,
     /// How it goes through data on the device, if there are any.
-    passes: Option<Passes>,
+    pub(super) passes: Option<Passes>,
     /// Computed indices that are looked at whenever something is read.
     pub(super) findings: Findings,
     /// The check of numbers, if there is one.
@@ -37,19 +37,6 @@ pub struct Step {
     inferences: u32,
     /// The simplified recording with the copies that the plan makes: what its nodes and tensors are.
     resolved: Recording,
-}
-
-/// What compiling gives for one state.
-pub(super) struct Compiled {
-    pub program: Program,
-    pub plan: Arc<Plan>,
-    pub simplified: Simplified,
-    pub state: State,
-    pub inputs: Vec<InputSlot>,
-    pub passes: Option<Passes>,
-    pub checks: Vec<IndexCheck>,
-    pub resolved: Recording,
-    pub numbers: Option<Numbers>,
 }
 
 /// What there is to know of a step that is about to run.
@@ -242,13 +229,6 @@ impl Step {
         self.inferences = 0;
     }
 
-    /// Starts to read what stands for a tensor of the original recording, which is known to be kept.
-    pub(super) fn begin_read(&self, tensor: TensorId) -> Result<PendingRead> {
-        let place = self.simplified.get(tensor).filter(|&place| self.is_kept(place));
-        let not_kept = || Error::new(ErrorKind::NotKept, "a tensor that a step was compiled to keep is missing");
-        self.findings.guard(&self.program, self.program.begin_read(place.ok_or_else(not_kept)?)?)
-    }
-
     /// Prepares for so many steps, and returns the numbers of every group of each.
     fn before_run(&mut self, count: u32) -> Result<Vec<StepScalars>> {
         let mut scalars = self.scalars(count)?;
@@ -313,163 +293,6 @@ impl Step {
             }
         }
         Ok(all)
-    }
-
-    /// Checks everything fed and pairs it with its input.
-    fn match_feeds<'f>(&self, feeds: &'f [Feed<'_>]) -> Result<Vec<(NodeId, &'f HostData)>> {
-        let mut fed: Vec<Option<&HostData>> = vec![None; self.inputs.len()];
-        for feed in feeds {
-            if feed.graph != self.source.draft.graph() {
-                return Err(Error::new(ErrorKind::Feed, "a fed tensor belongs to another graph than this step"));
-            }
-            let Some(tensor) = self.simplified.get(feed.tensor) else {
-                // An input that nothing depends on: fed for nothing, which does no harm.
-                continue;
-            };
-            let Some(place) = self.inputs.iter().position(|input| input.node == tensor.node) else {
-                let what = self.simplified.recording.describe(tensor);
-                return Err(Error::new(ErrorKind::Feed, format!("{what} is computed, not an input: it cannot be fed")));
-            };
-            if self.is_resident(self.inputs[place].node) {
-                let name = &self.inputs[place].name;
-                return Err(Error::new(
-                    ErrorKind::Feed,
-                    format!("input `{name}` takes its batches from the dataset: it cannot be fed"),
-                ));
-            }
-            self.check_feed(&self.inputs[place], feed)?;
-            if fed[place].replace(feed.data.as_ref()).is_some() {
-                return Err(Error::new(ErrorKind::Feed, format!("input `{}` is fed twice", self.inputs[place].name)));
-            }
-        }
-        let missing: Vec<&str> = self
-            .inputs
-            .iter()
-            .zip(&fed)
-            .filter(|(input, fed)| fed.is_none() && !self.is_resident(input.node))
-            .map(|(input, _)| input.name.as_str())
-            .collect();
-        if !missing.is_empty() {
-            return Err(Error::new(
-                ErrorKind::Feed,
-                format!("not all inputs were fed: {} missing", missing.join(", ")),
-            ));
-        }
-        let nodes = self.inputs.iter().map(|input| input.node);
-        Ok(nodes.zip(fed).filter_map(|(node, fed)| Some((node, fed?))).collect())
-    }
-
-    /// Whether an input takes its batches from data on the device.
-    fn is_resident(&self, node: NodeId) -> bool {
-        self.passes.as_ref().is_some_and(|passes| passes.inputs.contains(&node))
-    }
-
-    fn check_feed(&self, input: &InputSlot, feed: &Feed<'_>) -> Result<()> {
-        let (name, wanted) = (&input.name, &input.tensor_type);
-        let refuse = |reason: String| Err(Error::new(ErrorKind::Feed, format!("input `{name}` {wanted}: {reason}")));
-        let data = feed.data.as_ref();
-        if data.dtype() != wanted.dtype {
-            let advice = if wanted.dtype == DType::I32 { ": labels and indices are `i32`" } else { ": data are `f32`" };
-            return refuse(format!("it was fed {} elements{advice}", data.dtype()));
-        }
-        if let Some(shape) = feed.shape.as_ref().filter(|shape| **shape != wanted.shape) {
-            return refuse(format!("it was fed an array of shape {shape}"));
-        }
-        if data.len() != wanted.shape.elements() {
-            let hint = if data.len() < wanted.shape.elements() {
-                "; fill up a short batch and give its rows weight 0"
-            } else {
-                ""
-            };
-            return refuse(format!("it takes {} elements and was fed {}{hint}", wanted.shape.elements(), data.len()));
-        }
-        input.check_elements(data, self.source.checks_feeds)
-    }
-
-    /// Starts to read a kept tensor without waiting. Steps may run meanwhile: what arrives is the
-    /// value after the last step before this call.
-    ///
-    /// # Errors
-    /// When the tensor is not kept, nothing has run, or the device is lost.
-    ///
-    /// Where a [check of numbers](super::Training::check_numbers) found NaN or infinity, what arrives is an error that tells
-    /// where. Where the last step, or one since something was read, computed indices that lie outside of what they select from, what
-    /// arrives is an error that tells the first of them.
-    pub fn read_async(&self, tensor: Tensor<'_>) -> Result<PendingRead> {
-        self.guarded(self.program.begin_read(self.place(tensor)?)?)
-    }
-
-    /// What stands for a kept tensor in the simplified recording.
-    fn place(&self, tensor: Tensor<'_>) -> Result<TensorId> {
-        if tensor.graph().id() != self.source.draft.graph() {
-            return Err(Error::new(ErrorKind::Argument, "the tensor belongs to another graph than this step"));
-        }
-        let id = tensor.id();
-        if !id.is_valid() {
-            return Err(Error::new(ErrorKind::Argument, "the tensor is invalid: recording it failed"));
-        }
-        let not_kept = || {
-            let what = tensor.graph().with_recording(|recording| recording.describe(id));
-            Error::new(
-                ErrorKind::NotKept,
-                format!(
-                    "{what} is not kept: its memory is used again within the step. Call `keep()` on it before compiling"
-                ),
-            )
-        };
-        self.simplified.get(id).filter(|&place| self.is_kept(place)).ok_or_else(not_kept)
-    }
-
-    /// Starts to read the values that a kept tensor of one element had after every step of the last
-    /// [`run_many`](Self::run_many) or [`run_epoch`](Self::run_epoch), first to last, without waiting. Any other run
-    /// forgets them.
-    ///
-    /// # Errors
-    /// When the tensor is not kept or has several elements, neither has run last, or the device is lost; an index outside of
-    /// what it selects from, as in [`read_async`](Self::read_async).
-    pub fn read_history_async(&self, tensor: Tensor<'_>) -> Result<PendingRead> {
-        self.guarded(self.program.begin_history(self.place(tensor)?)?)
-    }
-
-    /// As [`read_history_async`](Self::read_history_async), blocking.
-    ///
-    /// # Errors
-    /// As there.
-    #[cfg(not(target_arch = "wasm32"))]
-    pub fn read_history(&self, tensor: Tensor<'_>) -> Result<HostTensor> {
-        self.read_history_async(tensor)?.wait()
-    }
-
-    /// Starts to read the global norm of the gradients of the last update, for steps that compute it: see
-    /// [`Training::gradient_norm`](super::Training::gradient_norm). What arrives has one element.
-    ///
-    /// # Errors
-    /// When the step does not compute it, nothing has run, runs have only added up gradients (`Training::accumulate`), or the
-    /// device is lost.
-    pub fn read_gradient_norm_async(&self) -> Result<PendingRead> {
-        self.with_numbers(self.program.begin_gradient_norm()?)
-    }
-
-    /// As [`read_gradient_norm_async`](Self::read_gradient_norm_async), blocking.
-    ///
-    /// # Errors
-    /// As there.
-    #[cfg(not(target_arch = "wasm32"))]
-    pub fn read_gradient_norm(&self) -> Result<f32> {
-        Ok(self.read_gradient_norm_async()?.wait()?.item())
-    }
-
-    fn is_kept(&self, tensor: TensorId) -> bool {
-        self.simplified.recording.kept.contains(&tensor)
-    }
-
-    /// Reads a kept tensor after the last step; waits until it is there.
-    ///
-    /// # Errors
-    /// When the tensor is not kept, nothing has run, or the device is lost.
-    #[cfg(not(target_arch = "wasm32"))]
-    pub fn read(&self, tensor: Tensor<'_>) -> Result<HostTensor> {
-        self.read_async(tensor)?.wait()
     }
 
     /// Sets the learning rate of the steps to come. Nothing is compiled anew. A schedule gives factors of it, and groups of

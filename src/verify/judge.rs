@@ -91,6 +91,9 @@ pub(super) fn direction(vector: Vec<f64>) -> Vec<f64> {
 pub struct Figures {
     /// Elements that were compared.
     pub elements: usize,
+    /// Those among them that should be NaN or infinite.
+    #[serde(default)]
+    pub not_finite: usize,
     /// The greatest |got - want|.
     pub absolute: f64,
     /// The greatest |got - want| / |want|, where |want| is at least a thousandth of the greatest.
@@ -108,6 +111,7 @@ impl Figures {
         let worse = |a: f64, b: f64| if b > a || b.is_nan() { b } else { a };
         Self {
             elements: self.elements + other.elements,
+            not_finite: self.not_finite + other.not_finite,
             absolute: worse(self.absolute, other.absolute),
             relative: worse(self.relative, other.relative),
             ulps: self.ulps.max(other.ulps),
@@ -143,7 +147,8 @@ pub(super) fn error(got: f64, want: f64) -> f64 {
 /// The figures of a part, and the numbers of the elements that differ by more than is allowed.
 pub(super) fn compare(got: &[f64], want: &Want) -> (Figures, Vec<usize>) {
     let greatest = want.values.iter().filter(|want| want.is_finite()).fold(0.0f64, |most, want| most.max(want.abs()));
-    let mut figures = Figures { elements: want.values.len(), ..Figures::default() };
+    let not_finite = want.values.iter().filter(|value| !value.is_finite()).count();
+    let mut figures = Figures { elements: want.values.len(), not_finite, ..Figures::default() };
     let mut wrong = Vec::new();
     for (place, ((&g, &w), &allowed)) in got.iter().zip(&want.values).zip(&want.allowed).enumerate() {
         let absolute = error(g, w);
@@ -155,6 +160,7 @@ pub(super) fn compare(got: &[f64], want: &Want) -> (Figures, Vec<usize>) {
         let share = if allowed > 0.0 && absolute.is_finite() { absolute / allowed } else { f64::INFINITY };
         let one = Figures {
             elements: 0,
+            not_finite: 0,
             absolute,
             relative: if counts { absolute / w.abs() } else { 0.0 },
             ulps: if counts { ulps(g as f32, w as f32) } else { 0 },

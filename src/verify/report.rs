@@ -175,7 +175,8 @@ impl Verification {
             self.step, self.device, report.kernel, report.phase, report.label
         );
         if !report.location.is_empty() {
-            let _ = writeln!(text, "  recorded at {} {}", report.location, report.scope);
+            let scope = if report.scope.is_empty() { String::new() } else { format!(" in {}", report.scope) };
+            let _ = writeln!(text, "  recorded at {}{scope}", report.location);
         }
         for op in &report.ops {
             let _ = writeln!(text, "  computes {op}");
@@ -188,6 +189,10 @@ impl Verification {
                 text,
                 "  dispatches {suspects:?} of the same op computed what only it reads: what is wrong may be theirs"
             );
+        }
+        let others = self.dispatches.iter().filter(|report| report.verdict.is_failure()).count() - 1;
+        if others > 0 {
+            let _ = writeln!(text, "  and {others} more: the printed verification lists them");
         }
         text
     }
@@ -202,7 +207,7 @@ impl fmt::Display for Verification {
             "", "list", "kernel", "elements", "absolute", "relative", "ulps", "share", "verdict"
         )?;
         for report in &self.dispatches {
-            let Figures { elements, absolute, relative, ulps, share } = report.figures;
+            let Figures { elements, absolute, relative, ulps, share, .. } = report.figures;
             let list = format!("{:?}", report.phase).to_lowercase();
             let kernel: String = report.kernel.chars().take(20).collect();
             let label: String = report.label.chars().take(60).collect();
@@ -219,6 +224,13 @@ impl fmt::Display for Verification {
             writeln!(
                 f,
                 "{conditioned} elements differ by more than is usual, but by no more than roundings move them"
+            )?;
+        }
+        let not_finite = self.worst().not_finite;
+        if not_finite > 0 {
+            writeln!(
+                f,
+                "{not_finite} elements are NaN or infinite in the reference as well: `check_numbers` tells where the first comes from"
             )?;
         }
         match &self.divergence {

@@ -129,7 +129,7 @@ impl Reproduction {
     }
 
     fn parse(bytes: &[u8]) -> Result<Self, String> {
-        let own: Self = serde_json::from_slice(bytes).map_err(|error| error.to_string())?;
+        let own: Self = serde_json::from_slice(bytes).map_err(|error| format!("it is no reproduction: {error}"))?;
         own.sound()?;
         Ok(own)
     }

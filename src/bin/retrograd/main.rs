@@ -10,6 +10,7 @@ mod guard;
 mod networks;
 mod optimizers;
 mod output;
+mod replay;
 mod report;
 mod select;
 mod tune;
@@ -56,6 +57,8 @@ enum Command {
     Tune(tune::Options),
     /// Prints the plan of a built-in network's training step: every dispatch, its memory, and why neighbours are apart.
     Explain(explain::Options),
+    /// Runs a dispatch that diverged elsewhere, from its file, on a GPU of this machine.
+    Replay(replay::Options),
 }
 
 /// Which device.
@@ -79,6 +82,7 @@ fn main() -> ExitCode {
         Command::Bench(options) => bench::run(&options, &mut output),
         Command::Tune(options) => tune::run(&options, &mut output),
         Command::Explain(options) => explain::run(&options, &mut output),
+        Command::Replay(options) => replay::run(&options, &mut output),
     };
     match result.and_then(|()| output.finish()) {
         Ok(()) => ExitCode::SUCCESS,

@@ -40,3 +40,21 @@ fn missing(error: retrograd::Error) -> Failure {
 fn absent(name: &str) -> Failure {
     Failure::Usage(format!("`{name}` is not among the devices that `retrograd devices` lists"))
 }
+
+/// What to say where no device was named and none but the host was taken: whoever asks about a GPU should not take that for
+/// an answer.
+pub fn only_the_host(name: Option<&str>, devices: &[DeviceInfo]) -> Option<String> {
+    let named = name.is_some() || std::env::var("RETROGRAD_DEVICE").is_ok_and(|name| !name.is_empty());
+    if named || devices.iter().any(|info| info.position > 0) {
+        return None;
+    }
+    let list = Device::list();
+    let software: Vec<&str> =
+        list.iter().filter(|info| info.position > 0).map(|info| info.description.as_str()).collect();
+    let others = if software.is_empty() {
+        "there are no other adapters: is the GPU's driver installed?".to_owned()
+    } else {
+        format!("there are only adapters in software, which `--device` can name: {}", software.join(", "))
+    };
+    Some(format!("NO GPU WAS FOUND, so this verifies the host alone; {others}\n\n"))
+}

@@ -44,6 +44,9 @@ pub struct Options {
 pub fn run(options: &Options, output: &mut Output) -> Result<(), Failure> {
     let selection = Selection::new(&options.only)?;
     let devices = select::devices(options.device.as_deref())?;
+    if let (Some(note), false) = (select::only_the_host(options.device.as_deref(), &devices), options.json) {
+        output.write(&note);
+    }
     let report = Report {
         schema: "retrograd-verify/1",
         retrograd: env!("CARGO_PKG_VERSION"),

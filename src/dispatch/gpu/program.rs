@@ -114,7 +114,7 @@ impl GpuProgram {
     /// Uploads what is fed.
     pub fn feed(&self, feeds: &[(usize, &HostData)]) -> Result<()> {
         let _turn = self.gpu.turn();
-        self.gpu.check_lost()?;
+        self.gpu.check_lost().map_err(|error| error.during("feeding a step"))?;
         for &(buffer, data) in feeds {
             self.gpu.write(&self.plan.buffers[buffer].kind, &self.objects.buffers[buffer], 0, data.bytes())?;
         }

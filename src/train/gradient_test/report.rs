@@ -210,7 +210,7 @@ impl GradientRow {
             if !device.agrees() {
                 words.push(format!("THE DEVICE DIFFERS, by more than {:.0e}", device.allowed));
             }
-            if !device.changes_alike() {
+            if !device.changes_alike() && device.reference_change.is_finite() {
                 let DeviceGradient { change, reference_change, .. } = device;
                 words.push(format!("ITS LOSS CHANGES BY {change:.4e}, not {reference_change:.4e}"));
             }
@@ -266,7 +266,13 @@ impl fmt::Display for GradientReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { loss, device, value, device_value, directions, .. } = self;
         writeln!(f, "gradients of the loss {loss}")?;
-        let differs = if self.loss_agrees() { "" } else { ": THE LOSS DIFFERS" };
+        let differs = match (self.loss_agrees(), self.value.is_finite()) {
+            (true, _) => "",
+            (false, true) => ": THE LOSS DIFFERS",
+            (false, false) => {
+                ": THE LOSS IS NOT FINITE, so nothing can be said of its gradients; `check_numbers` tells where"
+            }
+        };
         writeln!(f, "the loss is {value:.7} in float64 and {device_value:.7} on {device}{differs}")?;
         writeln!(
             f,
