@@ -88,3 +88,39 @@ pub fn multiply(
         );
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// `cargo +nightly miri test --lib base::product` looks at every access of the only unsafe code that runs on the host alone.
+    #[test]
+    fn products_of_parts_and_transposed_ones_are_those_of_the_definition() {
+        let numbers = |count: usize| (0..count).map(|place| (place % 7) as f32 - 3.0).collect::<Vec<f32>>();
+        for [rows, inner, columns] in [[1, 1, 1], [3, 5, 2], [4, 1, 9], [17, 8, 3]] {
+            // Each lies within a larger matrix, away from its edges, and B is read by columns.
+            let (width, height) = (inner + 3, inner + 2);
+            let (a, b) = (numbers((rows + 2) * width), numbers((columns + 1) * height));
+            let a = MatrixRef { data: &a, start: width + 1, strides: [width as isize, 1] };
+            let b = MatrixRef { data: &b, start: 2, strides: [height as isize, 1] }.transposed();
+            let at = |of: &MatrixRef<'_>, i: usize, j: usize| {
+                of.data[(of.start as isize + i as isize * of.strides[0] + j as isize * of.strides[1]) as usize]
+            };
+            for adds in [false, true] {
+                let stride = columns + 1;
+                let mut c = vec![0.5f32; (rows - 1) * stride + columns];
+                let before = c.clone();
+                multiply(&a, &b, &mut c, stride, [rows, inner, columns], adds, false);
+                for i in 0..rows {
+                    for j in 0..columns {
+                        let sum: f32 = (0..inner).map(|k| at(&a, i, k) * at(&b, k, j)).sum();
+                        let want = sum + if adds { before[i * stride + j] } else { 0.0 };
+                        assert!((c[i * stride + j] - want).abs() < 1e-4, "{rows} {inner} {columns}: {i}, {j}");
+                    }
+                    // What lies between rows stays.
+                    assert!(i + 1 == rows || c[i * stride + columns] == 0.5);
+                }
+            }
+        }
+    }
+}
