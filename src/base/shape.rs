@@ -8,6 +8,23 @@ use std::ops::{Deref, RangeFull};
 pub struct Shape(Vec<usize>);
 
 impl Shape {
+    /// The place along every axis of an element, given by its row-major number.
+    ///
+    /// ```
+    /// let shape = retrograd::Shape::from([2, 3, 4]);
+    /// assert_eq!(shape.place_of(23), [1, 2, 3]);
+    /// ```
+    #[must_use]
+    pub fn place_of(&self, mut element: usize) -> Vec<usize> {
+        let mut place: Vec<usize> = Vec::with_capacity(self.rank());
+        for &extent in self.iter().rev() {
+            place.push(element % extent.max(1));
+            element /= extent.max(1);
+        }
+        place.reverse();
+        place
+    }
+
     /// The number of axes.
     #[must_use]
     pub fn rank(&self) -> usize {

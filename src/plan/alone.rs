@@ -21,9 +21,8 @@ impl Plan {
             let mut bytes = binding.bytes;
             let mut image = None;
             if let Usage::Image(dtype) = *usage {
-                let row = u64::from(Image::WIDTH) * Image::TEXEL;
                 image = Some(images.len());
-                images.push(Image { dtype, rows: bytes.div_ceil(row) as u32 });
+                images.push(Image { dtype, rows: Image::rows_of(bytes) });
             } else if bytes + spare <= most {
                 bytes += spare;
             }

@@ -95,6 +95,12 @@ impl Image {
     /// Texels of a row.
     pub const WIDTH: u32 = IMAGE_WIDTH as u32;
 
+    /// How many rows so many bytes take.
+    #[must_use]
+    pub const fn rows_of(bytes: u64) -> u32 {
+        bytes.div_ceil(Self::WIDTH as u64 * Self::TEXEL) as u32
+    }
+
     /// Its size.
     #[must_use]
     pub fn bytes(&self) -> u64 {

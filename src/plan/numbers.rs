@@ -1,6 +1,6 @@
 //! What a check of numbers looks at: everything that the dispatches of a plan write and that is a float.
 
-use super::scan::{place_of, shortened};
+use super::scan::shortened;
 use super::{Arena, Binding, NonFinite, Plan, Scan, When, scans};
 use crate::base::Shape;
 use crate::record::Recording;
@@ -67,7 +67,7 @@ impl NumberCheck {
             },
             |span| {
                 let element = span.first + (word - span.words.start) as usize;
-                (span.name.clone(), place_of(element, &span.shape), span.shape.clone())
+                (span.name.clone(), span.shape.place_of(element), span.shape.clone())
             },
         );
         let dispatch = scan.after.map(|number| &plan.dispatches[number]);

@@ -82,21 +82,6 @@ pub(super) fn shortened(names: &str) -> String {
     }
 }
 
-/// The position of an element, given in row-major order.
-pub(super) fn place_of(mut element: usize, shape: &Shape) -> Vec<usize> {
-    let mut place: Vec<usize> = shape
-        .iter()
-        .rev()
-        .map(|&extent| {
-            let along = element % extent.max(1);
-            element /= extent.max(1);
-            along
-        })
-        .collect();
-    place.reverse();
-    place
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -106,11 +91,5 @@ mod tests {
         assert_eq!(shortened("a"), "a");
         assert_eq!(shortened("a, b, c, d"), "a, b, c, d");
         assert_eq!(shortened("a, b, c, d, e"), "a, b, c and 2 more");
-    }
-
-    #[test]
-    fn elements_have_a_place_on_every_axis() {
-        assert_eq!(place_of(23, &[2, 3, 4].into()), [1, 2, 3]);
-        assert_eq!(place_of(0, &Shape::default()), [0; 0]);
     }
 }

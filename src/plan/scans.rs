@@ -1,6 +1,6 @@
 //! The list of what a check of numbers looks at.
 
-use super::scan::{MOST_WORDS, Scan, Span, When, place_of};
+use super::scan::{MOST_WORDS, Scan, Span, When};
 use super::{Arena, ArenaEntry, Binding, BufferKind, Dispatch, Held, Phase, Plan, Updates, Work};
 use crate::base::{DType, HostData, Shape};
 use crate::fuse::Usage;
@@ -194,7 +194,7 @@ impl<'a> List<'a> {
             let NodeKind::Leaf(Leaf::Constant(tensor)) = &node.kind else { return None };
             let HostData::F32(values) = tensor.data() else { return None };
             let place = values.iter().position(|value| !value.is_finite())?;
-            let element = place_of(place, tensor.shape());
+            let element = tensor.shape().place_of(place);
             Some(format!(
                 "constant {} at {}, whose element {element:?} is {}",
                 node.outputs[0], node.place.location, values[place]

@@ -163,11 +163,7 @@ impl Case {
     pub fn record_inputs<'g>(&self, graph: &'g Graph) -> Vec<Tensor<'g>> {
         let record = |(index, input): (usize, &CaseInput)| {
             let name = format!("in{index}");
-            match input.dtype() {
-                DType::F32 => graph.input(&name, input.shape.clone()),
-                DType::I32 => graph.labels(&name, input.shape.clone()),
-                DType::U32 => graph.mask(&name, input.shape.clone()),
-            }
+            graph.typed_input(&name, input.shape.clone(), input.dtype())
         };
         self.inputs.iter().enumerate().map(record).collect()
     }

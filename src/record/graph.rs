@@ -100,8 +100,9 @@ impl Graph {
         self.typed_input(name, shape, DType::U32)
     }
 
+    /// An input of this element type.
     #[track_caller]
-    fn typed_input(&self, name: &str, shape: impl Into<Shape>, dtype: DType) -> Tensor<'_> {
+    pub(crate) fn typed_input(&self, name: &str, shape: impl Into<Shape>, dtype: DType) -> Tensor<'_> {
         let tensor_type = TensorType { shape: shape.into(), dtype };
         if self.recording.borrow().inputs.contains_key(name) {
             let reason = format!("an input named `{name}` was recorded before: every input needs a name of its own");

@@ -1,7 +1,7 @@
 //! Evaluation that begins at tensors whose values are given.
 
 use super::{Precision, eval_op};
-use crate::base::{DType, Error, ErrorKind, Result, Value};
+use crate::base::{Error, ErrorKind, Result, Value};
 use crate::record::{EvalContext, Graph, Leaf, NodeKind, Op, Recording, Tensor, TensorId};
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -77,14 +77,7 @@ fn composed<T: Precision>(
     adjust: &mut Option<&mut dyn FnMut(Value<T>) -> Value<T>>,
 ) -> Option<Vec<Value<T>>> {
     let g = Graph::new();
-    let leaf = |(number, value): (usize, &&Value<T>)| {
-        let (name, shape) = (number.to_string(), value.shape());
-        match value.dtype() {
-            DType::F32 => g.input(&name, shape),
-            DType::I32 => g.labels(&name, shape),
-            DType::U32 => g.mask(&name, shape),
-        }
-    };
+    let leaf = |(number, value): (usize, &&Value<T>)| g.typed_input(&number.to_string(), value.shape(), value.dtype());
     let leaves: Vec<Tensor<'_>> = inputs.iter().enumerate().map(leaf).collect();
     let wanted: Vec<TensorId> = op.composition(&leaves)?.iter().map(|tensor| tensor.id()).collect();
     let recording = g.recording();

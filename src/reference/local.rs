@@ -112,11 +112,7 @@ fn leaf<'g>(
 ) -> Tensor<'g> {
     *known.entry(tensor).or_insert_with(|| {
         let (name, kind) = (format!("in{}", leaves.len()), recording.tensor_type(tensor).clone());
-        let leaf = match kind.dtype {
-            DType::F32 => graph.input(&name, kind.shape),
-            DType::I32 => graph.labels(&name, kind.shape),
-            DType::U32 => graph.mask(&name, kind.shape),
-        };
+        let leaf = graph.typed_input(&name, kind.shape, kind.dtype);
         leaves.insert(leaf.id().node, tensor);
         leaf
     })

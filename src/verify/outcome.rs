@@ -1,6 +1,7 @@
 //! What a dispatch that ran alone has done.
 
 use super::judge::{Figures, POISON, SENTINEL, Want, compare};
+use crate::base::Shape;
 use crate::dispatch::Alone;
 
 /// What is said of a dispatch.
@@ -57,17 +58,6 @@ pub(super) struct Outcome {
     pub finding: String,
 }
 
-/// The coordinates of an element.
-fn coordinates(shape: &[usize], mut element: usize) -> String {
-    let mut all: Vec<String> = Vec::new();
-    for &extent in shape.iter().rev() {
-        all.push((element % extent.max(1)).to_string());
-        element /= extent.max(1);
-    }
-    all.reverse();
-    format!("[{}]", all.join(", "))
-}
-
 /// Looks at what a dispatch has written. Strays are looked for first, as they tell most, then what is missing.
 pub(super) fn judge(before: &Alone, after: &Alone, wants: &[Want], poisoned: bool) -> Outcome {
     let usages = &after.plan.kernels[0].usages;
@@ -100,7 +90,7 @@ pub(super) fn judge(before: &Alone, after: &Alone, wants: &[Want], poisoned: boo
                 let count = 1 + places.count();
                 let of = words.len();
                 let place = if words.len() == want.values.len() {
-                    coordinates(&want.shape, first)
+                    format!("{:?}", Shape::from(want.shape.as_slice()).place_of(first))
                 } else {
                     format!("number {first}")
                 };
@@ -119,7 +109,7 @@ pub(super) fn judge(before: &Alone, after: &Alone, wants: &[Want], poisoned: boo
                 elements.len(),
                 want.values.len(),
                 want.what,
-                coordinates(&want.shape, worst),
+                format_args!("{:?}", Shape::from(want.shape.as_slice()).place_of(worst)),
                 value(&got),
                 value(&want.values)
             ));

@@ -112,7 +112,9 @@ fn workload(name: &str, device: &Device, seconds: f64) -> Result<Figures> {
         });
         Ok(())
     })?;
-    Ok(figures.expect("a compiled workload is handed on once"))
+    figures.ok_or_else(|| {
+        retrograd::Error::new(retrograd::ErrorKind::Argument, format!("workload `{name}` was not measured"))
+    })
 }
 
 /// Rows come one by one, so the widths are fixed.

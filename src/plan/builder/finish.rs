@@ -142,8 +142,7 @@ fn place_images(bindings: &[Binding], usages: &[Usage], images: &mut Vec<Image>)
     let mut wanted: Vec<(usize, DType, u32)> = Vec::new();
     for (number, (binding, usage)) in bindings.iter().zip(usages).enumerate() {
         if let Usage::Image(dtype) = *usage {
-            let row = u64::from(Image::WIDTH) * Image::TEXEL;
-            wanted.push((number, dtype, binding.bytes.div_ceil(row) as u32));
+            wanted.push((number, dtype, Image::rows_of(binding.bytes)));
         }
     }
     if wanted.is_empty() {
