@@ -1,4 +1,4 @@
-// y[outer, v, inner] = the sum of g[outer, place, inner] over all places whose key is v.
+// y[outer, v, inner] = the sum of g[outer, place, inner] over all places whose key is FIRST + v.
 //
 // `keys` are sorted and `places` follow them, so the places of one key stand side by side: LANES lanes share their sum, and
 // add in a fixed order. LANES * ELEMENTS_PER_GROUP = 64.
@@ -6,6 +6,7 @@
 const COUNT: u32 = 10u;
 const INDICES: u32 = 3u;
 const ENTRIES: u32 = 5u;
+const FIRST: u32 = 0u;
 const INNER: u32 = 2u;
 const LANES: u32 = 1u;
 const ELEMENTS_PER_GROUP: u32 = 64u;
@@ -54,7 +55,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     // Lanes without an element go along with the last one, as barriers need all; they store nothing.
     let element = min(own, COUNT - 1u);
     let row = element / INNER;
-    let key = i32(row % ENTRIES);
+    let key = i32(FIRST + row % ENTRIES);
     let base = row / ENTRIES * INDICES;
     let last = position(key + 1);
     var sum = 0.0f;

@@ -1,4 +1,7 @@
-// y[outer, k, inner] = x[outer, index[k], inner]; NaN where the index lies outside of x.
+// y[outer, k, inner] = x[outer, index[k] - FIRST, inner]; NaN where the index is not in 0 .. ALL.
+//
+// x is the part FIRST .. FIRST + ENTRIES of a table with ALL entries. Of entries of other parts y is zero, so that what the
+// parts give adds up to what the table does.
 //
 // One invocation copies RUN elements that follow one another.
 
@@ -6,6 +9,8 @@ const COUNT: u32 = 6u;
 const RUN: u32 = 1u;
 const INDICES: u32 = 3u;
 const ENTRIES: u32 = 5u;
+const FIRST: u32 = 0u;
+const ALL: u32 = 5u;
 const INNER: u32 = 2u;
 const GRID_WIDTH: u32 = 1u;
 
@@ -30,11 +35,12 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     let first = ((group.y * GRID_WIDTH + group.x) * 64u + local) * RUN;
     for (var element = first; element < min(first + RUN, COUNT); element++) {
         let row = element / INNER;
-        let entry = load_index(row % INDICES);
         // Negative ones become large numbers.
-        var value = not_a_number();
-        if (u32(entry) < ENTRIES) {
-            value = load_x((row / INDICES * ENTRIES + u32(entry)) * INNER + element % INNER);
+        let named = u32(load_index(row % INDICES));
+        let entry = named - FIRST;
+        var value = select(not_a_number(), 0.0f, named < ALL);
+        if (entry < ENTRIES) {
+            value = load_x((row / INDICES * ENTRIES + entry) * INNER + element % INNER);
         }
         store_y(element, value);
     }

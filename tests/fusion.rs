@@ -14,8 +14,9 @@ use retrograd::base::{Real, TensorType, Value};
 use retrograd::optim::Sgd;
 use retrograd::plan::Profile;
 use retrograd::record::{Argument, Cotangents, EvalContext, LowerContext, Lowering, Op, Pointwise, Reference, Vjp};
-use retrograd::{DType, Device, Graph, HostTensor, Init, Params, Tensor};
+use retrograd::{DType, Device, ErrorKind, Graph, HostTensor, Init, Params, Tensor};
 
+use std::sync::atomic::{AtomicU64, Ordering};
 fn setting(name: &str, default: u64) -> u64 {
     std::env::var(name).ok().and_then(|text| text.parse().ok()).unwrap_or(default)
 }
@@ -106,6 +107,59 @@ fn compare(device: &Device, seed: u64, ops: usize) -> Result<(), String> {
         }
     }
     Ok(())
+}
+
+/// Runs a graph whose tensors exceed a binding in parts, and as a whole; the reason, where they differ.
+fn parts(device: &Device, seed: u64, ops: usize) -> Result<(), String> {
+    let g = Graph::new();
+    let drawn = draw(&g, seed, ops);
+    // Outputs are read as a whole: of each a sum, which tells of all its elements, and not only of how many there are.
+    let total = |&output: &Tensor<'_>| {
+        let weights = g.full(output.shape(), 0.5).cumsum(-1);
+        (output * weights).sum(..)
+    };
+    let totals: Vec<Tensor<'_>> = drawn.outputs.iter().filter(|output| output.rank() > 0).map(total).collect();
+    let run = |binding_bytes: Option<u64>| -> Result<Option<Vec<f64>>, String> {
+        let mut profile = device.profile();
+        profile.binding_bytes = binding_bytes.unwrap_or(profile.binding_bytes);
+        let device = device.with_profile(profile).map_err(|error| error.to_string())?;
+        let mut step = match g.infer(&totals).compile(&device, &Params::seeded(3)) {
+            Err(error) if error.kind() == ErrorKind::Limit => return Ok(None),
+            step => step.map_err(|error| error.to_string())?,
+        };
+        let feeds: Vec<_> = drawn.inputs.iter().map(|(tensor, data)| tensor.feed(data)).collect();
+        step.run(feeds.clone()).map_err(|error| error.to_string())?;
+        if binding_bytes.is_some() {
+            let verification = step.verify(feeds).map_err(|error| error.to_string())?;
+            if !verification.agrees() {
+                return Err(verification.to_string());
+            }
+        }
+        let read = |&total: &Tensor<'_>| step.read(total).map(|value| f64::from(value.item()));
+        Ok(Some(totals.iter().map(read).collect::<Result<_, _>>().map_err(|error| error.to_string())?))
+    };
+    let Some(whole) = run(None)? else { return Err("the whole exceeds a binding".into()) };
+    for most in [512, 256] {
+        let Some(got) = run(Some(most))? else { continue };
+        SPLIT.fetch_add(1, Ordering::Relaxed);
+        let distance = within(&got, &whole, |want, greatest| 1e-4 * want + 3e-5 * greatest + 1e-4);
+        if distance.excess > 1.0 || distance.excess.is_nan() {
+            return Err(format!("with bindings of {most} bytes: {distance:?}, {got:?} and {whole:?}"));
+        }
+    }
+    Ok(())
+}
+
+/// How many graphs ran in parts.
+static SPLIT: AtomicU64 = AtomicU64::new(0);
+
+#[test]
+fn graphs_in_parts_agree_with_the_whole() {
+    sweep(&Device::cpu(), setting("RETROGRAD_TEST_GRAPHS", 500) / 2, parts);
+    if let Some(device) = device("vulkan") {
+        sweep(device, setting("RETROGRAD_TEST_GRAPHS", 500) / 50, parts);
+    }
+    println!("{} compiled in parts", SPLIT.load(Ordering::Relaxed));
 }
 
 /// Verifies a graph's plan dispatch by dispatch; the report, where one diverges.

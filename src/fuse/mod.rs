@@ -7,6 +7,7 @@ mod program;
 mod recompute;
 mod resolve;
 mod simplify;
+mod split;
 
 pub use emit::{
     Chooser, Chosen, Context, Emitted, Form, Forms, Gather, IMAGE_ROWS, IMAGE_WIDTH, Kernels, NORM_MOST_SUMS,
@@ -16,5 +17,6 @@ pub use emit::{
 pub use group::{Body, Group, Grouped, Refusal, RideAlong, group};
 pub use program::{Load, Operand, Program, Programs, Step, Store};
 pub use recompute::recompute;
-pub use resolve::{Access, Matrix, Resolved, defect, resolve};
+pub use resolve::{Access, Gradient, Matrix, Resolved, defect, resolve};
 pub use simplify::{Simplified, simplify};
+pub use split::{Split, Window, split};

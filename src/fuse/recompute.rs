@@ -52,7 +52,7 @@ pub fn recompute(
         assigned: Vec::new(),
         checks: old.checks.clone(),
     };
-    simplified.moved(recording, moved)
+    simplified.moved(recording, |tensor| Some(moved(tensor)))
 }
 
 struct Copying<'a> {

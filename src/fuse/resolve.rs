@@ -1,5 +1,6 @@
 //! Views become layouts: after this, every op reads tensors that lie in memory, each through one layout.
 
+use super::Window;
 use crate::base::{DType, Error, ErrorKind, Layout, Real, Result, TensorType, Value, View, map_value};
 use crate::record::{
     Argument, Cotangents, EvalContext, Factor, HostFunction, Kernel, KernelClass, Leaf, LowerContext, Lowering, Node,
@@ -7,6 +8,17 @@ use crate::record::{
 };
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+
+/// The gradient of a parameter, or of a part of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Gradient {
+    /// The number of the parameter in its store.
+    pub parameter: usize,
+    /// The first element of the parameter that it is the gradient of.
+    pub start: usize,
+    /// The gradient.
+    pub tensor: TensorId,
+}
 
 /// A tensor that is computed or fed, and where in it the elements of a view of it lie.
 #[derive(Clone, Debug, PartialEq)]
@@ -98,8 +110,10 @@ pub struct Resolved {
     pub matrices: BTreeMap<NodeId, [Matrix; 2]>,
     /// What kept tensors are in memory.
     pub kept: BTreeMap<TensorId, TensorId>,
-    /// Gradients, by the number of their parameter, each a tensor of its own.
-    pub gradients: Vec<(usize, TensorId)>,
+    /// Gradients, each a tensor of its own.
+    pub gradients: Vec<Gradient>,
+    /// Parts of leaves that are bound by themselves: the leaf, and the first element of it.
+    pub windows: BTreeMap<TensorId, (TensorId, usize)>,
     /// New values of cells, by the number of their parameter: dense tensors that the update does not change.
     pub assigned: Vec<(usize, TensorId)>,
     /// Tensors that outlive the step: those kept, gradients, and new values of cells.
@@ -174,7 +188,7 @@ impl Reference for Seen {
 pub fn resolve(
     recording: &Recording,
     kept: &[TensorId],
-    gradients: &[(usize, TensorId)],
+    gradients: &[Gradient],
     assigned: &[(usize, TensorId)],
     class: KernelClass,
 ) -> Result<Resolved> {
@@ -187,6 +201,7 @@ pub fn resolve(
         matrices: BTreeMap::new(),
         kept: BTreeMap::new(),
         gradients: Vec::new(),
+        windows: BTreeMap::new(),
         assigned: Vec::new(),
         wanted: BTreeSet::new(),
     };
@@ -227,6 +242,14 @@ impl Resolved {
             self.dense_outputs(id);
             return Ok(());
         };
+        let any: &dyn std::any::Any = op.as_ref();
+        if let Some(window) = any.downcast_ref::<Window>() {
+            let leaf = node.inputs[0];
+            let first = window.first(&self.recording.tensor_type(leaf).shape);
+            self.windows.insert(TensorId { node: id, output: 0 }, (leaf, first));
+            self.dense_outputs(id);
+            return Ok(());
+        }
         let mut inputs = node.inputs.clone();
         let mut lowering = self.lower(op, &inputs, &node, class);
         if let Lowering::View(view) = &lowering {
@@ -399,22 +422,23 @@ impl Resolved {
     /// is kept is the value that this step used.
     fn keep(&mut self, tensor: TensorId) -> TensorId {
         let access = &self.accesses[&tensor];
-        let is_parameter = matches!(self.node_of(access.tensor).kind, NodeKind::Leaf(Leaf::Parameter(_)));
+        let leaf = self.windows.get(&access.tensor).map_or(access.tensor, |(leaf, _)| *leaf);
+        let is_parameter = matches!(self.node_of(leaf).kind, NodeKind::Leaf(Leaf::Parameter(_)));
         if self.is_whole(access) && !is_parameter { access.tensor } else { self.copy(tensor.node, tensor) }
     }
 
     /// Gives every gradient a tensor that only its arena needs: nothing reads it within the step.
-    fn gradients(&mut self, gradients: &[(usize, TensorId)]) {
+    fn gradients(&mut self, gradients: &[Gradient]) {
         let mut read: BTreeSet<TensorId> = BTreeSet::new();
         for &id in &self.order {
             for input in &self.recording.nodes[id.index()].inputs {
                 read.insert(self.accesses[input].tensor);
             }
         }
-        for &(parameter, gradient) in gradients {
+        for &Gradient { parameter, start, tensor: gradient } in gradients {
             let tensor = self.accesses[&gradient].tensor;
-            let computed = matches!(self.node_of(tensor).kind, NodeKind::Op(_));
-            let shared = gradients.iter().filter(|(_, other)| self.accesses[other].tensor == tensor).count() > 1;
+            let computed = matches!(self.node_of(tensor).kind, NodeKind::Op(_)) && !self.windows.contains_key(&tensor);
+            let shared = gradients.iter().filter(|other| self.accesses[&other.tensor].tensor == tensor).count() > 1;
             let own = computed && self.is_whole(&self.accesses[&gradient]) && !shared;
             let place = if own && !read.contains(&tensor) && !self.wanted.contains(&tensor) {
                 tensor
@@ -425,7 +449,7 @@ impl Resolved {
                 self.recording.nodes[copy.node.index()].origin = Some(origin);
                 copy
             };
-            self.gradients.push((parameter, place));
+            self.gradients.push(Gradient { parameter, start, tensor: place });
             self.wanted.insert(place);
         }
     }

@@ -12,9 +12,10 @@ pub struct Simplified {
 }
 
 impl Simplified {
-    /// With another recording, to which every tensor of this one moves.
-    pub(super) fn moved(&self, recording: Recording, to: impl Fn(&TensorId) -> TensorId) -> Self {
-        Self { recording, map: self.map.iter().map(|(original, now)| (*original, to(now))).collect() }
+    /// With another recording, to which every tensor of this one moves, or in which it is no more.
+    pub(super) fn moved(&self, recording: Recording, to: impl Fn(&TensorId) -> Option<TensorId>) -> Self {
+        let moved = |(original, now): (&TensorId, &TensorId)| Some((*original, to(now)?));
+        Self { recording, map: self.map.iter().filter_map(moved).collect() }
     }
 
     /// The tensor that stands for a tensor of the original.

@@ -4,7 +4,7 @@
 use super::rows;
 use crate::base::{DType, Real, TensorType, Value};
 use crate::record::{
-    Case, CaseInput, Cotangents, Draw, EvalContext, LowerContext, Lowering, Op, Reference, Tensor, Text, Vjp, libraries,
+    Case, CaseInput, Cotangents, Domain, Draw, EvalContext, LowerContext, Lowering, Op, Reference, Tensor, Text, Vjp, libraries,
 };
 use ndarray::Axis;
 
@@ -21,6 +21,9 @@ impl Op for Argmax {
     }
     fn vjp<'g>(&self, _cx: &Vjp<'g>) -> Cotangents<'g> {
         Cotangents::ends(1)
+    }
+    fn domain(&self, inputs: &[&TensorType]) -> Option<Domain> {
+        rows::domain(self, inputs)
     }
     fn lower(&self, cx: &LowerContext<'_>) -> Lowering {
         let text = Text::new(include_str!("../../shaders/argmax.wgsl"), &[&libraries::NUMBERS]);

@@ -4,11 +4,13 @@ use super::pool::PoolSettings;
 use super::table::table;
 use crate::base::{Real, Shape, TensorType, Value};
 use crate::record::{
-    Attributes, Case, CaseInput, Cotangents, EvalContext, HostKernel, LowerContext, Lowering, Op, Reference, Tensor,
+    Attributes, Case, CaseInput, Cotangents, Domain, EvalContext, HostKernel, LowerContext, Lowering, Op, Reference, Tensor,
     Text, Vjp,
 };
 use ndarray::{ArrayD, IxDyn};
 use rayon::prelude::*;
+use std::ops::Range;
+use std::sync::Arc;
 
 /// The sum of every window.
 #[derive(Clone, Copy, Debug)]
@@ -27,6 +29,9 @@ impl Op for SumPool {
     fn vjp<'g>(&self, cx: &Vjp<'g>) -> Cotangents<'g> {
         let op = SumPoolBackward { settings: self.settings, shape: cx.inputs[0].shape() };
         Cotangents::one(cx.inputs[0].graph().record(op, &[cx.cotangent()]))
+    }
+    fn domain(&self, inputs: &[&TensorType]) -> Option<Domain> {
+        super::pool::domain(self, inputs)
     }
     fn lower(&self, cx: &LowerContext<'_>) -> Lowering {
         let (x, y) = (&cx.inputs[0].shape, &cx.outputs[0].shape);
@@ -78,6 +83,13 @@ impl Op for SumPoolBackward {
     fn vjp<'g>(&self, cx: &Vjp<'g>) -> Cotangents<'g> {
         let c = cx.cotangent();
         Cotangents::one(c.graph().record(SumPool { settings: self.settings }, &[c]))
+    }
+    fn domain(&self, inputs: &[&TensorType]) -> Option<Domain> {
+        super::pool::domain(self, inputs)
+    }
+    fn part(&self, _domain: &Domain, ranges: &[Range<usize>]) -> Option<Arc<dyn Op>> {
+        let planes = ranges.iter().map(Range::len).chain(self.shape[ranges.len()..].iter().copied());
+        Some(Arc::new(Self { shape: planes.collect::<Vec<_>>().into(), ..self.clone() }))
     }
     fn lower(&self, cx: &LowerContext<'_>) -> Lowering {
         let planes = self.settings.planes(&self.shape, &cx.inputs[0].shape);

@@ -2,10 +2,10 @@
 
 use crate::base::{Real, TensorType, Value};
 use crate::record::{
-    Argument, Attributes, Case, CaseInput, Cotangents, EvalContext, Graph, HostFunction, LowerContext, Lowering, Op,
+    Argument, Attributes, Case, CaseInput, Cotangents, Draw, EvalContext, Graph, HostFunction, LowerContext, Lowering, Op,
     Pointwise, Reference, Tensor, Vjp,
 };
-use ndarray::{Axis, concatenate};
+use ndarray::{ArrayD, ArrayViewD, Axis, concatenate};
 
 /// The storage buffers that every device offers to one dispatch are eight, one of them written.
 const MOST: usize = 7;
@@ -20,7 +20,9 @@ impl Op for Concat {
         "concat"
     }
     fn outputs(&self, inputs: &[&TensorType]) -> Result<Vec<TensorType>, String> {
-        super::elementwise::floats(inputs)?;
+        if let Some(input) = inputs.iter().find(|input| input.dtype != inputs[0].dtype) {
+            return Err(format!("elements of {} and {} do not lie in one tensor", inputs[0].dtype, input.dtype));
+        }
         let first = &inputs[0].shape;
         let fits = |other: &TensorType| {
             other.shape.rank() == first.rank()
@@ -31,7 +33,7 @@ impl Op for Concat {
         } else {
             let mut extents = first.to_vec();
             extents[self.axis] = inputs.iter().map(|input| input.shape[self.axis]).sum();
-            Ok(vec![TensorType::f32(extents)])
+            Ok(vec![TensorType { shape: extents.into(), dtype: inputs[0].dtype }])
         }
     }
     fn vjp<'g>(&self, cx: &Vjp<'g>) -> Cotangents<'g> {
@@ -55,9 +57,20 @@ impl Op for Concat {
 
 impl Reference for Concat {
     fn eval<T: Real>(&self, inputs: &[&Value<T>], _cx: &EvalContext) -> Vec<Value<T>> {
-        let views: Vec<_> = inputs.iter().map(|input| input.real().view()).collect();
-        let joined = concatenate(Axis(self.axis), &views).expect("the shape rule was checked when the op was recorded");
-        vec![Value::Real(joined.as_standard_layout().into_owned())]
+        fn joined<A: Clone>(axis: usize, parts: &[ArrayViewD<'_, A>]) -> ArrayD<A> {
+            let joined = concatenate(Axis(axis), parts).expect("the shape rule was checked when the op was recorded");
+            joined.as_standard_layout().into_owned()
+        }
+        macro_rules! views {
+            ($kind:path) => {
+                inputs.iter().filter_map(|x| if let $kind(array) = x { Some(array.view()) } else { None })
+            };
+        }
+        vec![match inputs[0] {
+            Value::Real(_) => Value::Real(joined(self.axis, &views!(Value::Real).collect::<Vec<_>>())),
+            Value::I32(_) => Value::I32(joined(self.axis, &views!(Value::I32).collect::<Vec<_>>())),
+            Value::U32(_) => Value::U32(joined(self.axis, &views!(Value::U32).collect::<Vec<_>>())),
+        }]
     }
 }
 
@@ -95,11 +108,21 @@ impl Graph {
 
 pub(super) fn cases() -> Vec<Case> {
     let parts = |extents: &[usize]| extents.iter().map(|&n| CaseInput::uniform([3, n], -1.0, 1.0)).collect::<Vec<_>>();
+    let labels = vec![
+        CaseInput::new([3, 2], Draw::Labels { below: 9 }),
+        CaseInput::new([65, 2], Draw::Labels { below: 5 }),
+    ];
     vec![
         Case::new("three", parts(&[2, 5, 1]), |x| x[0].graph().concat(x, 1).sin()),
         Case::new("more than one kernel takes", parts(&[1, 2, 3, 1, 2, 3, 1, 2, 3]), |x| {
             x[0].graph().concat(x, -1).sin()
         }),
+        Case::new("labels", labels, |x| x[0].graph().concat(x, 0)).value_only(),
+        Case::new("masks", parts(&[2, 2]), |x| {
+            let zero = x[0].graph().scalar(0.0);
+            x[0].graph().concat(&[x[0].gt(zero), x[1].gt(zero)], 1)
+        })
+        .value_only(),
         Case::new("stack", parts(&[2, 2]), |x| x[0].graph().stack(x, 1).sin()),
         Case::new("stack at the end", parts(&[2, 2]), |x| x[0].graph().stack(x, -1).sin()),
     ]

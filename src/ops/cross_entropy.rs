@@ -10,7 +10,7 @@ use super::rows;
 use super::softmax::softmax_backward;
 use crate::base::{DType, Real, TensorType, Value};
 use crate::record::{
-    Attributes, Case, CaseInput, Cotangents, Draw, EvalContext, HostKernel, LowerContext, Lowering, Op, Reference,
+    Attributes, Case, CaseInput, Cotangents, Domain, Draw, EvalContext, HostKernel, LowerContext, Lowering, Op, Reference,
     Tensor, Text, Vjp, libraries,
 };
 use ndarray::{ArrayD, IxDyn};
@@ -49,6 +49,9 @@ impl Op for CrossEntropy {
             (one, other) => one.or(other),
         };
         Cotangents::Inputs(vec![dx, None])
+    }
+    fn domain(&self, inputs: &[&TensorType]) -> Option<Domain> {
+        rows::domain(self, inputs)
     }
     fn lower(&self, cx: &LowerContext<'_>) -> Lowering {
         let libraries = [

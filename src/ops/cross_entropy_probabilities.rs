@@ -6,7 +6,7 @@ use super::rows;
 use super::softmax::softmax_backward;
 use crate::base::{Real, TensorType, Value};
 use crate::record::{
-    Case, CaseInput, Cotangents, Draw, EvalContext, LowerContext, Lowering, Op, Reference, Tensor, Text, Vjp, libraries,
+    Case, CaseInput, Cotangents, Domain, Draw, EvalContext, LowerContext, Lowering, Op, Reference, Tensor, Text, Vjp, libraries,
 };
 use ndarray::{Axis, Zip};
 
@@ -38,6 +38,9 @@ impl Op for CrossEntropyProbabilities {
             add(&mut dq, (c * p).sum_keep(-1) - c);
         }
         Cotangents::Inputs(vec![dx, dq])
+    }
+    fn domain(&self, inputs: &[&TensorType]) -> Option<Domain> {
+        rows::domain(self, inputs)
     }
     fn lower(&self, cx: &LowerContext<'_>) -> Lowering {
         let libraries = [&libraries::EXPONENTIAL, &libraries::LOGARITHM, &libraries::COMPARISON, &libraries::ROWS];

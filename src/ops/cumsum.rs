@@ -3,7 +3,7 @@
 use super::rows;
 use crate::base::{Real, TensorType, Value};
 use crate::record::{
-    Case, CaseInput, Cotangents, EvalContext, LowerContext, Lowering, Op, Reference, Tensor, Text, Vjp, libraries,
+    Case, CaseInput, Cotangents, Domain, EvalContext, LowerContext, Lowering, Op, Reference, Tensor, Text, Vjp, libraries,
 };
 use ndarray::Axis;
 
@@ -21,6 +21,9 @@ impl Op for Cumsum {
     fn vjp<'g>(&self, cx: &Vjp<'g>) -> Cotangents<'g> {
         let g = cx.cotangent();
         Cotangents::one(g.graph().record(Self, &[g.flip(-1)]).flip(-1))
+    }
+    fn domain(&self, inputs: &[&TensorType]) -> Option<Domain> {
+        rows::domain(self, inputs)
     }
     fn lower(&self, cx: &LowerContext<'_>) -> Lowering {
         let text = Text::new(include_str!("../../shaders/cumsum.wgsl"), &[&libraries::NUMBERS]);

@@ -6,10 +6,12 @@
 
 use crate::base::{Real, Shape, TensorType, Value, threefry, unit_interval};
 use crate::record::{
-    Argument, Attributes, Case, CaseInput, Cotangents, EvalContext, HostFunction, LowerContext, Lowering, Op,
+    Argument, Attributes, Case, CaseInput, Cotangents, Domain, DomainAxis, EvalContext, Follows, HostFunction, LowerContext, Lowering, Op, Parts,
     Pointwise, Reference, Tensor, Text, Vjp, libraries,
 };
 use ndarray::{ArrayD, IxDyn};
+use std::ops::Range;
+use std::sync::Arc;
 
 #[derive(Debug)]
 struct DropoutMask {
@@ -17,6 +19,8 @@ struct DropoutMask {
     rate: f64,
     /// Tells the masks of one step apart. Fixed at recording.
     stream: u32,
+    /// The place of the first element in the mask that this is a part of.
+    first: u32,
 }
 
 impl Op for DropoutMask {
@@ -29,14 +33,32 @@ impl Op for DropoutMask {
     fn vjp<'g>(&self, _cx: &Vjp<'g>) -> Cotangents<'g> {
         Cotangents::ends(0)
     }
+    fn domain(&self, _inputs: &[&TensorType]) -> Option<Domain> {
+        // Its elements are known by their row-major place: parts are rows that follow one another.
+        let cut = (0..self.shape.rank()).find(|&axis| self.shape[axis] > 1)?;
+        let axis = |axis: usize| DomainAxis {
+            extent: self.shape[axis],
+            parts: if axis == cut { Parts::Join } else { Parts::None },
+        };
+        let follows = (0..self.shape.rank()).map(|axis| Some(Follows::same(axis)));
+        let axes = (0..self.shape.rank()).map(axis).collect();
+        Some(Domain { axes, inputs: Vec::new(), outputs: vec![follows.collect()] })
+    }
+    fn part(&self, _domain: &Domain, ranges: &[Range<usize>]) -> Option<Arc<dyn Op>> {
+        let place: usize = ranges.iter().zip(self.shape.strides()).map(|(range, step)| range.start * step as usize).sum();
+        let shape = ranges.iter().map(Range::len).collect::<Vec<_>>().into();
+        Some(Arc::new(Self { shape, first: self.first + place as u32, ..*self }))
+    }
     fn lower(&self, _cx: &LowerContext<'_>) -> Lowering {
         let (rate, scale) = (Text::literal(self.rate), Text::literal(1.0 / (1.0 - self.rate)));
-        let expression = format!("dropout_element({{0}}, {}u, {{1}}, {rate}, {scale})", self.stream);
-        let (stream, rate, scale) = (self.stream, self.rate as f32, (1.0 / (1.0 - self.rate)) as f32);
+        let index = if self.first == 0 { "{1}".to_owned() } else { format!("{{1}} + {}u", self.first) };
+        let expression = format!("dropout_element({{0}}, {}u, {index}, {rate}, {scale})", self.stream);
+        let (stream, first) = (self.stream, self.first);
+        let (rate, scale) = (self.rate as f32, (1.0 / (1.0 - self.rate)) as f32);
         let host = HostFunction::new(move |block, out| {
             pulp::Arch::new().dispatch(|| {
                 for (y, &index) in out.iter_mut().zip(block.arguments[1]) {
-                    let uniform = unit_interval(threefry(block.seed, [index, stream])[0]) as f32;
+                    let uniform = unit_interval(threefry(block.seed, [index + first, stream])[0]) as f32;
                     *y = if uniform < rate { 0.0f32 } else { scale }.to_bits();
                 }
             });
@@ -45,7 +67,7 @@ impl Op for DropoutMask {
         Lowering::Pointwise(Pointwise::new(expression, arguments, &[&libraries::RANDOM]).on_host(host))
     }
     fn attributes(&self) -> Attributes {
-        Attributes::default().with("shape", &self.shape[..]).with("rate", self.rate).with("stream", self.stream)
+        Attributes::default().with("shape", &self.shape[..]).with("rate", self.rate).with("stream", self.stream).with("first", self.first)
     }
 }
 
@@ -54,7 +76,7 @@ impl Reference for DropoutMask {
         // Compared in single precision, as on the device: both then drop the same elements.
         let rate = self.rate as f32;
         let element = |index: usize| {
-            let uniform = unit_interval(threefry(cx.seed, [index as u32, self.stream])[0]) as f32;
+            let uniform = unit_interval(threefry(cx.seed, [index as u32 + self.first, self.stream])[0]) as f32;
             if uniform < rate { T::zero() } else { T::real(1.0 / (1.0 - self.rate)) }
         };
         let elements = (0..self.shape.elements()).map(element).collect();
@@ -78,7 +100,7 @@ impl Tensor<'_> {
             );
         }
         let stream = self.graph.with_recording(|recording| recording.nodes.len() as u32);
-        self * self.graph.record(DropoutMask { shape: self.shape(), rate, stream }, &[])
+        self * self.graph.record(DropoutMask { shape: self.shape(), rate, stream, first: 0 }, &[])
     }
 }
 

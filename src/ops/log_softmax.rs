@@ -3,7 +3,7 @@
 use super::rows;
 use crate::base::{Real, TensorType, Value};
 use crate::record::{
-    Case, CaseInput, Cotangents, EvalContext, LowerContext, Lowering, Op, Reference, Tensor, Text, Vjp, libraries,
+    Case, CaseInput, Cotangents, Domain, EvalContext, LowerContext, Lowering, Op, Reference, Tensor, Text, Vjp, libraries,
 };
 use ndarray::{ArrayD, Axis, Zip};
 
@@ -19,6 +19,9 @@ impl Op for LogSoftmax {
     }
     fn vjp<'g>(&self, cx: &Vjp<'g>) -> Cotangents<'g> {
         Cotangents::one(cx.outputs[0].graph().record(LogSoftmaxBackward, &[cx.outputs[0], cx.cotangent()]))
+    }
+    fn domain(&self, inputs: &[&TensorType]) -> Option<Domain> {
+        rows::domain(self, inputs)
     }
     fn lower(&self, cx: &LowerContext<'_>) -> Lowering {
         let libraries = [&libraries::EXPONENTIAL, &libraries::LOGARITHM, &libraries::COMPARISON, &libraries::ROWS];
@@ -75,6 +78,9 @@ impl Op for LogSoftmaxBackward {
         let e = y.exp();
         let dy = -(c * e * g.sum_keep(-1));
         Cotangents::two(dy, c - (c * e).sum_keep(-1))
+    }
+    fn domain(&self, inputs: &[&TensorType]) -> Option<Domain> {
+        rows::domain(self, inputs)
     }
     fn lower(&self, cx: &LowerContext<'_>) -> Lowering {
         let text = Text::new(

@@ -3,11 +3,13 @@
 use super::pool::{Planes, PoolSettings};
 use crate::base::{DType, Real, Shape, TensorType, Value};
 use crate::record::{
-    Attributes, Case, CaseInput, Cotangents, Draw, EvalContext, HostKernel, LowerContext, Lowering, Op, Reference,
+    Attributes, Case, CaseInput, Cotangents, Domain, Draw, EvalContext, HostKernel, LowerContext, Lowering, Op, Reference,
     Tensor, Text, Vjp, libraries,
 };
 use ndarray::{ArrayD, IxDyn};
 use rayon::prelude::*;
+use std::ops::Range;
+use std::sync::Arc;
 
 /// The outputs are the greatest elements, and where in their planes they stand.
 #[derive(Clone, Copy, Debug)]
@@ -73,6 +75,9 @@ impl Op for MaxPool {
         let Some(g) = cx.cotangents[0] else { return Cotangents::ends(1) };
         let op = MaxPoolBackward { settings: self.settings, shape: cx.inputs[0].shape() };
         Cotangents::one(g.graph().record(op, &[cx.outputs[1], g]))
+    }
+    fn domain(&self, inputs: &[&TensorType]) -> Option<Domain> {
+        super::pool::domain(self, inputs)
     }
     fn lower(&self, cx: &LowerContext<'_>) -> Lowering {
         let (x, y) = (&cx.inputs[0].shape, &cx.outputs[0].shape);
@@ -142,6 +147,13 @@ impl Op for MaxPoolBackward {
         let lines = c.reshape([planes, size(&self.shape)]);
         let taken = lines.gather(1, at.reshape([planes, size(&out)])).reshape(out);
         Cotangents::Inputs(vec![None, Some(taken)])
+    }
+    fn domain(&self, inputs: &[&TensorType]) -> Option<Domain> {
+        super::pool::domain(self, inputs)
+    }
+    fn part(&self, _domain: &Domain, ranges: &[Range<usize>]) -> Option<Arc<dyn Op>> {
+        let planes = ranges.iter().map(Range::len).chain(self.shape[ranges.len()..].iter().copied());
+        Some(Arc::new(Self { shape: planes.collect::<Vec<_>>().into(), ..self.clone() }))
     }
     fn lower(&self, cx: &LowerContext<'_>) -> Lowering {
         let planes = self.settings.planes(&self.shape, &cx.inputs[0].shape);

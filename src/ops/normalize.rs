@@ -9,7 +9,7 @@
 use super::rows;
 use crate::base::{Real, Shape, TensorType, Value};
 use crate::record::{
-    Attributes, Case, CaseInput, Cotangents, EvalContext, HostKernel, LowerContext, Lowering, Op, Reference, Tensor,
+    Attributes, Case, CaseInput, Cotangents, Domain, EvalContext, HostKernel, LowerContext, Lowering, Op, Reference, Tensor,
     Text, Vjp, libraries,
 };
 use ndarray::{Axis, Zip};
@@ -69,6 +69,9 @@ impl Op for Normalize {
             (one, other) => one.or(other),
         };
         Cotangents::Inputs(vec![dx])
+    }
+    fn domain(&self, inputs: &[&TensorType]) -> Option<Domain> {
+        rows::domain(self, inputs)
     }
     fn lower(&self, cx: &LowerContext<'_>) -> Lowering {
         let shape = &cx.inputs[0].shape;
@@ -161,6 +164,9 @@ impl Op for NormalizeBackward {
     }
     fn vjp<'g>(&self, _cx: &Vjp<'g>) -> Cotangents<'g> {
         Cotangents::Composition
+    }
+    fn domain(&self, inputs: &[&TensorType]) -> Option<Domain> {
+        rows::domain(self, inputs)
     }
     fn lower(&self, cx: &LowerContext<'_>) -> Lowering {
         let shape = &cx.inputs[0].shape;

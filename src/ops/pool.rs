@@ -2,9 +2,15 @@
 
 use super::elements;
 use super::window::{fits, out_extent};
-use crate::base::Shape;
-use crate::record::{Attributes, HostKernel, KernelClass, Lowering, Text};
+use crate::base::{Shape, TensorType};
+use crate::record::{Attributes, Domain, HostKernel, KernelClass, Lowering, Op, Text};
 use std::ops::Range;
+
+/// How a pooling op is computed part by part: every plane by itself.
+pub(super) fn domain(op: &dyn Op, inputs: &[&TensorType]) -> Option<Domain> {
+    let outputs = op.outputs(inputs).ok()?;
+    Some(Domain::of_leading(inputs[0].shape.rank() - 2, inputs, &outputs.iter().collect::<Vec<_>>()))
+}
 
 /// How a pooling window moves over the last two axes. All extents are in elements.
 ///

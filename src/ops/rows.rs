@@ -1,7 +1,9 @@
 //! What kernels that work row by row along the last axis have in common.
 
 use crate::base::{Shape, TensorType};
-use crate::record::{Dispatched, HostKernel, Kernel, KernelClass, Lowering, Operand, Tensor, Text, grid, lanes};
+use crate::record::{
+    Dispatched, Domain, HostKernel, Kernel, KernelClass, Lowering, Op, Operand, Tensor, Text, grid, lanes,
+};
 use rayon::prelude::*;
 
 /// 64 lanes share a row, and software adapters stop an invocation after 65,535 iterations of all its loops together, of
@@ -45,6 +47,12 @@ pub(super) fn lower(
         any_layout: vec![false; loads.len()],
         host,
     })
+}
+
+/// How an op that works row by row is computed part by part.
+pub(super) fn domain(op: &dyn Op, inputs: &[&TensorType]) -> Option<Domain> {
+    let outputs = op.outputs(inputs).ok()?;
+    Some(Domain::of_rows(inputs, &outputs.iter().collect::<Vec<_>>()))
 }
 
 /// Elements of neighbouring rows that one thread computes at a time.

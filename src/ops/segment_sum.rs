@@ -4,10 +4,12 @@
 use super::elementwise::integers;
 use crate::base::{Real, TensorType, Value};
 use crate::record::{
-    Attributes, Case, CaseInput, Cotangents, Dispatched, Draw, EvalContext, HostKernel, Kernel, LowerContext, Lowering,
-    Op, Operand, Reference, Tensor, Text, Vjp, grid, libraries,
+    Attributes, Case, CaseInput, Cotangents, Dispatched, Domain, DomainAxis, Draw, EvalContext, Follows, HostKernel, Kernel, LowerContext, Lowering,
+    Op, Operand, Parts, Reference, Tensor, Text, Vjp, grid, libraries,
 };
 use ndarray::{Array1, Array3};
+use std::ops::Range;
+use std::sync::Arc;
 
 /// Most indices: 64 lanes share a sum, and software adapters stop loops after 65,535 iterations.
 const MOST_INDICES: usize = 64 * LONGEST_LOOP;
@@ -90,6 +92,8 @@ impl Reference for SortIndex {
 #[derive(Debug)]
 struct SegmentSum {
     entries: usize,
+    /// The key of the first entry.
+    first: usize,
 }
 
 impl Op for SegmentSum {
@@ -116,6 +120,7 @@ impl Op for SegmentSum {
     fn lower(&self, cx: &LowerContext<'_>) -> Lowering {
         let (g, y) = (&cx.inputs[0].shape, &cx.outputs[0].shape);
         let (indices, entries, inner, count) = (g[1], self.entries, g[2], y.elements());
+        let first = self.first;
         // A lane for every element is best, but no loop may be too long where all indices are equal.
         let lanes = indices.div_ceil(LONGEST_LOOP).next_power_of_two();
         let workgroups = grid(count.div_ceil(64 / lanes));
@@ -123,6 +128,7 @@ impl Op for SegmentSum {
             .unsigned("COUNT", count)
             .unsigned("INDICES", indices)
             .unsigned("ENTRIES", entries)
+            .unsigned("FIRST", first)
             .unsigned("INNER", inner)
             .unsigned("LANES", lanes)
             .unsigned("ELEMENTS_PER_GROUP", 64 / lanes)
@@ -143,8 +149,9 @@ impl Op for SegmentSum {
             to.fill(0.0);
             for outer in 0..from.len() / (indices * inner) {
                 for (&key, &place) in inputs[1].iter().zip(inputs[2]) {
-                    if (key as usize) < entries {
-                        let sum = &mut to[(outer * entries + key as usize) * inner..][..inner];
+                    let entry = (key as usize).wrapping_sub(first);
+                    if entry < entries {
+                        let sum = &mut to[(outer * entries + entry) * inner..][..inner];
                         let terms = &from[(outer * indices + place as usize) * inner..][..inner];
                         sum.iter_mut().zip(terms).for_each(|(sum, x)| *sum += x);
                     }
@@ -154,8 +161,22 @@ impl Op for SegmentSum {
         let any_layout = vec![false; 3];
         Lowering::Kernel(Kernel { stages: vec![stage], scratch: Vec::new(), any_layout, host: Some(host) })
     }
+    fn domain(&self, inputs: &[&TensorType]) -> Option<Domain> {
+        // The axes are outer, entries and inner. Places are those of the whole of g.
+        let g = &inputs[0].shape;
+        let axis = |extent: usize| DomainAxis { extent, parts: Parts::Join };
+        let [outer, entries, inner] = [0, 1, 2].map(|axis| Some(Follows::same(axis)));
+        Some(Domain {
+            axes: vec![axis(g[0]), axis(self.entries), axis(g[2])],
+            inputs: vec![vec![outer, None, inner], vec![None], vec![None]],
+            outputs: vec![vec![outer, entries, inner]],
+        })
+    }
+    fn part(&self, _domain: &Domain, ranges: &[Range<usize>]) -> Option<Arc<dyn Op>> {
+        Some(Arc::new(Self { entries: ranges[1].len(), first: self.first + ranges[1].start }))
+    }
     fn attributes(&self) -> Attributes {
-        Attributes::default().with("entries", self.entries)
+        Attributes::default().with("entries", self.entries).with("first", self.first)
     }
 }
 
@@ -164,7 +185,8 @@ impl Reference for SegmentSum {
         let (g, keys, places) = (inputs[0].real(), inputs[1].integers(), inputs[2].integers());
         let mut sums = Array3::zeros((g.shape()[0], self.entries, g.shape()[2]));
         for (key, place) in keys.iter().zip(&places) {
-            let Some(entry) = usize::try_from(*key).ok().filter(|&entry| entry < self.entries) else { continue };
+            let entry = usize::try_from(*key).ok().and_then(|key| key.checked_sub(self.first));
+            let Some(entry) = entry.filter(|&entry| entry < self.entries) else { continue };
             for outer in 0..g.shape()[0] {
                 for inner in 0..g.shape()[2] {
                     let sum = &mut sums[[outer, entry, inner]];
@@ -186,7 +208,7 @@ pub(super) fn sorted(index: Tensor<'_>) -> (Tensor<'_>, Tensor<'_>) {
 /// The sums by entry of `[outer, indices, inner]`: `[outer, entries, inner]`.
 #[track_caller]
 pub(super) fn segment_sum<'g>(g: Tensor<'g>, keys: Tensor<'g>, places: Tensor<'g>, entries: usize) -> Tensor<'g> {
-    g.graph().record(SegmentSum { entries }, &[g, keys, places])
+    g.graph().record(SegmentSum { entries, first: 0 }, &[g, keys, places])
 }
 
 pub(super) fn cases() -> Vec<Case> {

@@ -5,7 +5,7 @@
 use super::rows;
 use crate::base::{Real, TensorType, Value};
 use crate::record::{
-    Case, CaseInput, Cotangents, EvalContext, LowerContext, Lowering, Op, Reference, Tensor, Text, Vjp, libraries,
+    Case, CaseInput, Cotangents, Domain, EvalContext, LowerContext, Lowering, Op, Reference, Tensor, Text, Vjp, libraries,
 };
 use ndarray::{ArrayD, Axis, Zip};
 
@@ -21,6 +21,9 @@ impl Op for Softmax {
     }
     fn vjp<'g>(&self, cx: &Vjp<'g>) -> Cotangents<'g> {
         Cotangents::one(softmax_backward(cx.outputs[0], cx.cotangent()))
+    }
+    fn domain(&self, inputs: &[&TensorType]) -> Option<Domain> {
+        rows::domain(self, inputs)
     }
     fn lower(&self, cx: &LowerContext<'_>) -> Lowering {
         let libraries = [&libraries::EXPONENTIAL, &libraries::COMPARISON, &libraries::ROWS];
@@ -77,6 +80,9 @@ impl Op for SoftmaxBackward {
         let (y, g, c) = (cx.inputs[0], cx.inputs[1], cx.cotangent());
         let dy = c * (g - (g * y).sum_keep(-1)) - g * (c * y).sum_keep(-1);
         Cotangents::two(dy, softmax_backward(y, c))
+    }
+    fn domain(&self, inputs: &[&TensorType]) -> Option<Domain> {
+        rows::domain(self, inputs)
     }
     fn lower(&self, cx: &LowerContext<'_>) -> Lowering {
         let text = Text::new(include_str!("../../shaders/softmax_backward.wgsl"), &[&libraries::ROWS]);

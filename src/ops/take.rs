@@ -5,19 +5,32 @@
 use super::elements;
 use super::elementwise::integers;
 use super::segment_sum::{segment_sum, sorted};
-use crate::base::{Real, TensorType, Value};
+use crate::base::{Real, Shape, TensorType, Value};
 use crate::record::{
-    Case, CaseInput, Cotangents, Draw, EvalContext, HostKernel, LowerContext, Lowering, Op, Reference, Tensor, Text,
+    Attributes, Case, CaseInput, Cotangents, Domain, DomainAxis, Draw, EvalContext, Follows, HostKernel, LowerContext, Lowering, Op, Parts, Reference, Tensor, Text,
     Vjp, libraries,
 };
 use ndarray::Array3;
+use std::ops::Range;
+use std::sync::Arc;
 
 /// Tables with at most so many entries times indices have their gradient as a matrix product.
 const ONE_HOT: usize = 1 << 18;
 
-/// Input 0 is `[outer, entries, inner]`, input 1 `[indices]`.
-#[derive(Debug)]
-struct Take;
+/// Input 0 is `[outer, entries, inner]`, input 1 `[indices]`. Input 0 may be a part of a table: what other parts hold is
+/// zero, so that the results of all parts add up to that of the table.
+#[derive(Debug, Default)]
+struct Take {
+    /// The part that input 0 is: its first entry, and how many the table has.
+    part: Option<(usize, usize)>,
+}
+
+impl Take {
+    /// The first entry of input 0 in its table, and how many that has.
+    fn entries(&self, x: &Shape) -> (usize, usize) {
+        self.part.unwrap_or((0, x[1]))
+    }
+}
 
 impl Op for Take {
     fn name(&self) -> &'static str {
@@ -36,29 +49,56 @@ impl Op for Take {
         let (x, index, g) = (cx.inputs[0], cx.inputs[1], cx.cotangent());
         Cotangents::Inputs(vec![Some(summed(g, index, x.shape()[1])), None])
     }
+    fn domain(&self, inputs: &[&TensorType]) -> Option<Domain> {
+        // The axes are outer, indices, inner and entries.
+        let (x, index) = (&inputs[0].shape, &inputs[1].shape);
+        let axis = |extent: usize, parts: Parts| DomainAxis { extent, parts };
+        let [outer, indices, inner, entries] = [0, 1, 2, 3].map(|axis| Some(Follows::same(axis)));
+        Some(Domain {
+            axes: vec![
+                axis(x[0], Parts::Join),
+                axis(index[0], Parts::Join),
+                axis(x[2], Parts::Join),
+                axis(x[1], Parts::Add),
+            ],
+            inputs: vec![vec![outer, entries, inner], vec![indices]],
+            outputs: vec![vec![outer, indices, inner]],
+        })
+    }
+    fn part(&self, domain: &Domain, ranges: &[Range<usize>]) -> Option<Arc<dyn Op>> {
+        let all = domain.axes[3].extent;
+        (ranges[3] != (0..all)).then(|| Arc::new(Self { part: Some((ranges[3].start, all)) }) as Arc<dyn Op>)
+    }
+    fn attributes(&self) -> Attributes {
+        self.part.map_or_else(Attributes::default, |part| Attributes::default().with("part", part))
+    }
     fn lower(&self, cx: &LowerContext<'_>) -> Lowering {
         let (x, y) = (&cx.inputs[0].shape, &cx.outputs[0].shape);
         let (entries, indices, inner) = (x[1], y[1], x[2]);
+        let (first, all) = self.entries(x);
         let text = Text::new(include_str!("../../shaders/take.wgsl"), &[&libraries::NUMBERS])
             .unsigned("INDICES", indices)
             .unsigned("ENTRIES", entries)
+            .unsigned("FIRST", first)
+            .unsigned("ALL", all)
             .unsigned("INNER", inner);
         let host = HostKernel::new(move |inputs, outputs| {
             let rows = outputs[0].chunks_exact_mut(inner);
             for (number, to) in rows.enumerate() {
-                let entry = inputs[1][number % indices] as usize;
+                let named = inputs[1][number % indices] as usize;
+                let entry = named.wrapping_sub(first);
                 if entry < entries {
                     let from = (number / indices * entries + entry) * inner;
                     to.copy_from_slice(&inputs[0][from..from + inner]);
                 } else {
-                    to.fill(f32::NAN.to_bits());
+                    to.fill(if named < all { 0.0 } else { f32::NAN }.to_bits());
                 }
             }
         });
         elements::lower("take", text, y.elements(), 1, cx.class, &["x", "index"], &["y"], host)
     }
     fn index_limit(&self, input: usize, inputs: &[&TensorType]) -> Option<usize> {
-        (input == 1).then(|| inputs[0].shape[1])
+        (input == 1).then(|| self.entries(&inputs[0].shape).1)
     }
 }
 
@@ -83,8 +123,12 @@ impl Reference for Take {
     fn eval<T: Real>(&self, inputs: &[&Value<T>], _cx: &EvalContext) -> Vec<Value<T>> {
         let (x, index) = (inputs[0].real(), inputs[1].integers());
         let shape = x.shape();
+        let (first, all) = self.entries(&shape.into());
         let value = |(outer, k, inner): (usize, usize, usize)| match usize::try_from(index[k]) {
-            Ok(entry) if entry < shape[1] => x[[outer, entry, inner]],
+            Ok(entry) if entry < all => match entry.checked_sub(first) {
+                Some(entry) if entry < shape[1] => x[[outer, entry, inner]],
+                _ => T::zero(),
+            },
             _ => T::nan(),
         };
         vec![Value::Real(Array3::from_shape_fn((shape[0], index.len(), shape[2]), value).into_dyn())]
@@ -110,13 +154,13 @@ impl Tensor<'_> {
         let flat = index.flat();
         index.graph.check_index("embedding", index, shape.first().copied().unwrap_or(1));
         let extents: Vec<usize> = index.shape().iter().copied().chain([shape.last()]).collect();
-        self.graph.record(Take, &[self.unsqueeze(0), flat]).reshape(extents)
+        self.graph.record(Take::default(), &[self.unsqueeze(0), flat]).reshape(extents)
     }
 
     /// As [`embedding`](Self::embedding) with indices along one axis that need no check.
     #[track_caller]
     pub(super) fn embedding_unchecked(self, index: Self) -> Self {
-        self.graph.record(Take, &[self.unsqueeze(0), index]).squeeze(0)
+        self.graph.record(Take::default(), &[self.unsqueeze(0), index]).squeeze(0)
     }
 
     /// The entries along an axis that `index` (`i32`, one axis) names, in its order; one may be named several times.
@@ -138,7 +182,7 @@ impl Tensor<'_> {
         let table = self.reshape([outer, shape[axis], inner]);
         let mut extents = shape.to_vec();
         extents[axis] = index.shape().elements();
-        self.graph.record(Take, &[table, index]).reshape(extents)
+        self.graph.record(Take::default(), &[table, index]).reshape(extents)
     }
 
     /// The same elements along one axis.

@@ -1,9 +1,9 @@
 //! The k greatest elements along the last axis, in descending order, and where they stand; dx = g put back there.
 
-use super::elements;
+use super::{elements, rows};
 use crate::base::{DType, Real, TensorType, Value};
 use crate::record::{
-    Attributes, Case, CaseInput, Cotangents, Draw, EvalContext, HostKernel, LowerContext, Lowering, Op, Reference,
+    Attributes, Case, CaseInput, Cotangents, Domain, Draw, EvalContext, HostKernel, LowerContext, Lowering, Op, Reference,
     Tensor, Text, Vjp, libraries,
 };
 use ndarray::ArrayD;
@@ -43,6 +43,9 @@ impl Op for TopK {
         let Some(g) = cx.cotangents[0] else { return Cotangents::ends(1) };
         let x = cx.inputs[0];
         Cotangents::one(x.graph().full(x.shape(), 0.0).scatter_add(-1, cx.outputs[1], g))
+    }
+    fn domain(&self, inputs: &[&TensorType]) -> Option<Domain> {
+        rows::domain(self, inputs)
     }
     fn lower(&self, cx: &LowerContext<'_>) -> Lowering {
         let shape = &cx.inputs[0].shape;

@@ -154,9 +154,13 @@ impl<'a> List<'a> {
         };
         let inside = |entry: &&ArenaEntry| entry.segment == segment && meet(binding, entry);
         let span = |entry: &ArenaEntry| {
-            let first = ((entry.offset - binding.offset) / WORD) as u32;
-            let words = first..first + (entry.bytes / WORD) as u32;
-            Span { name: format!("{what} `{}`", entry.name), shape: entry.shape.clone(), words, first: 0 }
+            // Of a parameter that exceeds a binding, a part is there.
+            let start = entry.offset.max(binding.offset);
+            let end = (entry.offset + entry.bytes).min(binding.offset + binding.bytes);
+            let word = |at: u64| ((at - binding.offset) / WORD) as u32;
+            let first = ((start - entry.offset) / WORD) as usize;
+            let name = format!("{what} `{}`", entry.name);
+            Span { name, shape: entry.shape.clone(), words: word(start)..word(end), first }
         };
         let mut spans: Vec<Span> = self.arena.entries.iter().filter(inside).map(span).collect();
         spans.sort_by_key(|span| span.words.start);

@@ -389,6 +389,18 @@ impl Graph {
         self.tensor(TensorId { node, output: 0 })
     }
 
+    /// Takes over a node of another recording, which reads what these are here.
+    pub(crate) fn take_over(&self, node: &Node, inputs: Vec<TensorId>) -> NodeId {
+        let mut recording = self.recording.borrow_mut();
+        recording.nodes.push(Node { inputs, ..node.clone() });
+        NodeId(recording.nodes.len() as u32 - 1)
+    }
+
+    /// Lets `change` look at the nodes from a number on.
+    pub(crate) fn amend(&self, from: usize, change: impl FnMut(&mut Node)) {
+        self.recording.borrow_mut().nodes[from..].iter_mut().for_each(change);
+    }
+
     #[track_caller]
     fn push(&self, kind: NodeKind, inputs: Vec<TensorId>, outputs: Vec<TensorType>) -> NodeId {
         let place = self.place(Location::caller());

@@ -1,6 +1,7 @@
 //! Recording: the op trait, the graph that ops are recorded in, handles, parameters.
 
 mod case;
+mod domain;
 mod graph;
 mod host;
 mod library;
@@ -11,6 +12,7 @@ mod params;
 mod tensor;
 
 pub use case::{Case, CaseInput, Draw};
+pub use domain::{Domain, DomainAxis, Follows, Parts};
 pub use graph::{Graph, LocationGuard, ScopeGuard};
 pub use host::{HostBlock, HostFunction, HostKernel, ScalarFunction};
 pub use library::{Library, libraries};

@@ -1,6 +1,8 @@
-use super::{LowerContext, Lowering, Tensor};
+use super::{Domain, LowerContext, Lowering, Tensor};
 use crate::base::{Real, TensorType, Value};
 use std::fmt::Debug;
+use std::ops::Range;
+use std::sync::Arc;
 
 /// A gate of the graph: everything that there is to know about one operation.
 ///
@@ -35,6 +37,19 @@ pub trait Op: Eval + Debug + Send + Sync + std::any::Any {
     /// The same function said with other ops, for ops that are fused for speed. Checks compare
     /// both, and [`Cotangents::Composition`] differentiates it.
     fn composition<'g>(&self, _inputs: &[Tensor<'g>]) -> Option<Vec<Tensor<'g>>> {
+        None
+    }
+
+    /// How the op can be computed part by part, where a device cannot bind its tensors as a whole. Views, pointwise ops,
+    /// reductions and matrix products need not say it: it follows from how they are lowered. Without it, an op with a
+    /// kernel of its own is refused there.
+    fn domain(&self, _inputs: &[&TensorType]) -> Option<Domain> {
+        None
+    }
+
+    /// The op that computes these ranges of the axes of its [`domain`](Self::domain) from those parts of its inputs; `None`
+    /// where this one does, whatever the parts.
+    fn part(&self, _domain: &Domain, _ranges: &[Range<usize>]) -> Option<Arc<dyn Op>> {
         None
     }
 

@@ -2,7 +2,7 @@ use super::dataset::Dataset;
 use super::input::InputSlot;
 use super::numbers::check_every;
 use crate::base::{Error, ErrorKind, Fault, Layout, Result, TensorType};
-use crate::fuse::{Simplified, recompute, simplify};
+use crate::fuse::{Gradient, Simplified, recompute, simplify, split};
 use crate::plan::{Arena, Choices, Planned, Profile, Request, Resident, Updates, build};
 use crate::record::{
     Graph, IndexCheck, KernelClass, Leaf, LowerContext, Lowering, Node, NodeId, NodeKind, ParamInfo, Recording,
@@ -17,7 +17,7 @@ pub(super) struct Draft {
     graph: u64,
     simplified: Simplified,
     kept: Vec<TensorId>,
-    gradients: Vec<(usize, TensorId)>,
+    gradients: Vec<Gradient>,
     assigned: Vec<(usize, TensorId)>,
     /// What these were in the original recording.
     original: Targets,
@@ -87,7 +87,9 @@ impl Draft {
         let numbered =
             |list: &[(usize, TensorId)]| list.iter().map(|&(number, tensor)| (number, moved(tensor))).collect();
         let kept: Vec<TensorId> = original.kept.iter().copied().map(moved).collect();
-        let (gradients, assigned) = (numbered(&original.gradients), numbered(&original.assigned));
+        let assigned = numbered(&original.assigned);
+        let whole = |&(parameter, tensor): &(usize, TensorId)| Gradient { parameter, start: 0, tensor: moved(tensor) };
+        let gradients = original.gradients.iter().map(whole).collect();
         simplified.recording.kept = kept.iter().copied().collect();
         Self { graph, simplified, kept, gradients, assigned, original, options }
     }
@@ -97,6 +99,22 @@ impl Draft {
         let stays = self.kept.iter().copied().collect();
         let simplified = recompute(&self.simplified, &stays, segment);
         Self::moved(self.graph, simplified, self.original.clone(), self.options.clone())
+    }
+
+    /// With what a device cannot bind as a whole in parts.
+    fn in_parts(&self, profile: &Profile) -> Result<Self> {
+        let limit = profile.binding_bytes.min(profile.buffer_bytes);
+        let assigned = self.assigned.iter().map(|(_, value)| *value);
+        let whole: Vec<TensorId> = self.kept.iter().copied().chain(assigned).collect();
+        let Some(split) = split(&self.simplified, &self.gradients, &whole, (&profile.name, profile.class, limit))?
+        else {
+            return Ok(self.clone());
+        };
+        // Gradients that are in parts are none of the tensors that stay as they are.
+        let gradients = Vec::new();
+        let others = Targets { gradients, ..self.original.clone() };
+        let draft = Self::moved(self.graph, split.simplified, others, self.options.clone());
+        Ok(Self { gradients: split.gradients, original: self.original.clone(), ..draft })
     }
 
     /// This draft and its plan; where that exceeds the budget, the first that fits with ever more, ever shorter
@@ -123,9 +141,10 @@ impl Draft {
         updates: Option<&Updates>,
         averaged: &[bool],
     ) -> Result<(Self, Planned)> {
-        let planned = self.plan(profile, arena, updates, averaged)?;
+        let draft = self.in_parts(profile)?;
+        let planned = draft.plan(profile, arena, updates, averaged)?;
         let bytes = planned.plan.total_bytes();
-        let Some(budget) = self.options.budget.filter(|&budget| bytes > budget) else { return Ok((self, planned)) };
+        let Some(budget) = self.options.budget.filter(|&budget| bytes > budget) else { return Ok((draft, planned)) };
         let is_op = |node: &&Node| node.origin.is_none() && matches!(node.kind, NodeKind::Op(_));
         let mut before = vec![0; self.simplified.recording.nodes.len()];
         let mut ops = 0;
@@ -135,7 +154,7 @@ impl Draft {
         }
         let mut least = bytes;
         for parts in [2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64].into_iter().filter(|&parts| parts <= ops) {
-            let draft = self.segmented(&|node| Some((before[node.index()] * parts / ops) as u32));
+            let draft = self.segmented(&|node| Some((before[node.index()] * parts / ops) as u32)).in_parts(profile)?;
             let planned = draft.plan(profile, arena, updates, averaged)?;
             least = least.min(planned.plan.total_bytes());
             if planned.plan.total_bytes() <= budget {
@@ -172,7 +191,9 @@ impl Draft {
 
     /// The numbers of the parameters that have gradients.
     pub fn trained(&self) -> Vec<usize> {
-        self.gradients.iter().map(|&(number, _)| number).collect()
+        let mut numbers: Vec<usize> = self.gradients.iter().map(|gradient| gradient.parameter).collect();
+        numbers.dedup();
+        numbers
     }
 
     /// The graph that was drafted.

@@ -31,9 +31,31 @@ fn floats(words: &[u32]) -> Vec<f64> {
     words.iter().map(|&word| f64::from(f32::from_bits(word))).collect()
 }
 
-fn words_of(entry: &ArenaEntry, binding: &Binding) -> Range<usize> {
-    let start = ((entry.offset - binding.offset) / WORD) as usize;
-    start..start + (entry.bytes / WORD) as usize
+/// What a binding has of a parameter.
+struct Inside<'a> {
+    entry: &'a ArenaEntry,
+    /// Which of its elements.
+    elements: Range<usize>,
+    /// Where they lie in the binding.
+    words: Range<usize>,
+}
+
+impl Inside<'_> {
+    fn is_all(&self) -> bool {
+        self.elements.len() as u64 * WORD == self.entry.bytes
+    }
+
+    /// The name, with where the part begins if it is one.
+    fn name(&self) -> String {
+        if self.is_all() {
+            return format!("`{}`", self.entry.name);
+        }
+        format!("`{}` from element {} on", self.entry.name, self.elements.start)
+    }
+
+    fn shape(&self) -> Vec<usize> {
+        if self.is_all() { self.entry.shape.to_vec() } else { vec![self.elements.len()] }
+    }
 }
 
 /// What a binding should hold of figures that are added up from many.
@@ -82,8 +104,8 @@ impl Walk<'_> {
         let Some(from) = self.reads(dispatch).first().copied() else { return Vec::new() };
         let gathered = f64::from(self.scalars[0].gathered);
         let (kept, share) = (gathered / (gathered + 1.0), 1.0 / (gathered + 1.0));
-        let of = |entry: &ArenaEntry| {
-            let words = words_of(entry, binding);
+        let of = |inside: Inside<'_>| {
+            let words = inside.words.clone();
             let gradient = disturb(floats(&self.words(from)[words.clone()]), disturbance);
             let before = disturb(floats(&self.words(binding)[words.clone()]), disturbance);
             let add = |(&before, &g): (&f64, &f64)| if gathered == 0.0 { g } else { kept * before + share * g };
@@ -91,7 +113,7 @@ impl Walk<'_> {
             let size =
                 |(&before, &g): (&f64, &f64)| ROUNDINGS * (before.abs() + g.abs()) + f64::from(f32::MIN_POSITIVE);
             let allowed = before.iter().zip(&gradient).map(size).collect();
-            Want { allowed, ..want(number, words, format!("added up gradient of `{}`", entry.name), values) }
+            Want { allowed, ..want(number, words, format!("added up gradient of {}", inside.name()), values) }
         };
         let trained: Vec<usize> = self.trained.concat();
         self.entries(binding, &trained).into_iter().map(of).collect()
@@ -198,34 +220,35 @@ impl Walk<'_> {
         let binding = &dispatch.bindings[number];
         let kind = self.kind(binding).clone();
         let mut wants = Vec::new();
-        for entry in self.entries(binding, &self.trained[group]) {
-            let Some(changed) = self.rule(entry, group, disturbance) else { continue };
+        for inside in self.entries(binding, &self.trained[group]) {
+            let Some(changed) = self.rule(inside.entry, group, disturbance) else { continue };
+            let part = |values: &[f64]| values[inside.elements.clone()].to_vec();
             let (what, before, after) = match &kind {
                 BufferKind::Parameters(_) => {
-                    (format!("parameter `{}`", entry.name), &changed.before[0], &changed.after[0])
+                    (format!("parameter {}", inside.name()), part(&changed.before[0]), part(&changed.after[0]))
                 }
                 BufferKind::OptimizerState { state, .. } => {
                     let Some(place) = changed.names.iter().position(|name| name == state) else { continue };
-                    let what = format!("{state} of `{}`", entry.name);
-                    (what, &changed.before[place + 1], &changed.after[place + 1])
+                    let what = format!("{state} of {}", inside.name());
+                    (what, part(&changed.before[place + 1]), part(&changed.after[place + 1]))
                 }
                 // A weight that stays where it is tells nothing of it.
                 BufferKind::Directions(_) if changed.before[0] == changed.after[0] => continue,
                 BufferKind::Directions(_) => {
-                    let moved = changed.before[0].iter().zip(&changed.after[0]).map(|(w, new)| w - new).collect();
-                    let values = direction(moved);
-                    let what = format!("direction of `{}`", entry.name);
-                    let want = want(number, words_of(entry, binding), what, values);
+                    let moved = changed.before[0].iter().zip(&changed.after[0]).map(|(w, new)| w - new);
+                    let values = direction(part(&moved.collect::<Vec<f64>>()));
+                    let what = format!("direction of {}", inside.name());
+                    let want = want(number, inside.words.clone(), what, values);
                     // It is what is left of a difference: some roundings of the weights, in proportion.
                     let allowed = vec![1e-5; want.values.len()];
-                    wants.push(Want { reading: Reading::Direction, allowed, shape: entry.shape.to_vec(), ..want });
+                    wants.push(Want { reading: Reading::Direction, allowed, shape: inside.shape(), ..want });
                     continue;
                 }
                 _ => continue,
             };
-            let allowed = allowances(before, after);
-            let want = want(number, words_of(entry, binding), what, after.clone());
-            wants.push(Want { allowed, shape: entry.shape.to_vec(), ..want });
+            let allowed = allowances(&before, &after);
+            let want = want(number, inside.words.clone(), what, after);
+            wants.push(Want { allowed, shape: inside.shape(), ..want });
         }
         wants
     }
@@ -288,8 +311,7 @@ impl Walk<'_> {
     /// What lies between parameters: rules may make anything of it.
     fn padding(&self, number: usize, binding: &Binding) -> Vec<Want> {
         let all: Vec<usize> = (0..self.arena.entries.len()).collect();
-        let mut taken: Vec<Range<usize>> =
-            self.entries(binding, &all).into_iter().map(|entry| words_of(entry, binding)).collect();
+        let mut taken: Vec<Range<usize>> = self.entries(binding, &all).into_iter().map(|inside| inside.words).collect();
         taken.sort_by_key(|range| range.start);
         let end = (binding.bytes / WORD) as usize;
         taken.push(end..end);
@@ -306,7 +328,7 @@ impl Walk<'_> {
     }
 
     /// Those of some parameters that lie in a binding of one of the state's segments.
-    fn entries(&self, binding: &Binding, among: &[usize]) -> Vec<&ArenaEntry> {
+    fn entries(&self, binding: &Binding, among: &[usize]) -> Vec<Inside<'_>> {
         let segment = match self.kind(binding) {
             BufferKind::Parameters(segment) | BufferKind::Gradients(segment) | BufferKind::Directions(segment) => {
                 *segment
@@ -314,9 +336,17 @@ impl Walk<'_> {
             BufferKind::OptimizerState { segment, .. } => *segment,
             _ => return Vec::new(),
         };
-        let range = binding.offset..binding.offset + binding.bytes;
-        let inside = |entry: &&ArenaEntry| entry.segment == segment && range.contains(&entry.offset);
-        among.iter().map(|&number| &self.arena.entries[number]).filter(inside).collect()
+        let inside = |entry: &'_ ArenaEntry| {
+            let first = entry.offset.max(binding.offset);
+            let end = (entry.offset + entry.bytes).min(binding.offset + binding.bytes);
+            let range = |from: u64| ((first - from) / WORD) as usize..((end - from) / WORD) as usize;
+            let has = entry.segment == segment && first < end;
+            has.then(|| (range(entry.offset), range(binding.offset)))
+        };
+        let entries = among.iter().map(|&number| &self.arena.entries[number]);
+        let found =
+            entries.filter_map(|entry| inside(entry).map(|(elements, words)| Inside { entry, elements, words }));
+        found.collect()
     }
 }
 

@@ -4,7 +4,7 @@ use super::host;
 use super::parts::{Attention, Part, Sizes};
 use crate::base::{Real, Shape, TensorType, Value};
 use crate::record::{
-    Attributes, Cotangents, Dispatched, EvalContext, HostKernel, Kernel, KernelClass, LowerContext, Lowering, Op,
+    Attributes, Cotangents, Dispatched, Domain, EvalContext, HostKernel, Kernel, KernelClass, LowerContext, Lowering, Op,
     Operand, Reference, Tensor, Text, Vjp, grid, libraries,
 };
 use ndarray::{Array2, ArrayD, ArrayView2, Axis, Ix2};
@@ -112,6 +112,20 @@ impl Op for Attention {
         let dv = self.with(Part::Value).record(&[q, k, g, total], mask)[0];
         let gradients = [dq, dk, dv].into_iter().map(Some);
         Cotangents::Inputs(gradients.chain(mask.map(|_| None)).collect())
+    }
+    fn domain(&self, inputs: &[&TensorType]) -> Option<Domain> {
+        // Planes are independent of one another. A mask has one for each, or one for all.
+        let planes = inputs[0].shape[0];
+        let mask = self.masked.then(|| inputs[self.inputs()].shape[0]);
+        if mask.is_some_and(|own| own != planes && own != 1) {
+            return None;
+        }
+        let outputs = self.outputs(inputs).ok()?;
+        let mut domain = Domain::of_leading(1, inputs, &outputs.iter().collect::<Vec<_>>());
+        if mask == Some(1) {
+            domain.inputs[self.inputs()][0] = None;
+        }
+        Some(domain)
     }
     fn lower(&self, cx: &LowerContext<'_>) -> Lowering {
         let shapes: Vec<&Shape> = cx.inputs.iter().map(|input| &input.shape).collect();

@@ -188,6 +188,13 @@ impl Builder<'_> {
             );
             return Err(Error::new(ErrorKind::Limit, message));
         }
+        for operand in &draft.operands {
+            if let Memory::Fixed { bytes, .. } = *operand
+                && profile.class != KernelClass::Host
+            {
+                self.fits(bytes, || format!("what {} binds", what()))?;
+            }
+        }
         if x.max(y).max(z) > profile.workgroups {
             let message = format!(
                 "{} needs {x} x {y} x {z} workgroups and {} allows {} in each direction",

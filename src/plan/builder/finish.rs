@@ -108,7 +108,7 @@ impl Builder<'_> {
             })
             .collect();
         for buffer in &self.buffers {
-            self.fits(buffer.bytes, || buffer.kind.to_string())?;
+            self.within(buffer.bytes, self.request.profile.buffer_bytes, || buffer.kind.to_string())?;
         }
         let plan = Plan {
             profile: self.request.profile.clone(),

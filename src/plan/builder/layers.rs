@@ -3,7 +3,7 @@
 //! Parameters are cut into chunks that one workgroup adds up, so that large ones are spread over the device and small
 //! ones share a dispatch; tables say where the chunks lie.
 
-use super::update::defect;
+use super::update::{Run, defect};
 use super::{Builder, Memory};
 use crate::base::{DType, Result};
 use crate::fuse::Usage;
@@ -15,14 +15,16 @@ const CHUNK: u64 = 4096;
 const VECTOR: u64 = 4 * DType::BYTES as u64;
 /// Bytes of a pair of sums of squares, each with its scale.
 const SUMS: u64 = 4 * DType::BYTES as u64;
+/// Sums between two places where a range of their buffer may begin.
+const SLOTS: usize = (ALIGNMENT / SUMS) as usize;
 /// Bytes of a pair of norms.
 const PAIR: u64 = 2 * DType::BYTES as u64;
 /// Ranges of buffers begin at multiples of this.
 const ALIGNMENT: u64 = 256;
 
-/// The chunks of all parameters of a segment.
+/// The chunks of all parameters of a part of a segment that can be bound.
 struct Chunks {
-    segment: usize,
+    range: Run,
     table: Memory,
     count: usize,
     /// Where their sums of squares are.
@@ -95,18 +97,36 @@ impl Builder<'_> {
     fn norms(&mut self, wanted: &[bool], work: Work) -> Result<Norms> {
         let arena = self.request.arena;
         let mut spans: Vec<[u32; 4]> = Vec::new();
-        let mut rows: Vec<Vec<[u32; 4]>> = vec![Vec::new(); arena.segments.len()];
-        // Of every parameter: its segment, and its first chunk and end there.
+        let whole = arena.segments.iter().enumerate().map(|(segment, &bytes)| (segment, 0, bytes));
+        let ranges: Vec<Run> = whole.flat_map(|run| arena.bindings(run)).collect();
+        let mut rows: Vec<Vec<[u32; 4]>> = vec![Vec::new(); ranges.len()];
+        // Of every parameter: where its first chunk is, and its last: the range, and the number there.
         let mut places = Vec::new();
         for (parameter, (entry, _)) in arena.entries.iter().zip(wanted).filter(|(_, wanted)| **wanted).enumerate() {
-            let (mut at, end) = (entry.offset / VECTOR, (entry.offset + entry.bytes).div_ceil(VECTOR));
-            let first = rows[entry.segment].len() as u32;
-            while at < end {
-                let next = (at + CHUNK).min(end);
-                rows[entry.segment].push([at as u32, next as u32, parameter as u32, 0]);
-                at = next;
+            let inside = |&(_, &(segment, start, bytes)): &(usize, &Run)| {
+                segment == entry.segment && start < entry.offset + entry.bytes && entry.offset < start + bytes
+            };
+            let mut first = None;
+            for (range, &(_, start, bytes)) in ranges.iter().enumerate().filter(inside) {
+                let (mut at, end) = (entry.offset.max(start), (entry.offset + entry.bytes).min(start + bytes));
+                if first.is_some() {
+                    // What a parameter has in one range ends where it goes on in the next: chunks without elements do no harm.
+                    let before = &mut rows[range - 1];
+                    before.resize(before.len().next_multiple_of(SLOTS), [0, 0, parameter as u32, 0]);
+                }
+                first = first.or(Some((range, rows[range].len() as u32)));
+                while at < end {
+                    let next = (at + CHUNK * VECTOR).min(end);
+                    let vectors = [(at - start) / VECTOR, (next - start).div_ceil(VECTOR)];
+                    rows[range].push([vectors[0] as u32, vectors[1] as u32, parameter as u32, 0]);
+                    at = next;
+                }
+                if end == entry.offset + entry.bytes
+                    && let Some(first) = first
+                {
+                    places.push((first, (range, rows[range].len() as u32)));
+                }
             }
-            places.push((entry.segment, first, rows[entry.segment].len() as u32));
         }
         let mut starts = Vec::new();
         let mut total = 0;
@@ -114,16 +134,17 @@ impl Builder<'_> {
             starts.push(total);
             total = (total + rows.len() as u64 * SUMS).next_multiple_of(ALIGNMENT);
         }
-        for (segment, first, end) in places {
-            let start = (starts[segment] / SUMS) as u32;
-            spans.push([start + first, start + end, 0, 0]);
+        for (first, end) in places {
+            let [first, end] = [first, end].map(|(range, number)| (starts[range] / SUMS) as u32 + number);
+            spans.push([first, end, 0, 0]);
         }
         let is_sums = |kind: &BufferKind| matches!(kind, BufferKind::ParameterSquares(_));
         let number = self.buffers.iter().filter(|buffer| is_sums(&buffer.kind)).count();
         let sums = self.buffer(BufferKind::ParameterSquares(number), total);
         let mut chunks = Vec::new();
-        for (segment, rows) in rows.into_iter().enumerate().filter(|(_, rows)| !rows.is_empty()) {
-            let chunk = Chunks { segment, table: self.table(&rows), count: rows.len(), sums: starts[segment] };
+        for (number, rows) in rows.into_iter().enumerate().filter(|(_, rows)| !rows.is_empty()) {
+            let chunk =
+                Chunks { range: ranges[number], table: self.table(&rows), count: rows.len(), sums: starts[number] };
             self.squares(&chunk, sums, work)?;
             chunks.push(chunk);
         }
@@ -142,14 +163,13 @@ impl Builder<'_> {
 
     /// The sums of squares of the chunks of a segment.
     fn squares(&mut self, chunks: &Chunks, sums: usize, work: Work) -> Result<()> {
-        let &Chunks { segment, table, count, sums: offset } = chunks;
-        let bytes = self.request.arena.segments[segment];
+        let &Chunks { range: (segment, start, bytes), table, count, sums: offset } = chunks;
         let x = match work {
-            Work::Change(_) => self.buffer(BufferKind::Directions(segment), bytes),
+            Work::Change(_) => self.buffer(BufferKind::Directions(segment), self.request.arena.segments[segment]),
             _ => self.gradient_segment(segment),
         };
         let y = self.parameter_segment(segment);
-        let whole = |buffer: usize| Memory::Fixed { buffer, offset: 0, bytes };
+        let whole = |buffer: usize| Memory::Fixed { buffer, offset: start, bytes };
         let to = Memory::Fixed { buffer: sums, offset, bytes: count as u64 * SUMS };
         let workgroups = grid(count);
         let text = Text::new(include_str!("../../../shaders/parameter_squares.wgsl"), &[&libraries::ROWS])
@@ -168,10 +188,10 @@ impl Builder<'_> {
         let work = Work::Change(group);
         let name = updates.groups[group].name;
         let Norms { chunks, norms } = self.norms(trained, work)?;
-        for Chunks { segment, table, count, .. } in chunks {
-            let bytes = self.request.arena.segments[segment];
-            let whole = |buffer: usize| Memory::Fixed { buffer, offset: 0, bytes };
-            let direction = whole(self.buffer(BufferKind::Directions(segment), bytes));
+        for Chunks { range: (segment, start, bytes), table, count, .. } in chunks {
+            let whole = |buffer: usize| Memory::Fixed { buffer, offset: start, bytes };
+            let directions = self.request.arena.segments[segment];
+            let direction = whole(self.buffer(BufferKind::Directions(segment), directions));
             let mut operands = vec![table, norms, direction, whole(self.parameter_segment(segment))];
             let mut usages = vec![Usage::Read, Usage::Read, Usage::Read, Usage::Write];
             let workgroups = grid(count);

@@ -13,8 +13,8 @@ mod update;
 pub use batches::Resident;
 
 use super::{Arena, Binding, Buffer, BufferKind, Dispatch, KernelText, Native, Plan, Profile, Updates};
-use crate::base::{Error, ErrorKind, Result, TensorType};
-use crate::fuse::{self, Gather, Grouped, Place, Resolved};
+use crate::base::{DType, Error, ErrorKind, Result, TensorType};
+use crate::fuse::{self, Gather, Gradient, Grouped, Place, Resolved};
 use crate::record::{Leaf, NodeId, NodeKind, Recording, TensorId};
 use std::collections::{BTreeMap, HashMap};
 
@@ -27,8 +27,8 @@ pub struct Request<'a> {
     pub profile: &'a Profile,
     /// Where parameters lie.
     pub arena: &'a Arena,
-    /// Gradients by the number of their parameter.
-    pub gradients: &'a [(usize, TensorId)],
+    /// Gradients of parameters.
+    pub gradients: &'a [Gradient],
     /// New values of cells by the number of their parameter.
     pub assigned: &'a [(usize, TensorId)],
     /// Tensors that must be readable after a step.
@@ -162,20 +162,29 @@ impl Builder<'_> {
                     Memory::Fixed { buffer, offset: entry.offset, bytes: entry.bytes }
                 }
             };
-            self.fits(bytes, || format!("{} {} at {}", node.label(), node.outputs[0], node.place.location))?;
+            // What exceeds a binding is bound in windows.
+            let limit = self.request.profile.buffer_bytes;
+            self.within(bytes, limit, || format!("{} {} at {}", node.label(), node.outputs[0], node.place.location))?;
             self.places.insert(Place::Tensor(TensorId { node: id, output: 0 }), memory);
+        }
+        for (&window, &(leaf, first)) in &self.resolved.windows {
+            let Memory::Fixed { buffer, offset, .. } = self.places[&Place::Tensor(leaf)] else { continue };
+            let bytes = self.type_of(window).bytes() as u64;
+            let memory = Memory::Fixed { buffer, offset: offset + (first * DType::BYTES) as u64, bytes };
+            self.places.insert(Place::Tensor(window), memory);
         }
         Ok(())
     }
 
     /// Gives gradients their places in the arena.
     fn gradients(&mut self) {
-        for &(parameter, gradient) in &self.resolved.gradients {
+        for &Gradient { parameter, start, tensor } in &self.resolved.gradients {
             let entry = self.request.arena.entries[parameter].clone();
             let bytes = self.request.arena.segments[entry.segment];
             let buffer = self.buffer(BufferKind::Gradients(entry.segment), bytes);
-            let memory = Memory::Fixed { buffer, offset: entry.offset, bytes: entry.bytes };
-            self.places.insert(Place::Tensor(gradient), memory);
+            let offset = entry.offset + (start * DType::BYTES) as u64;
+            let memory = Memory::Fixed { buffer, offset, bytes: self.type_of(tensor).bytes() as u64 };
+            self.places.insert(Place::Tensor(tensor), memory);
         }
     }
 
@@ -210,14 +219,17 @@ impl Builder<'_> {
 
     fn fits(&self, bytes: u64, what: impl Fn() -> String) -> Result<()> {
         let profile = self.request.profile;
-        let limit = profile.binding_bytes.min(profile.buffer_bytes);
+        self.within(bytes, profile.binding_bytes.min(profile.buffer_bytes), what)
+    }
+
+    fn within(&self, bytes: u64, limit: u64, what: impl Fn() -> String) -> Result<()> {
         if bytes <= limit {
             return Ok(());
         }
         let message = format!(
-            "{} takes {bytes} bytes and {} binds at most {limit}: use a smaller batch or split the tensor",
+            "{} takes {bytes} bytes and {} allows at most {limit} in one: use a smaller batch or split the tensor",
             what(),
-            profile.name
+            self.request.profile.name
         );
         Err(Error::new(ErrorKind::Limit, message))
     }

@@ -29,7 +29,7 @@ impl Builder<'_> {
     /// Which parameters of the store are trained.
     pub(super) fn trained(&self) -> Vec<bool> {
         let mut trained = vec![false; self.request.arena.entries.len()];
-        self.request.gradients.iter().for_each(|&(parameter, _)| trained[parameter] = true);
+        self.request.gradients.iter().for_each(|gradient| trained[gradient.parameter] = true);
         trained
     }
 
@@ -45,7 +45,8 @@ impl Builder<'_> {
     fn names(&self, trained: &[bool], (segment, offset, bytes): Run) -> String {
         let entries = self.request.arena.entries.iter().zip(trained);
         let inside = entries.filter(|(entry, trained)| {
-            **trained && entry.segment == segment && (offset..offset + bytes).contains(&entry.offset)
+            let meets = entry.offset < offset + bytes && offset < entry.offset + entry.bytes;
+            **trained && entry.segment == segment && meets
         });
         inside.map(|(entry, _)| entry.name.as_str()).collect::<Vec<_>>().join(", ")
     }

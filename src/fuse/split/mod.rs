@@ -1,0 +1,559 @@
+//! What a device cannot bind as a whole is computed part by part.
+//!
+//! A storage binding holds 128 MiB where nothing more is promised, less than the table of a language model or its scores.
+//! Tensors beyond that are cut along an axis, and ops that use them are recorded once for every part: results lie side by
+//! side, or are added up. What lies in memory already is bound in windows. The values are those of the whole, but for the
+//! order in which sums are added up.
+
+mod cuts;
+mod domain;
+mod views;
+
+pub use views::Window;
+
+use super::{Gradient, Simplified};
+use crate::base::{DType, Error, ErrorKind, Result, TensorType};
+use crate::record::{
+    Domain, Graph, KernelClass, Lowering, Node, NodeId, NodeKind, Op, Parts, Recording, Tensor, TensorId,
+};
+use cuts::Cut;
+use domain::Copied;
+use std::collections::BTreeMap;
+use std::ops::Range;
+use std::sync::Arc;
+use views::PartView;
+
+/// Ranges along all axes of a tensor.
+type Region = Vec<Range<usize>>;
+
+/// A recording in parts.
+#[derive(Debug)]
+pub struct Split {
+    /// The recording. Tensors that are in parts have no place in it.
+    pub simplified: Simplified,
+    /// Gradients, of which those of parameters that are in parts are as well.
+    pub gradients: Vec<Gradient>,
+}
+
+/// Cuts what exceeds `limit` bytes; `None` where nothing does.
+///
+/// # Errors
+/// [`ErrorKind::Limit`] where an op needs as a whole what cannot be bound.
+pub fn split(
+    simplified: &Simplified,
+    gradients: &[Gradient],
+    whole: &[TensorId],
+    profile: (&str, KernelClass, u64),
+) -> Result<Option<Split>> {
+    let (device, class, limit) = profile;
+    let old = &simplified.recording;
+    let limit = usize::try_from(limit / DType::BYTES as u64).unwrap_or(usize::MAX);
+    let exceeds = |of: &TensorType| of.shape.elements() > limit;
+    let copies_much = |node: &Node| match &node.kind {
+        NodeKind::Op(op) => {
+            let types: Vec<TensorType> = node.inputs.iter().map(|&input| old.tensor_type(input).clone()).collect();
+            let lowering = domain::lowering(op.as_ref(), &types, &node.outputs);
+            domain::copies(&lowering, &types, class).iter().any(|copy| copy.elements > limit)
+        }
+        NodeKind::Leaf(_) => false,
+    };
+    if !old.nodes.iter().any(|node| node.outputs.iter().any(exceeds) || copies_much(node)) {
+        return Ok(None);
+    }
+    let mut splitting = Splitting {
+        old,
+        limit,
+        device,
+        class,
+        graph: Graph::new(),
+        whole: BTreeMap::new(),
+        leaves: BTreeMap::new(),
+        cuts: BTreeMap::new(),
+        parts: BTreeMap::new(),
+        pieces: BTreeMap::new(),
+        first: Vec::new(),
+    };
+    for index in 0..old.nodes.len() {
+        splitting.node(index)?;
+    }
+    for &tensor in whole {
+        let full = old.tensor_type(tensor).shape.iter().map(|&extent| 0..extent).collect();
+        let Some(one) = splitting.piece(tensor, &full) else {
+            return Err(splitting.refusal(tensor, "it is read or assigned as a whole"));
+        };
+        splitting.whole.insert(tensor, one);
+    }
+    let mut found = Vec::new();
+    for gradient in gradients {
+        splitting.gradient(gradient, &mut found)?;
+    }
+    let Splitting { graph, whole, leaves, first, .. } = splitting;
+    let mut recording = graph.recording();
+    recording.faults.clone_from(&old.faults);
+    recording.checks.clone_from(&old.checks);
+    recording.kept = old.kept.iter().filter_map(|tensor| whole.get(tensor).copied()).collect();
+    recording.inputs = old.inputs.iter().map(|(name, node)| (name.clone(), first[node.index()])).collect();
+    let simplified = simplified.moved(recording, |tensor| whole.get(tensor).or_else(|| leaves.get(tensor)).copied());
+    Ok(Some(Split { simplified, gradients: found }))
+}
+
+struct Splitting<'a> {
+    old: &'a Recording,
+    /// What a binding holds, in elements.
+    limit: usize,
+    device: &'a str,
+    class: KernelClass,
+    /// The new recording.
+    graph: Graph,
+    /// Tensors that are one: those that fit, and views of such.
+    whole: BTreeMap<TensorId, TensorId>,
+    /// Leaves that are bound in windows.
+    leaves: BTreeMap<TensorId, TensorId>,
+    /// Where the others are cut, and their parts.
+    cuts: BTreeMap<TensorId, Cut>,
+    parts: BTreeMap<TensorId, Vec<TensorId>>,
+    /// Pieces of tensors that were asked for.
+    pieces: BTreeMap<(TensorId, Vec<(usize, usize)>), TensorId>,
+    /// The node that stands for every old one where an origin is named.
+    first: Vec<NodeId>,
+}
+
+/// A node that is computed in parts.
+struct Work<'a> {
+    node: &'a Node,
+    op: &'a Arc<dyn Op>,
+    lowering: Lowering,
+    domain: Domain,
+    /// What a kernel copies of its inputs before it begins.
+    copies: Vec<Copied>,
+}
+
+impl Work<'_> {
+    /// The sizes of what a part of it has: its outputs and its copies, in elements, each with the axes that it has.
+    fn sizes(&self) -> Vec<(usize, Vec<usize>)> {
+        let outputs = self.node.outputs.iter().zip(&self.domain.outputs).map(|(output, follows)| {
+            (output.shape.elements(), follows.iter().flatten().map(|follows| follows.axis).collect())
+        });
+        outputs.chain(self.copies.iter().map(|copy| (copy.elements, copy.axes.clone()))).collect()
+    }
+}
+
+impl Splitting<'_> {
+    fn node(&mut self, index: usize) -> Result<()> {
+        let old = self.old;
+        let node = &old.nodes[index];
+        let id = NodeId(index as u32);
+        let from = self.graph.with_recording(|recording| recording.nodes.len());
+        match &node.kind {
+            NodeKind::Leaf(_) => self.leaf(id, node)?,
+            NodeKind::Op(op) => self.op(id, node, op)?,
+        }
+        // What stands for a node belongs where it did.
+        let origin = node.origin.map(|origin| self.first[origin.index()]);
+        self.graph.amend(from, |new| {
+            new.place.clone_from(&node.place);
+            new.origin = origin;
+            new.segment = node.segment;
+        });
+        let last = self.graph.with_recording(|recording| recording.nodes.len()).saturating_sub(1);
+        self.first.push(NodeId(from.min(last) as u32));
+        Ok(())
+    }
+
+    fn leaf(&mut self, id: NodeId, node: &Node) -> Result<()> {
+        let tensor = TensorId { node: id, output: 0 };
+        let own = TensorId { node: self.graph.take_over(node, Vec::new()), output: 0 };
+        let shape = &node.outputs[0].shape;
+        if shape.elements() <= self.limit {
+            self.whole.insert(tensor, own);
+            return Ok(());
+        }
+        let Some(cut) = cuts::of_memory(shape, self.limit) else {
+            let reason = "it cannot be bound in parts that begin at multiples of 256 bytes";
+            return Err(self.refusal(tensor, reason));
+        };
+        let leaf = self.graph.at(own);
+        let window =
+            |range: &Range<usize>| self.graph.record(Window { axis: cut.axis, range: range.clone() }, &[leaf]).id();
+        let parts = cut.ranges.iter().map(window).collect();
+        self.leaves.insert(tensor, own);
+        self.parts.insert(tensor, parts);
+        self.cuts.insert(tensor, cut);
+        Ok(())
+    }
+
+    fn op(&mut self, id: NodeId, node: &Node, op: &Arc<dyn Op>) -> Result<()> {
+        let types: Vec<TensorType> = node.inputs.iter().map(|&input| self.old.tensor_type(input).clone()).collect();
+        let inputs: Option<Vec<TensorId>> = node.inputs.iter().map(|input| self.whole.get(input).copied()).collect();
+        let fits = node.outputs.iter().all(|output| output.shape.elements() <= self.limit);
+        let tensor = |output: usize| TensorId { node: id, output: output as u32 };
+        let lowering = domain::lowering(op.as_ref(), &types, &node.outputs);
+        let copies = domain::copies(&lowering, &types, self.class);
+        let copies_fit = copies.iter().all(|copy| copy.elements <= self.limit);
+        // A view of what is whole takes no memory, whatever its size.
+        if let Some(inputs) = inputs
+            && (fits && copies_fit || matches!(lowering, Lowering::View(_)))
+        {
+            let own = self.graph.take_over(node, inputs);
+            for output in 0..node.outputs.len() {
+                self.whole.insert(tensor(output), TensorId { node: own, output: output as u32 });
+            }
+            return Ok(());
+        }
+        let Some(domain) = domain::domain(op.as_ref(), &lowering, &types, node) else {
+            let large = node.inputs.iter().find(|input| !self.whole.contains_key(input));
+            return Err(match large {
+                Some(&input) => self.needed(node, input, "needs all of it at once"),
+                None => self.refusal(tensor(0), "it is computed as a whole"),
+            });
+        };
+        let full: Region = domain.axes.iter().map(|axis| 0..axis.extent).collect();
+        let is_product = matches!(lowering, Lowering::Contract(_));
+        let joined = domain::joined(&lowering).map(|(axis, inputs)| (axis, inputs.to_vec()));
+        let work = Work { node, op, lowering, domain, copies };
+        if fits && copies_fit {
+            let results = self.compute(&work, &full)?;
+            for (output, result) in results.into_iter().enumerate() {
+                self.whole.insert(tensor(output), result);
+            }
+            return Ok(());
+        }
+        if fits {
+            // The results fit, but not what is copied on the way to them.
+            let sizes: Vec<_> = work.copies.iter().map(|copy| (copy.elements, copy.axes.clone())).collect();
+            let cut = (0..full.len()).find_map(|axis| cuts::along(&work.domain, axis, &sizes, self.limit));
+            let Some(Cut { axis, ranges }) = cut else {
+                let most = work.copies.iter().map(|copy| copy.elements).max().unwrap_or(0) * DType::BYTES;
+                let reason = format!("windows of {most} bytes are copied on the way to it");
+                return Err(self.refusal(tensor(0), &reason));
+            };
+            for (output, result) in self.combined(&work, &full, axis, ranges)?.into_iter().enumerate() {
+                self.whole.insert(tensor(output), result);
+            }
+            return Ok(());
+        }
+        let sizes = work.sizes();
+        let cut = cuts::of_domain(&work.domain, node, &self.cuts, &sizes, self.limit, is_product);
+        let cut = match (cut, joined) {
+            (Some(cut), _) => cut,
+            (None, Some((axis, inputs))) => return self.side_by_side(&work, tensor(0), axis, &inputs),
+            (None, None) => {
+                return Err(self.refusal(tensor(0), "it cannot be computed in parts along any of its axes"));
+            }
+        };
+        let mut results: Vec<Vec<TensorId>> = vec![Vec::new(); node.outputs.len()];
+        for range in &cut.ranges {
+            let mut region = full.clone();
+            region[cut.axis] = range.clone();
+            for (parts, part) in results.iter_mut().zip(self.compute(&work, &region)?) {
+                parts.push(part);
+            }
+        }
+        for (output, parts) in results.into_iter().enumerate() {
+            self.made(&work, tensor(output), output, &cut, parts)?;
+        }
+        Ok(())
+    }
+
+    /// Notes the parts of an output.
+    fn made(
+        &mut self,
+        work: &Work<'_>,
+        tensor: TensorId,
+        output: usize,
+        cut: &Cut,
+        parts: Vec<TensorId>,
+    ) -> Result<()> {
+        let follows = &work.domain.outputs[output];
+        let along = follows.iter().position(|follows| follows.is_some_and(|follows| follows.axis == cut.axis));
+        let ranges = along.and_then(|axis| {
+            let follows = follows[axis]?;
+            let ranges = cut.ranges.iter().map(|range| follows.range(range)).collect::<Option<Vec<_>>>()?;
+            Some(Cut { axis, ranges })
+        });
+        let Some(own) = ranges else {
+            return Err(super::defect(work.node, "a part of its domain is no part of its output"));
+        };
+        self.cuts.insert(tensor, own);
+        self.parts.insert(tensor, parts);
+        Ok(())
+    }
+
+    /// Tensors laid end to end that are too long together: they are the parts, as far as they fit.
+    fn side_by_side(&mut self, work: &Work<'_>, tensor: TensorId, axis: usize, inputs: &[usize]) -> Result<()> {
+        let (mut ranges, mut parts, mut start) = (Vec::new(), Vec::new(), 0);
+        for &number in inputs {
+            let input = work.node.inputs[number];
+            let shape = &self.old.tensor_type(input).shape;
+            let cut = match self.cuts.get(&input) {
+                Some(cut) if cut.axis == axis => cut.ranges.clone(),
+                _ => vec![0..shape[axis]],
+            };
+            for range in cut {
+                let mut region: Region = shape.iter().map(|&extent| 0..extent).collect();
+                region[axis] = range.clone();
+                let Some(piece) = self.piece(input, &region) else {
+                    return Err(self.needed(work.node, input, "needs it in parts along another axis"));
+                };
+                ranges.push(start + range.start..start + range.end);
+                parts.push(piece);
+            }
+            start += shape[axis];
+        }
+        self.cuts.insert(tensor, Cut { axis, ranges });
+        self.parts.insert(tensor, parts);
+        Ok(())
+    }
+
+    /// What an op computes of a region of its domain: a part of every output.
+    fn compute(&mut self, work: &Work<'_>, region: &Region) -> Result<Vec<TensorId>> {
+        if let Some(before) = domain::surrounded(&work.lowering) {
+            return self.surrounded(work, before, region);
+        }
+        let mut pieces = Vec::new();
+        for (&input, follows) in work.node.inputs.iter().zip(&work.domain.inputs) {
+            let shape = &self.old.tensor_type(input).shape;
+            let along = |axis: usize| match follows[axis] {
+                Some(follows) => follows.range(&region[follows.axis]),
+                None => Some(0..shape[axis]),
+            };
+            let Some(wanted) = (0..shape.rank()).map(along).collect::<Option<Region>>() else {
+                return Err(super::defect(work.node, "its parts do not begin where those of its inputs do"));
+            };
+            match self.piece(input, &wanted) {
+                Some(piece) => pieces.push(piece),
+                // What it needs of this input is too much at once.
+                None => return self.along_a_cut(work, region, input, follows),
+            }
+        }
+        self.part(work, region, &pieces)
+    }
+
+    /// A region of a tensor that is surrounded by zeros.
+    fn surrounded(&mut self, work: &Work<'_>, before: &[usize], region: &Region) -> Result<Vec<TensorId>> {
+        let input = work.node.inputs[0];
+        let shape = &self.old.tensor_type(input).shape;
+        let (mut inside, mut around) = (Region::new(), Vec::new());
+        for (axis, range) in region.iter().enumerate() {
+            let (first, end) = (before[axis], before[axis] + shape[axis]);
+            let (from, to) = (range.start.clamp(first, end), range.end.clamp(first, end));
+            inside.push(from - first..to - first);
+            around.push((from.max(range.start) - range.start, range.end - to.min(range.end)));
+        }
+        if inside.iter().any(Range::is_empty) {
+            let extents: Vec<usize> = region.iter().map(Range::len).collect();
+            return Ok(vec![self.graph.full(extents, 0.0).id()]);
+        }
+        let Some(piece) = self.piece(input, &inside) else {
+            return Err(self.needed(work.node, input, "needs all of it at once"));
+        };
+        Ok(vec![self.graph.at(piece).pad(&around).id()])
+    }
+
+    /// The same, part by part along the axis by which an input is cut.
+    fn along_a_cut(
+        &mut self,
+        work: &Work<'_>,
+        region: &Region,
+        input: TensorId,
+        follows: &[Option<crate::record::Follows>],
+    ) -> Result<Vec<TensorId>> {
+        let whole = "needs all of it at once";
+        let Some(cut) = self.cuts.get(&input).cloned() else {
+            return Err(self.needed(work.node, input, whole));
+        };
+        let Some(along) = follows[cut.axis] else { return Err(self.needed(work.node, input, whole)) };
+        let own = &region[along.axis];
+        let mut ranges: Vec<Range<usize>> = Vec::new();
+        for range in &cut.ranges {
+            let (Some(start), Some(end)) = (along.back(range.start.max(along.start)), along.back(range.end)) else {
+                if range.end <= along.start {
+                    continue;
+                }
+                return Err(self.needed(work.node, input, "needs it in other parts than it is in"));
+            };
+            let range = start.max(own.start)..end.min(own.end);
+            if !range.is_empty() {
+                ranges.push(range);
+            }
+        }
+        if work.domain.axes[along.axis].parts == Parts::None || ranges.len() < 2 {
+            return Err(self.needed(work.node, input, whole));
+        }
+        self.combined(work, region, along.axis, ranges)
+    }
+
+    /// What an op computes of a region, put together from these ranges of an axis of it.
+    fn combined(
+        &mut self,
+        work: &Work<'_>,
+        region: &Region,
+        along: usize,
+        ranges: Vec<Range<usize>>,
+    ) -> Result<Vec<TensorId>> {
+        let parts = work.domain.axes[along].parts;
+        let mut results: Vec<Vec<TensorId>> = vec![Vec::new(); work.node.outputs.len()];
+        for range in ranges {
+            let mut region = region.clone();
+            region[along] = range;
+            for (parts, part) in results.iter_mut().zip(self.compute(work, &region)?) {
+                parts.push(part);
+            }
+        }
+        let mut combined = Vec::new();
+        for (output, results) in results.into_iter().enumerate() {
+            let two = |first: Tensor<'_>, second: Tensor<'_>| match parts {
+                Parts::Max => first.maximum(second).id(),
+                Parts::Min => first.minimum(second).id(),
+                _ => (first + second).id(),
+            };
+            let axis = work.domain.outputs[output].iter().position(|of| of.is_some_and(|of| of.axis == along));
+            combined.push(match (parts, axis) {
+                (Parts::Join, Some(axis)) => self.joined(&results, axis),
+                (Parts::Join, None) | (Parts::None, _) => {
+                    return Err(super::defect(work.node, "a part of its domain is no part of its output"));
+                }
+                (Parts::Add | Parts::Max | Parts::Min, _) => {
+                    let graph = &self.graph;
+                    results.iter().copied().reduce(|a, b| two(graph.at(a), graph.at(b))).unwrap_or(TensorId::INVALID)
+                }
+            });
+        }
+        Ok(combined)
+    }
+
+    /// Records what an op computes of a region from pieces of its inputs.
+    fn part(&self, work: &Work<'_>, region: &Region, pieces: &[TensorId]) -> Result<Vec<TensorId>> {
+        let Work { node, op, lowering, domain, .. } = work;
+        let op: Arc<dyn Op> = match lowering {
+            Lowering::View(view) => {
+                let follows: Vec<bool> = (0..region.len())
+                    .map(|axis| domain.inputs[0].iter().flatten().any(|follows| follows.axis == axis))
+                    .collect();
+                Arc::new(PartView::new(op.name(), view, &follows, region))
+            }
+            _ => op.part(domain, region).unwrap_or_else(|| (*op).clone()),
+        };
+        let inputs: Vec<Tensor<'_>> = pieces.iter().map(|&piece| self.graph.at(piece)).collect();
+        let outputs = self.graph.record_shared(op, &inputs, node.outputs.len());
+        for (output, (of, follows)) in outputs.iter().zip(node.outputs.iter().zip(&domain.outputs)) {
+            let extent = |axis: usize| match follows[axis] {
+                Some(follows) => follows.range(&region[follows.axis]).map(|range| range.len()),
+                None => Some(of.shape[axis]),
+            };
+            let wanted: Option<Vec<usize>> = (0..of.shape.rank()).map(extent).collect();
+            if !output.is_valid() {
+                let fault = self.graph.with_recording(|recording| recording.faults.last().map(ToString::to_string));
+                return Err(super::defect(node, &format!("a part of it is refused: {}", fault.unwrap_or_default())));
+            }
+            if Some(output.shape().to_vec()) != wanted {
+                return Err(super::defect(node, "a part of it has another shape than that part of its output"));
+            }
+        }
+        Ok(outputs.iter().map(|output| output.id()).collect())
+    }
+
+    /// A region of a tensor, if it can be bound.
+    fn piece(&mut self, tensor: TensorId, region: &Region) -> Option<TensorId> {
+        let elements: usize = region.iter().map(Range::len).product();
+        let shape = self.old.tensor_type(tensor).shape.clone();
+        let is_all = region.iter().zip(shape.iter()).all(|(range, &extent)| *range == (0..extent));
+        if let Some(&whole) = self.whole.get(&tensor)
+            && is_all
+        {
+            return Some(whole);
+        }
+        if elements > self.limit {
+            return None;
+        }
+        let key = (tensor, region.iter().map(|range| (range.start, range.end)).collect());
+        if let Some(&piece) = self.pieces.get(&key) {
+            return Some(piece);
+        }
+        let piece = if let Some(&whole) = self.whole.get(&tensor) {
+            self.sliced(whole, region, &shape.iter().map(|&extent| 0..extent).collect())
+        } else {
+            let Cut { axis, ranges } = self.cuts[&tensor].clone();
+            let wanted = &region[axis];
+            let mut found = Vec::new();
+            for (range, &part) in ranges.iter().zip(&self.parts[&tensor]) {
+                let inside = range.start.max(wanted.start)..range.end.min(wanted.end);
+                if inside.is_empty() {
+                    continue;
+                }
+                let mut own: Region = shape.iter().map(|&extent| 0..extent).collect();
+                own[axis] = range.clone();
+                let mut region = region.clone();
+                region[axis] = inside;
+                found.push(self.sliced(part, &region, &own));
+            }
+            self.joined(&found, axis)
+        };
+        self.pieces.insert(key, piece);
+        Some(piece)
+    }
+
+    /// A region of a tensor that has these ranges itself.
+    fn sliced(&self, tensor: TensorId, region: &Region, own: &Region) -> TensorId {
+        let mut slice = self.graph.at(tensor);
+        for (axis, (range, own)) in region.iter().zip(own).enumerate() {
+            if range != own {
+                slice = slice.slice(axis as isize, range.start - own.start..range.end - own.start);
+            }
+        }
+        slice.id()
+    }
+
+    fn joined(&self, parts: &[TensorId], axis: usize) -> TensorId {
+        let parts: Vec<Tensor<'_>> = parts.iter().map(|&part| self.graph.at(part)).collect();
+        if parts.len() == 1 { parts[0].id() } else { self.graph.concat(&parts, axis as isize).id() }
+    }
+
+    /// A gradient, cut where its parameter is.
+    fn gradient(&mut self, gradient: &Gradient, found: &mut Vec<Gradient>) -> Result<()> {
+        let shape = self.old.tensor_type(gradient.tensor).shape.clone();
+        let full: Region = shape.iter().map(|&extent| 0..extent).collect();
+        let node = self.old.node(gradient.tensor);
+        let cut = cuts::of_memory(&shape, self.limit).filter(|_| shape.elements() > self.limit);
+        let Some(Cut { axis, ranges }) = cut else {
+            let Some(tensor) = self.piece(gradient.tensor, &full) else {
+                return Err(self.refusal(gradient.tensor, "it is a gradient, which is needed as a whole"));
+            };
+            found.push(Gradient { tensor, ..*gradient });
+            return Ok(());
+        };
+        let row: usize = shape[axis + 1..].iter().product();
+        let from = self.graph.with_recording(|recording| recording.nodes.len());
+        for range in ranges {
+            let mut region = full.clone();
+            region[axis] = range.clone();
+            let Some(tensor) = self.piece(gradient.tensor, &region) else {
+                return Err(self.refusal(gradient.tensor, "it is a gradient, which is needed as a whole"));
+            };
+            found.push(Gradient { start: range.start * row, tensor, ..*gradient });
+        }
+        let origin = Some(node.origin.map_or(self.first[gradient.tensor.node.index()], |of| self.first[of.index()]));
+        self.graph.amend(from, |new| {
+            new.place.clone_from(&node.place);
+            new.origin = origin;
+        });
+        Ok(())
+    }
+
+    /// Why a tensor that cannot be bound as a whole must be.
+    fn refusal(&self, tensor: TensorId, reason: &str) -> Error {
+        let message = format!(
+            "{} takes {} bytes and {} binds at most {}, but {reason}: use a smaller batch or model",
+            self.old.describe(tensor),
+            self.old.tensor_type(tensor).bytes(),
+            self.device,
+            self.limit * DType::BYTES,
+        );
+        Error::new(ErrorKind::Limit, message)
+    }
+
+    /// The same for what an op reads.
+    fn needed(&self, node: &Node, tensor: TensorId, how: &str) -> Error {
+        self.refusal(tensor, &format!("{} at {} {how}", node.label(), node.place.location))
+    }
+}
