@@ -114,11 +114,11 @@ fn parts(device: &Device, seed: u64, ops: usize) -> Result<(), String> {
     let g = Graph::new();
     let drawn = draw(&g, seed, ops);
     // Outputs are read as a whole: of each a sum, which tells of all its elements, and not only of how many there are.
-    let total = |&output: &Tensor<'_>| {
+    let mut totals = Vec::new();
+    for output in drawn.outputs.iter().filter(|output| output.rank() > 0) {
         let weights = g.full(output.shape(), 0.5).cumsum(-1);
-        (output * weights).sum(..)
-    };
-    let totals: Vec<Tensor<'_>> = drawn.outputs.iter().filter(|output| output.rank() > 0).map(total).collect();
+        totals.push((*output * weights).sum(..));
+    }
     let run = |binding_bytes: Option<u64>| -> Result<Option<Vec<f64>>, String> {
         let mut profile = device.profile();
         profile.binding_bytes = binding_bytes.unwrap_or(profile.binding_bytes);
@@ -159,7 +159,8 @@ fn graphs_in_parts_agree_with_the_whole() {
     if let Some(device) = device("vulkan") {
         sweep(device, setting("RETROGRAD_TEST_GRAPHS", 500) / 50, parts);
     }
-    println!("{} compiled in parts", SPLIT.load(Ordering::Relaxed));
+    // Of graphs as small as these, many cannot be bound in parts: but not all.
+    assert!(SPLIT.load(Ordering::Relaxed) > 20, "hardly any graph was in parts");
 }
 
 /// Verifies a graph's plan dispatch by dispatch; the report, where one diverges.

@@ -131,11 +131,11 @@ fn what_exceeds_a_binding_is_named_with_the_profile() {
         // A parameter is bound in parts where a buffer holds it.
         match g.train(loss, Sgd::new(0.1)).plan(&params, &profile) {
             Ok(plan) => {
-                assert!(bytes as u64 <= profile.buffer_bytes, "{}", profile.name);
+                assert!(bytes <= profile.buffer_bytes, "{}", profile.name);
                 assert_kept("a large table", &plan);
             }
             Err(error) => {
-                assert!(bytes as u64 > profile.buffer_bytes, "{error}");
+                assert!(bytes > profile.buffer_bytes, "{error}");
                 let text = error.to_string();
                 let what = format!(
                     "parameter `table` f32[{rows}, 1024] takes {bytes} bytes and a buffer of {} at most",

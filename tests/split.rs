@@ -96,7 +96,7 @@ fn close(what: &str, got: &[f32], want: &[f32]) {
 
 fn same_in_parts(binding_bytes: u64, record: Record, with: With) {
     for device in devices() {
-        let name = device.name().to_owned();
+        let name = device.name().clone();
         let whole = train(&device, None, record, with);
         let parts = train(&device, Some(binding_bytes), record, with);
         assert!(parts.dispatches > whole.dispatches, "{name}: nothing was in parts");

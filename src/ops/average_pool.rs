@@ -4,8 +4,8 @@ use super::pool::PoolSettings;
 use super::table::table;
 use crate::base::{Real, Shape, TensorType, Value};
 use crate::record::{
-    Attributes, Case, CaseInput, Cotangents, Domain, EvalContext, HostKernel, LowerContext, Lowering, Op, Reference, Tensor,
-    Text, Vjp,
+    Attributes, Case, CaseInput, Cotangents, Domain, EvalContext, HostKernel, LowerContext, Lowering, Op, Reference,
+    Tensor, Text, Vjp,
 };
 use ndarray::{ArrayD, IxDyn};
 use rayon::prelude::*;

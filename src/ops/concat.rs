@@ -2,8 +2,8 @@
 
 use crate::base::{Real, TensorType, Value};
 use crate::record::{
-    Argument, Attributes, Case, CaseInput, Cotangents, Draw, EvalContext, Graph, HostFunction, LowerContext, Lowering, Op,
-    Pointwise, Reference, Tensor, Vjp,
+    Argument, Attributes, Case, CaseInput, Cotangents, Draw, EvalContext, Graph, HostFunction, LowerContext, Lowering,
+    Op, Pointwise, Reference, Tensor, Vjp,
 };
 use ndarray::{ArrayD, ArrayViewD, Axis, concatenate};
 
@@ -108,10 +108,8 @@ impl Graph {
 
 pub(super) fn cases() -> Vec<Case> {
     let parts = |extents: &[usize]| extents.iter().map(|&n| CaseInput::uniform([3, n], -1.0, 1.0)).collect::<Vec<_>>();
-    let labels = vec![
-        CaseInput::new([3, 2], Draw::Labels { below: 9 }),
-        CaseInput::new([65, 2], Draw::Labels { below: 5 }),
-    ];
+    let labels =
+        vec![CaseInput::new([3, 2], Draw::Labels { below: 9 }), CaseInput::new([65, 2], Draw::Labels { below: 5 })];
     vec![
         Case::new("three", parts(&[2, 5, 1]), |x| x[0].graph().concat(x, 1).sin()),
         Case::new("more than one kernel takes", parts(&[1, 2, 3, 1, 2, 3, 1, 2, 3]), |x| {

@@ -10,8 +10,8 @@ use super::rows;
 use super::softmax::softmax_backward;
 use crate::base::{DType, Real, TensorType, Value};
 use crate::record::{
-    Attributes, Case, CaseInput, Cotangents, Domain, Draw, EvalContext, HostKernel, LowerContext, Lowering, Op, Reference,
-    Tensor, Text, Vjp, libraries,
+    Attributes, Case, CaseInput, Cotangents, Domain, Draw, EvalContext, HostKernel, LowerContext, Lowering, Op,
+    Reference, Tensor, Text, Vjp, libraries,
 };
 use ndarray::{ArrayD, IxDyn};
 use rayon::prelude::*;

@@ -6,7 +6,8 @@ use super::rows;
 use super::softmax::softmax_backward;
 use crate::base::{Real, TensorType, Value};
 use crate::record::{
-    Case, CaseInput, Cotangents, Domain, Draw, EvalContext, LowerContext, Lowering, Op, Reference, Tensor, Text, Vjp, libraries,
+    Case, CaseInput, Cotangents, Domain, Draw, EvalContext, LowerContext, Lowering, Op, Reference, Tensor, Text, Vjp,
+    libraries,
 };
 use ndarray::{Axis, Zip};
 

@@ -6,8 +6,8 @@
 
 use crate::base::{Real, Shape, TensorType, Value, threefry, unit_interval};
 use crate::record::{
-    Argument, Attributes, Case, CaseInput, Cotangents, Domain, DomainAxis, EvalContext, Follows, HostFunction, LowerContext, Lowering, Op, Parts,
-    Pointwise, Reference, Tensor, Text, Vjp, libraries,
+    Argument, Attributes, Case, CaseInput, Cotangents, Domain, DomainAxis, EvalContext, Follows, HostFunction,
+    LowerContext, Lowering, Op, Parts, Pointwise, Reference, Tensor, Text, Vjp, libraries,
 };
 use ndarray::{ArrayD, IxDyn};
 use std::ops::Range;
@@ -45,7 +45,8 @@ impl Op for DropoutMask {
         Some(Domain { axes, inputs: Vec::new(), outputs: vec![follows.collect()] })
     }
     fn part(&self, _domain: &Domain, ranges: &[Range<usize>]) -> Option<Arc<dyn Op>> {
-        let place: usize = ranges.iter().zip(self.shape.strides()).map(|(range, step)| range.start * step as usize).sum();
+        let place: usize =
+            ranges.iter().zip(self.shape.strides()).map(|(range, step)| range.start * step as usize).sum();
         let shape = ranges.iter().map(Range::len).collect::<Vec<_>>().into();
         Some(Arc::new(Self { shape, first: self.first + place as u32, ..*self }))
     }
@@ -67,7 +68,11 @@ impl Op for DropoutMask {
         Lowering::Pointwise(Pointwise::new(expression, arguments, &[&libraries::RANDOM]).on_host(host))
     }
     fn attributes(&self) -> Attributes {
-        Attributes::default().with("shape", &self.shape[..]).with("rate", self.rate).with("stream", self.stream).with("first", self.first)
+        Attributes::default()
+            .with("shape", &self.shape[..])
+            .with("rate", self.rate)
+            .with("stream", self.stream)
+            .with("first", self.first)
     }
 }
 

@@ -3,8 +3,8 @@
 use super::pool::{Planes, PoolSettings};
 use crate::base::{DType, Real, Shape, TensorType, Value};
 use crate::record::{
-    Attributes, Case, CaseInput, Cotangents, Domain, Draw, EvalContext, HostKernel, LowerContext, Lowering, Op, Reference,
-    Tensor, Text, Vjp, libraries,
+    Attributes, Case, CaseInput, Cotangents, Domain, Draw, EvalContext, HostKernel, LowerContext, Lowering, Op,
+    Reference, Tensor, Text, Vjp, libraries,
 };
 use ndarray::{ArrayD, IxDyn};
 use rayon::prelude::*;

@@ -9,8 +9,8 @@
 use super::rows;
 use crate::base::{Real, Shape, TensorType, Value};
 use crate::record::{
-    Attributes, Case, CaseInput, Cotangents, Domain, EvalContext, HostKernel, LowerContext, Lowering, Op, Reference, Tensor,
-    Text, Vjp, libraries,
+    Attributes, Case, CaseInput, Cotangents, Domain, EvalContext, HostKernel, LowerContext, Lowering, Op, Reference,
+    Tensor, Text, Vjp, libraries,
 };
 use ndarray::{Axis, Zip};
 use rayon::prelude::*;

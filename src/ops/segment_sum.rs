@@ -4,8 +4,8 @@
 use super::elementwise::integers;
 use crate::base::{Real, TensorType, Value};
 use crate::record::{
-    Attributes, Case, CaseInput, Cotangents, Dispatched, Domain, DomainAxis, Draw, EvalContext, Follows, HostKernel, Kernel, LowerContext, Lowering,
-    Op, Operand, Parts, Reference, Tensor, Text, Vjp, grid, libraries,
+    Attributes, Case, CaseInput, Cotangents, Dispatched, Domain, DomainAxis, Draw, EvalContext, Follows, HostKernel,
+    Kernel, LowerContext, Lowering, Op, Operand, Parts, Reference, Tensor, Text, Vjp, grid, libraries,
 };
 use ndarray::{Array1, Array3};
 use std::ops::Range;

@@ -7,8 +7,8 @@ use super::elementwise::integers;
 use super::segment_sum::{segment_sum, sorted};
 use crate::base::{Real, Shape, TensorType, Value};
 use crate::record::{
-    Attributes, Case, CaseInput, Cotangents, Domain, DomainAxis, Draw, EvalContext, Follows, HostKernel, LowerContext, Lowering, Op, Parts, Reference, Tensor, Text,
-    Vjp, libraries,
+    Attributes, Case, CaseInput, Cotangents, Domain, DomainAxis, Draw, EvalContext, Follows, HostKernel, LowerContext,
+    Lowering, Op, Parts, Reference, Tensor, Text, Vjp, libraries,
 };
 use ndarray::Array3;
 use std::ops::Range;

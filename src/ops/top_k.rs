@@ -3,8 +3,8 @@
 use super::{elements, rows};
 use crate::base::{DType, Real, TensorType, Value};
 use crate::record::{
-    Attributes, Case, CaseInput, Cotangents, Domain, Draw, EvalContext, HostKernel, LowerContext, Lowering, Op, Reference,
-    Tensor, Text, Vjp, libraries,
+    Attributes, Case, CaseInput, Cotangents, Domain, Draw, EvalContext, HostKernel, LowerContext, Lowering, Op,
+    Reference, Tensor, Text, Vjp, libraries,
 };
 use ndarray::ArrayD;
 use std::cmp::Ordering;

@@ -5,6 +5,7 @@
 //! side, or are added up. What lies in memory already is bound in windows. The values are those of the whole, but for the
 //! order in which sums are added up.
 
+mod compute;
 mod cuts;
 mod domain;
 mod views;
@@ -13,15 +14,12 @@ pub use views::Window;
 
 use super::{Gradient, Simplified};
 use crate::base::{DType, Error, ErrorKind, Result, TensorType};
-use crate::record::{
-    Domain, Graph, KernelClass, Lowering, Node, NodeId, NodeKind, Op, Parts, Recording, Tensor, TensorId,
-};
+use crate::record::{Domain, Graph, KernelClass, Lowering, Node, NodeId, NodeKind, Op, Recording, TensorId};
 use cuts::Cut;
 use domain::Copied;
 use std::collections::BTreeMap;
 use std::ops::Range;
 use std::sync::Arc;
-use views::PartView;
 
 /// Ranges along all axes of a tensor.
 type Region = Vec<Range<usize>>;
@@ -287,7 +285,7 @@ impl Splitting<'_> {
             let shape = &self.old.tensor_type(input).shape;
             let cut = match self.cuts.get(&input) {
                 Some(cut) if cut.axis == axis => cut.ranges.clone(),
-                _ => vec![0..shape[axis]],
+                _ => std::iter::once(0..shape[axis]).collect(),
             };
             for range in cut {
                 let mut region: Region = shape.iter().map(|&extent| 0..extent).collect();
@@ -303,210 +301,6 @@ impl Splitting<'_> {
         self.cuts.insert(tensor, Cut { axis, ranges });
         self.parts.insert(tensor, parts);
         Ok(())
-    }
-
-    /// What an op computes of a region of its domain: a part of every output.
-    fn compute(&mut self, work: &Work<'_>, region: &Region) -> Result<Vec<TensorId>> {
-        if let Some(before) = domain::surrounded(&work.lowering) {
-            return self.surrounded(work, before, region);
-        }
-        let mut pieces = Vec::new();
-        for (&input, follows) in work.node.inputs.iter().zip(&work.domain.inputs) {
-            let shape = &self.old.tensor_type(input).shape;
-            let along = |axis: usize| match follows[axis] {
-                Some(follows) => follows.range(&region[follows.axis]),
-                None => Some(0..shape[axis]),
-            };
-            let Some(wanted) = (0..shape.rank()).map(along).collect::<Option<Region>>() else {
-                return Err(super::defect(work.node, "its parts do not begin where those of its inputs do"));
-            };
-            match self.piece(input, &wanted) {
-                Some(piece) => pieces.push(piece),
-                // What it needs of this input is too much at once.
-                None => return self.along_a_cut(work, region, input, follows),
-            }
-        }
-        self.part(work, region, &pieces)
-    }
-
-    /// A region of a tensor that is surrounded by zeros.
-    fn surrounded(&mut self, work: &Work<'_>, before: &[usize], region: &Region) -> Result<Vec<TensorId>> {
-        let input = work.node.inputs[0];
-        let shape = &self.old.tensor_type(input).shape;
-        let (mut inside, mut around) = (Region::new(), Vec::new());
-        for (axis, range) in region.iter().enumerate() {
-            let (first, end) = (before[axis], before[axis] + shape[axis]);
-            let (from, to) = (range.start.clamp(first, end), range.end.clamp(first, end));
-            inside.push(from - first..to - first);
-            around.push((from.max(range.start) - range.start, range.end - to.min(range.end)));
-        }
-        if inside.iter().any(Range::is_empty) {
-            let extents: Vec<usize> = region.iter().map(Range::len).collect();
-            return Ok(vec![self.graph.full(extents, 0.0).id()]);
-        }
-        let Some(piece) = self.piece(input, &inside) else {
-            return Err(self.needed(work.node, input, "needs all of it at once"));
-        };
-        Ok(vec![self.graph.at(piece).pad(&around).id()])
-    }
-
-    /// The same, part by part along the axis by which an input is cut.
-    fn along_a_cut(
-        &mut self,
-        work: &Work<'_>,
-        region: &Region,
-        input: TensorId,
-        follows: &[Option<crate::record::Follows>],
-    ) -> Result<Vec<TensorId>> {
-        let whole = "needs all of it at once";
-        let Some(cut) = self.cuts.get(&input).cloned() else {
-            return Err(self.needed(work.node, input, whole));
-        };
-        let Some(along) = follows[cut.axis] else { return Err(self.needed(work.node, input, whole)) };
-        let own = &region[along.axis];
-        let mut ranges: Vec<Range<usize>> = Vec::new();
-        for range in &cut.ranges {
-            let (Some(start), Some(end)) = (along.back(range.start.max(along.start)), along.back(range.end)) else {
-                if range.end <= along.start {
-                    continue;
-                }
-                return Err(self.needed(work.node, input, "needs it in other parts than it is in"));
-            };
-            let range = start.max(own.start)..end.min(own.end);
-            if !range.is_empty() {
-                ranges.push(range);
-            }
-        }
-        if work.domain.axes[along.axis].parts == Parts::None || ranges.len() < 2 {
-            return Err(self.needed(work.node, input, whole));
-        }
-        self.combined(work, region, along.axis, ranges)
-    }
-
-    /// What an op computes of a region, put together from these ranges of an axis of it.
-    fn combined(
-        &mut self,
-        work: &Work<'_>,
-        region: &Region,
-        along: usize,
-        ranges: Vec<Range<usize>>,
-    ) -> Result<Vec<TensorId>> {
-        let parts = work.domain.axes[along].parts;
-        let mut results: Vec<Vec<TensorId>> = vec![Vec::new(); work.node.outputs.len()];
-        for range in ranges {
-            let mut region = region.clone();
-            region[along] = range;
-            for (parts, part) in results.iter_mut().zip(self.compute(work, &region)?) {
-                parts.push(part);
-            }
-        }
-        let mut combined = Vec::new();
-        for (output, results) in results.into_iter().enumerate() {
-            let two = |first: Tensor<'_>, second: Tensor<'_>| match parts {
-                Parts::Max => first.maximum(second).id(),
-                Parts::Min => first.minimum(second).id(),
-                _ => (first + second).id(),
-            };
-            let axis = work.domain.outputs[output].iter().position(|of| of.is_some_and(|of| of.axis == along));
-            combined.push(match (parts, axis) {
-                (Parts::Join, Some(axis)) => self.joined(&results, axis),
-                (Parts::Join, None) | (Parts::None, _) => {
-                    return Err(super::defect(work.node, "a part of its domain is no part of its output"));
-                }
-                (Parts::Add | Parts::Max | Parts::Min, _) => {
-                    let graph = &self.graph;
-                    results.iter().copied().reduce(|a, b| two(graph.at(a), graph.at(b))).unwrap_or(TensorId::INVALID)
-                }
-            });
-        }
-        Ok(combined)
-    }
-
-    /// Records what an op computes of a region from pieces of its inputs.
-    fn part(&self, work: &Work<'_>, region: &Region, pieces: &[TensorId]) -> Result<Vec<TensorId>> {
-        let Work { node, op, lowering, domain, .. } = work;
-        let op: Arc<dyn Op> = match lowering {
-            Lowering::View(view) => {
-                let follows: Vec<bool> = (0..region.len())
-                    .map(|axis| domain.inputs[0].iter().flatten().any(|follows| follows.axis == axis))
-                    .collect();
-                Arc::new(PartView::new(op.name(), view, &follows, region))
-            }
-            _ => op.part(domain, region).unwrap_or_else(|| (*op).clone()),
-        };
-        let inputs: Vec<Tensor<'_>> = pieces.iter().map(|&piece| self.graph.at(piece)).collect();
-        let outputs = self.graph.record_shared(op, &inputs, node.outputs.len());
-        for (output, (of, follows)) in outputs.iter().zip(node.outputs.iter().zip(&domain.outputs)) {
-            let extent = |axis: usize| match follows[axis] {
-                Some(follows) => follows.range(&region[follows.axis]).map(|range| range.len()),
-                None => Some(of.shape[axis]),
-            };
-            let wanted: Option<Vec<usize>> = (0..of.shape.rank()).map(extent).collect();
-            if !output.is_valid() {
-                let fault = self.graph.with_recording(|recording| recording.faults.last().map(ToString::to_string));
-                return Err(super::defect(node, &format!("a part of it is refused: {}", fault.unwrap_or_default())));
-            }
-            if Some(output.shape().to_vec()) != wanted {
-                return Err(super::defect(node, "a part of it has another shape than that part of its output"));
-            }
-        }
-        Ok(outputs.iter().map(|output| output.id()).collect())
-    }
-
-    /// A region of a tensor, if it can be bound.
-    fn piece(&mut self, tensor: TensorId, region: &Region) -> Option<TensorId> {
-        let elements: usize = region.iter().map(Range::len).product();
-        let shape = self.old.tensor_type(tensor).shape.clone();
-        let is_all = region.iter().zip(shape.iter()).all(|(range, &extent)| *range == (0..extent));
-        if let Some(&whole) = self.whole.get(&tensor)
-            && is_all
-        {
-            return Some(whole);
-        }
-        if elements > self.limit {
-            return None;
-        }
-        let key = (tensor, region.iter().map(|range| (range.start, range.end)).collect());
-        if let Some(&piece) = self.pieces.get(&key) {
-            return Some(piece);
-        }
-        let piece = if let Some(&whole) = self.whole.get(&tensor) {
-            self.sliced(whole, region, &shape.iter().map(|&extent| 0..extent).collect())
-        } else {
-            let Cut { axis, ranges } = self.cuts[&tensor].clone();
-            let wanted = &region[axis];
-            let mut found = Vec::new();
-            for (range, &part) in ranges.iter().zip(&self.parts[&tensor]) {
-                let inside = range.start.max(wanted.start)..range.end.min(wanted.end);
-                if inside.is_empty() {
-                    continue;
-                }
-                let mut own: Region = shape.iter().map(|&extent| 0..extent).collect();
-                own[axis] = range.clone();
-                let mut region = region.clone();
-                region[axis] = inside;
-                found.push(self.sliced(part, &region, &own));
-            }
-            self.joined(&found, axis)
-        };
-        self.pieces.insert(key, piece);
-        Some(piece)
-    }
-
-    /// A region of a tensor that has these ranges itself.
-    fn sliced(&self, tensor: TensorId, region: &Region, own: &Region) -> TensorId {
-        let mut slice = self.graph.at(tensor);
-        for (axis, (range, own)) in region.iter().zip(own).enumerate() {
-            if range != own {
-                slice = slice.slice(axis as isize, range.start - own.start..range.end - own.start);
-            }
-        }
-        slice.id()
-    }
-
-    fn joined(&self, parts: &[TensorId], axis: usize) -> TensorId {
-        let parts: Vec<Tensor<'_>> = parts.iter().map(|&part| self.graph.at(part)).collect();
-        if parts.len() == 1 { parts[0].id() } else { self.graph.concat(&parts, axis as isize).id() }
     }
 
     /// A gradient, cut where its parameter is.

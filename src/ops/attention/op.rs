@@ -4,8 +4,8 @@ use super::host;
 use super::parts::{Attention, Part, Sizes};
 use crate::base::{Real, Shape, TensorType, Value};
 use crate::record::{
-    Attributes, Cotangents, Dispatched, Domain, EvalContext, HostKernel, Kernel, KernelClass, LowerContext, Lowering, Op,
-    Operand, Reference, Tensor, Text, Vjp, grid, libraries,
+    Attributes, Cotangents, Dispatched, Domain, EvalContext, HostKernel, Kernel, KernelClass, LowerContext, Lowering,
+    Op, Operand, Reference, Tensor, Text, Vjp, grid, libraries,
 };
 use ndarray::{Array2, ArrayD, ArrayView2, Axis, Ix2};
 
