@@ -3,6 +3,7 @@
 mod common;
 
 use common::devices;
+use retrograd::base::{Real, TensorType, Value};
 use retrograd::nn::{
     Activation, BatchNorm, Conv2d, Dropout, Embedding, Flatten, LayerNorm, Linear, MaxPool2d, Sequential,
     TransformerBlock,
@@ -10,7 +11,7 @@ use retrograd::nn::{
 use retrograd::ops::{ConvSettings, PoolSettings};
 use retrograd::optim::{AdamW, Lamb, Sgd};
 use retrograd::plan::Profile;
-use retrograd::record::KernelClass;
+use retrograd::record::{Cotangents, EvalContext, KernelClass, LowerContext, Lowering, Op, Pointwise, Reference, Vjp};
 use retrograd::{
     Device, ErrorKind, Feed, Generator, Graph, HostData, HostTensor, Init, Params, Step, Tensor, Training,
 };
@@ -150,6 +151,77 @@ fn convolutions<'g>(g: &'g Graph, params: &mut Params, fed: &mut Fed<'g>) -> Ten
 fn activations_of_convolutions() {
     // Of images, 11 x 6 x 12 x 12 floats; the weights of the last layer fit.
     same_in_parts(28_000, convolutions, |g, loss| g.train(loss, Sgd::new(0.05).momentum(0.9)));
+}
+
+/// Convolutions in groups, one of them for each channel, and images made larger by repeating.
+fn groups<'g>(g: &'g Graph, params: &mut Params, fed: &mut Fed<'g>) -> Tensor<'g> {
+    let settings = |groups: usize| ConvSettings::new().padding(1).groups(groups);
+    let grouped = Conv2d::with_settings(params, "grouped", 4, 8, [3, 3], settings(2));
+    let deep = Conv2d::with_settings(params, "deep", 8, 8, [3, 3], settings(8));
+    let x = fed.floats(g, "x", &[27, 4, 8, 8]);
+    let y = deep.forward(grouped.forward(x).relu()).tanh();
+    y.upsample_nearest2d([2, 2]).square().mean(..) + y.sum([2, 3]).softmax(-1).amax(..)
+}
+
+#[test]
+fn convolutions_in_groups() {
+    same_in_parts(29_184, groups, |g, loss| g.train(loss, Sgd::new(0.5)));
+}
+
+/// More places in a table than a binding holds of what stands there.
+fn many_places<'g>(g: &'g Graph, params: &mut Params, fed: &mut Fed<'g>) -> Tensor<'g> {
+    let table = Embedding::with_init(params, "table", 1031, 16, Init::Normal(0.0, 1.0));
+    let y = table.forward(fed.labels(g, "tokens", &[1000], 1031)) * fed.floats(g, "x", &[1000, 16]);
+    let column = g.param(table.weight()).transpose().argmax(-1).to_f32().detach();
+    y.tanh().mean(..) + column.sum(..) * 1e-9
+}
+
+#[test]
+fn a_table_with_many_places() {
+    same_in_parts(20_480, many_places, |g, loss| g.train(loss, Sgd::new(3.0)));
+}
+
+#[test]
+fn parts_of_a_parameter_that_stand_still() {
+    // Most rows of the table get no gradient, and without decay LAMB does not move them.
+    same_in_parts(20_480, tied, |g, loss| g.train(loss, Lamb::new(1e-2)));
+}
+
+/// A user's op whose expression has the number of elements: of a part it would be another function.
+#[derive(Debug)]
+struct OverCount;
+
+impl Op for OverCount {
+    fn name(&self) -> &'static str {
+        "over_count"
+    }
+    fn outputs(&self, inputs: &[&TensorType]) -> Result<Vec<TensorType>, String> {
+        Ok(vec![inputs[0].clone()])
+    }
+    fn vjp<'g>(&self, _cx: &Vjp<'g>) -> Cotangents<'g> {
+        Cotangents::Missing
+    }
+    fn lower(&self, cx: &LowerContext<'_>) -> Lowering {
+        let count = cx.inputs[0].shape.elements();
+        Lowering::Pointwise(Pointwise::of_inputs(format!("{{0}} / {count}.0f"), 1, &[]))
+    }
+}
+
+impl Reference for OverCount {
+    fn eval<T: Real>(&self, inputs: &[&Value<T>], _cx: &EvalContext) -> Vec<Value<T>> {
+        let x = inputs[0].real();
+        vec![Value::Real(x.mapv(|value| value / T::real(x.len() as f64)))]
+    }
+}
+
+#[test]
+fn an_op_that_is_something_else_of_a_part_is_refused() {
+    let small = Profile { binding_bytes: 4096, ..Profile::webgpu_default() };
+    let g = Graph::new();
+    let y = g.record(OverCount, &[g.input("x", [2048])]).sum(..);
+    let error = g.infer(&[y]).plan(&Params::seeded(0), &small).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Limit, "{error}");
+    assert!(error.to_string().contains("over_count"), "{error}");
 }
 
 /// Attention in planes, and all that is around it, along the batch.

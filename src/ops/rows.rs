@@ -52,7 +52,7 @@ pub(super) fn lower(
 /// How an op that works row by row is computed part by part.
 pub(super) fn domain(op: &dyn Op, inputs: &[&TensorType]) -> Option<Domain> {
     let outputs = op.outputs(inputs).ok()?;
-    Some(Domain::of_rows(inputs, &outputs.iter().collect::<Vec<_>>()))
+    Domain::of_rows(inputs, &outputs.iter().collect::<Vec<_>>())
 }
 
 /// Elements of neighbouring rows that one thread computes at a time.

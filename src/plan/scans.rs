@@ -4,7 +4,7 @@ use super::scan::{MOST_WORDS, Scan, Span, When};
 use super::{Arena, ArenaEntry, Binding, BufferKind, Dispatch, Held, Phase, Plan, Updates, Work};
 use crate::base::{DType, HostData, Shape};
 use crate::fuse::Usage;
-use crate::record::{Leaf, NodeId, NodeKind, Recording, TensorId};
+use crate::record::{KernelClass, Leaf, NodeId, NodeKind, Recording, TensorId};
 use std::collections::HashMap;
 
 const WORD: u64 = DType::BYTES as u64;
@@ -115,16 +115,19 @@ impl<'a> List<'a> {
             return;
         }
         let node = self.recording.node(tensor);
-        let shape = self.recording.tensor_type(tensor).shape.clone();
-        let mut name = self.label(tensor);
+        let mut shape = self.recording.tensor_type(tensor).shape.clone();
+        let (mut name, words, mut first) = (self.label(tensor), 0..shape.elements() as u32, 0);
         if let BufferKind::Gradients(segment) = self.plan.buffers[binding.buffer].kind {
-            let is_its = |entry: &&ArenaEntry| entry.segment == segment && entry.offset == binding.offset;
+            let is_its = |entry: &&ArenaEntry| entry.segment == segment && meet(binding, entry);
             if let Some(entry) = self.arena.entries.iter().find(is_its) {
                 name = format!("gradient of parameter `{}`, made by {name}", entry.name);
+                // It may be a part of it.
+                shape = entry.shape.clone();
+                first = ((binding.offset - entry.offset) / WORD) as usize;
             }
         }
         let place = node.place.clone();
-        let span = Span { name, words: 0..shape.elements() as u32, shape, first: 0 };
+        let span = Span { name, words, shape, first };
         let scan = Scan { location: place.location, scope: place.scope, ..self.scan(after, binding, vec![span]) };
         self.push(scan);
     }
@@ -209,7 +212,12 @@ impl<'a> List<'a> {
 
     /// Takes a scan, in as many parts as it needs.
     fn push(&mut self, scan: Scan) {
-        self.scans.extend(parts(scan, MOST_WORDS));
+        // What is looked at is bound, in parts that begin at multiples of 256 bytes.
+        let bound = match self.plan.profile.class {
+            KernelClass::Host => MOST_WORDS,
+            _ => MOST_WORDS.min(self.plan.profile.binding_bytes / 256 * 64),
+        };
+        self.scans.extend(parts(scan, bound));
     }
 }
 

@@ -75,26 +75,27 @@ impl Follows {
 }
 
 impl Domain {
-    /// Of an op that computes every row along the last axis by itself: inputs and outputs of the shape of the first input, or
-    /// of it without the last axis, or with one element there, follow; others are needed in full.
+    /// Of an op that computes every row along the last axis by itself, each from one row, or one element, of every input, and
+    /// to one of every output: all have the shape of the first input, but for the last axis, which some may lack. `None`
+    /// where they have not.
     #[must_use]
-    pub fn of_rows(inputs: &[&TensorType], outputs: &[&TensorType]) -> Self {
-        let shape = &inputs[0].shape;
-        let last = shape.rank() - 1;
+    pub fn of_rows(inputs: &[&TensorType], outputs: &[&TensorType]) -> Option<Self> {
+        let shape = &inputs.first()?.shape;
+        let last = shape.rank().checked_sub(1)?;
         let axis = |axis: usize| DomainAxis {
             extent: shape[axis],
             parts: if axis == last { Parts::None } else { Parts::Join },
         };
-        let follows = |tensor: &&TensorType| -> Vec<Option<Follows>> {
+        let follows = |tensor: &&TensorType| -> Option<Vec<Option<Follows>>> {
             let own = &tensor.shape;
-            let leads = own.rank() >= last && own[..last] == shape[..last];
-            (0..own.rank()).map(|axis| (leads && axis < last).then(|| Follows::same(axis))).collect()
+            let leads = (last..=last + 1).contains(&own.rank()) && own[..last] == shape[..last];
+            leads.then(|| (0..own.rank()).map(|axis| (axis < last).then(|| Follows::same(axis))).collect())
         };
-        Self {
+        Some(Self {
             axes: (0..=last).map(axis).collect(),
-            inputs: inputs.iter().map(follows).collect(),
-            outputs: outputs.iter().map(follows).collect(),
-        }
+            inputs: inputs.iter().map(follows).collect::<Option<_>>()?,
+            outputs: outputs.iter().map(follows).collect::<Option<_>>()?,
+        })
     }
 
     /// Of an op that computes every element along the first `count` axes by itself, which are the same ones in all its

@@ -21,6 +21,8 @@ pub(super) struct Draft {
     assigned: Vec<(usize, TensorId)>,
     /// What these were in the original recording.
     original: Targets,
+    /// The number of classes that an input of labels selects among, by its name.
+    limits: BTreeMap<String, usize>,
     options: Options,
 }
 
@@ -91,7 +93,8 @@ impl Draft {
         let whole = |&(parameter, tensor): &(usize, TensorId)| Gradient { parameter, start: 0, tensor: moved(tensor) };
         let gradients = original.gradients.iter().map(whole).collect();
         simplified.recording.kept = kept.iter().copied().collect();
-        Self { graph, simplified, kept, gradients, assigned, original, options }
+        let limits = index_limits(&simplified.recording);
+        Self { graph, simplified, kept, gradients, assigned, original, limits, options }
     }
 
     /// With segments of the forward list computed again in the backward list.
@@ -114,7 +117,8 @@ impl Draft {
         let gradients = Vec::new();
         let others = Targets { gradients, ..self.original.clone() };
         let draft = Self::moved(self.graph, split.simplified, others, self.options.clone());
-        Ok(Self { gradients: split.gradients, original: self.original.clone(), ..draft })
+        let (original, limits) = (self.original.clone(), self.limits.clone());
+        Ok(Self { gradients: split.gradients, original, limits, ..draft })
     }
 
     /// This draft and its plan; where that exceeds the budget, the first that fits with ever more, ever shorter
@@ -282,31 +286,30 @@ pub(super) fn strange(info: &ParamInfo, store: u64, count: usize) -> Option<Stri
     (info.index >= count).then(|| late.into())
 }
 
-/// All inputs of a recording, with the number of classes where an input of labels selects among some.
-pub(super) fn input_slots(simplified: &Simplified) -> Vec<InputSlot> {
-    let recording = &simplified.recording;
-    let limits = index_limits(recording);
+/// All inputs of a draft, with the number of classes where an input of labels selects among some.
+pub(super) fn input_slots(draft: &Draft) -> Vec<InputSlot> {
+    let recording = &draft.simplified.recording;
     let slot = |(name, &node): (&String, &NodeId)| InputSlot {
         name: name.clone(),
         node,
         tensor_type: recording.nodes[node.index()].outputs[0].clone(),
-        limit: limits.get(&node).copied(),
+        limit: draft.limits.get(name).copied(),
     };
     recording.inputs.iter().map(slot).collect()
 }
 
 /// For integer inputs: the least number of classes among the ops that select with them, directly or
 /// through views.
-fn index_limits(recording: &Recording) -> BTreeMap<NodeId, usize> {
-    let mut limits: BTreeMap<NodeId, usize> = BTreeMap::new();
+fn index_limits(recording: &Recording) -> BTreeMap<String, usize> {
+    let mut limits: BTreeMap<String, usize> = BTreeMap::new();
     for node in &recording.nodes {
         let NodeKind::Op(op) = &node.kind else { continue };
         let types: Vec<&TensorType> = node.inputs.iter().map(|&input| recording.tensor_type(input)).collect();
         for (place, &input) in node.inputs.iter().enumerate() {
             if let Some(limit) = op.index_limit(place, &types) {
                 let source = through_views(recording, input).node;
-                if matches!(recording.nodes[source.index()].kind, NodeKind::Leaf(Leaf::Input { .. })) {
-                    limits.entry(source).and_modify(|least| *least = limit.min(*least)).or_insert(limit);
+                if let NodeKind::Leaf(Leaf::Input { name }) = &recording.nodes[source.index()].kind {
+                    limits.entry(name.clone()).and_modify(|least| *least = limit.min(*least)).or_insert(limit);
                 }
             }
         }

@@ -78,7 +78,7 @@ impl Source {
         }
         let plan = Arc::new(plan);
         let simplified = draft.simplified().clone();
-        let inputs = input_slots(&simplified);
+        let inputs = input_slots(&draft);
         let checks = index_checks(&simplified);
         let datasets = match draft.dataset() {
             Some(dataset) => dataset.checked(draft.graph(), &simplified, &inputs, self.checks_feeds)?,

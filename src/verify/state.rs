@@ -233,7 +233,7 @@ impl Walk<'_> {
                     (what, part(&changed.before[place + 1]), part(&changed.after[place + 1]))
                 }
                 // A weight that stays where it is tells nothing of it.
-                BufferKind::Directions(_) if changed.before[0] == changed.after[0] => continue,
+                BufferKind::Directions(_) if part(&changed.before[0]) == part(&changed.after[0]) => continue,
                 BufferKind::Directions(_) => {
                     let moved = changed.before[0].iter().zip(&changed.after[0]).map(|(w, new)| w - new);
                     let values = direction(part(&moved.collect::<Vec<f64>>()));

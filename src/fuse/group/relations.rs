@@ -17,7 +17,8 @@ impl Grouping<'_> {
     }
 
     pub(super) fn is_computed(&self, tensor: TensorId) -> bool {
-        matches!(self.resolved.node_of(tensor).kind, NodeKind::Op(_))
+        // What is bound by itself of a leaf is none the less fed.
+        matches!(self.resolved.node_of(tensor).kind, NodeKind::Op(_)) && !self.resolved.windows.contains_key(&tensor)
     }
 
     /// Whether a read needs no memory: a free node is computed where it is read.

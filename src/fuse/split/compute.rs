@@ -1,14 +1,12 @@
 //! Ops recorded for a region of what they compute, and the pieces of tensors that they read there.
 
-use super::cuts::Cut;
+use super::cuts::{self, Cut};
 use super::domain;
-use super::views::PartView;
 use super::{Region, Splitting, Work};
-use crate::base::Result;
+use crate::base::{Result, TensorType};
 use crate::fuse::defect;
-use crate::record::{Follows, Lowering, Op, Parts, Tensor, TensorId};
+use crate::record::{Follows, Lowering, Parts, Tensor, TensorId};
 use std::ops::Range;
-use std::sync::Arc;
 
 impl Splitting<'_> {
     /// What an op computes of a region of its domain: a part of every output.
@@ -26,7 +24,8 @@ impl Splitting<'_> {
             let Some(wanted) = (0..shape.rank()).map(along).collect::<Option<Region>>() else {
                 return Err(defect(work.node, "its parts do not begin where those of its inputs do"));
             };
-            match self.piece(input, &wanted) {
+            let any_layout = !matches!(work.lowering, Lowering::Kernel(_));
+            match self.piece(input, &wanted, any_layout) {
                 Some(piece) => pieces.push(piece),
                 // What it needs of this input is too much at once.
                 None => return self.along_a_cut(work, region, input, follows),
@@ -50,13 +49,13 @@ impl Splitting<'_> {
             let extents: Vec<usize> = region.iter().map(Range::len).collect();
             return Ok(vec![self.graph.full(extents, 0.0).id()]);
         }
-        let Some(piece) = self.piece(input, &inside) else {
+        let Some(piece) = self.piece(input, &inside, false) else {
             return Err(self.needed(work.node, input, "needs all of it at once"));
         };
         Ok(vec![self.graph.at(piece).pad(&around).id()])
     }
 
-    /// The same, part by part along the axis by which an input is cut.
+    /// The same, part by part along the axis by which an input is cut; where that cannot be, along another that it has.
     fn along_a_cut(
         &mut self,
         work: &Work<'_>,
@@ -64,29 +63,47 @@ impl Splitting<'_> {
         input: TensorId,
         follows: &[Option<Follows>],
     ) -> Result<Vec<TensorId>> {
-        let whole = "needs all of it at once";
-        let Some(cut) = self.cuts.get(&input).cloned() else {
-            return Err(self.needed(work.node, input, whole));
-        };
-        let Some(along) = follows[cut.axis] else { return Err(self.needed(work.node, input, whole)) };
+        if let Some((axis, ranges)) = self.ranges_of_cut(work, region, input, follows) {
+            return self.combined(work, region, axis, ranges);
+        }
+        let shape = &self.old.tensor_type(input).shape;
+        let has = |follows: Follows| follows.range(&region[follows.axis]).map_or(1, |range| range.len());
+        let elements: usize = (0..shape.rank()).map(|axis| follows[axis].map_or(shape[axis], has)).product();
+        for axis in follows.iter().flatten().map(|follows| follows.axis) {
+            if work.domain.axes[axis].parts == Parts::None {
+                continue;
+            }
+            let most = (self.limit as u128 * region[axis].len() as u128 / elements as u128) as usize;
+            if let Some(ranges) = cuts::within(&work.domain, axis, &region[axis], most) {
+                return self.combined(work, region, axis, ranges);
+            }
+        }
+        Err(self.needed(work.node, input, "needs all of it at once"))
+    }
+
+    /// The axis along which an input is cut, and where it is cut within a region, if it is and an op can follow.
+    fn ranges_of_cut(
+        &self,
+        work: &Work<'_>,
+        region: &Region,
+        input: TensorId,
+        follows: &[Option<Follows>],
+    ) -> Option<(usize, Vec<Range<usize>>)> {
+        let cut = self.cuts.get(&input)?;
+        let along = follows[cut.axis]?;
+        if work.domain.axes[along.axis].parts == Parts::None {
+            return None;
+        }
         let own = &region[along.axis];
         let mut ranges: Vec<Range<usize>> = Vec::new();
-        for range in &cut.ranges {
-            let (Some(start), Some(end)) = (along.back(range.start.max(along.start)), along.back(range.end)) else {
-                if range.end <= along.start {
-                    continue;
-                }
-                return Err(self.needed(work.node, input, "needs it in other parts than it is in"));
-            };
+        for range in cut.ranges.iter().filter(|range| range.end > along.start) {
+            let (start, end) = (along.back(range.start.max(along.start))?, along.back(range.end)?);
             let range = start.max(own.start)..end.min(own.end);
             if !range.is_empty() {
                 ranges.push(range);
             }
         }
-        if work.domain.axes[along.axis].parts == Parts::None || ranges.len() < 2 {
-            return Err(self.needed(work.node, input, whole));
-        }
-        self.combined(work, region, along.axis, ranges)
+        (ranges.len() >= 2).then_some((along.axis, ranges))
     }
 
     /// What an op computes of a region, put together from these ranges of an axis of it.
@@ -130,42 +147,22 @@ impl Splitting<'_> {
 
     /// Records what an op computes of a region from pieces of its inputs.
     fn part(&self, work: &Work<'_>, region: &Region, pieces: &[TensorId]) -> Result<Vec<TensorId>> {
-        let Work { node, op, lowering, domain, .. } = work;
-        let op: Arc<dyn Op> = match lowering {
-            Lowering::View(view) => {
-                let follows: Vec<bool> = (0..region.len())
-                    .map(|axis| domain.inputs[0].iter().flatten().any(|follows| follows.axis == axis))
-                    .collect();
-                Arc::new(PartView::new(op.name(), view, &follows, region))
-            }
-            _ => op.part(domain, region).unwrap_or_else(|| (*op).clone()),
-        };
         let inputs: Vec<Tensor<'_>> = pieces.iter().map(|&piece| self.graph.at(piece)).collect();
-        let outputs = self.graph.record_shared(op, &inputs, node.outputs.len());
-        for (output, (of, follows)) in outputs.iter().zip(node.outputs.iter().zip(&domain.outputs)) {
-            let extent = |axis: usize| match follows[axis] {
-                Some(follows) => follows.range(&region[follows.axis]).map(|range| range.len()),
-                None => Some(of.shape[axis]),
-            };
-            let wanted: Option<Vec<usize>> = (0..of.shape.rank()).map(extent).collect();
-            if !output.is_valid() {
-                let fault = self.graph.with_recording(|recording| recording.faults.last().map(ToString::to_string));
-                return Err(defect(node, &format!("a part of it is refused: {}", fault.unwrap_or_default())));
-            }
-            if Some(output.shape().to_vec()) != wanted {
-                return Err(defect(node, "a part of it has another shape than that part of its output"));
-            }
-        }
+        let types: Vec<TensorType> = inputs.iter().map(|input| input.tensor_type()).collect();
+        let op = work.part(region, &types).map_err(|reason| defect(work.node, &reason))?;
+        let outputs = self.graph.record_shared(op, &inputs, work.node.outputs.len());
         Ok(outputs.iter().map(|output| output.id()).collect())
     }
 
-    /// A region of a tensor, if it can be bound.
-    pub(super) fn piece(&mut self, tensor: TensorId, region: &Region) -> Option<TensorId> {
+    /// A region of a tensor, if it can be bound. What is whole is it whatever its size for those that follow any layout: it
+    /// is a view of what can be bound.
+    pub(super) fn piece(&mut self, tensor: TensorId, region: &Region, any_layout: bool) -> Option<TensorId> {
         let elements: usize = region.iter().map(Range::len).product();
         let shape = self.old.tensor_type(tensor).shape.clone();
         let is_all = region.iter().zip(shape.iter()).all(|(range, &extent)| *range == (0..extent));
         if let Some(&whole) = self.whole.get(&tensor)
             && is_all
+            && (any_layout || elements <= self.limit)
         {
             return Some(whole);
         }

@@ -16,12 +16,12 @@ pub(super) struct Cut {
     pub ranges: Vec<Range<usize>>,
 }
 
-/// Ranges of at most `most` of `extent`, of nearly the same length.
-fn ranges(extent: usize, most: usize) -> Vec<Range<usize>> {
+/// Ranges of at most `most` of `extent`, of nearly the same length, which begin at multiples of `aligned` where they can.
+fn ranges(extent: usize, most: usize, aligned: usize) -> Vec<Range<usize>> {
     let even = extent.div_ceil(extent.div_ceil(most));
-    let length = match even.next_multiple_of(ALIGNED) {
+    let length = match even.next_multiple_of(aligned) {
         length if length <= most => length,
-        _ if most >= ALIGNED => most / ALIGNED * ALIGNED,
+        _ if most >= aligned => most / aligned * aligned,
         _ => even,
     };
     (0..extent).step_by(length).map(|start| start..(start + length).min(extent)).collect()
@@ -32,7 +32,8 @@ fn ranges(extent: usize, most: usize) -> Vec<Range<usize>> {
 pub(super) fn of_memory(shape: &Shape, limit: usize) -> Option<Cut> {
     let axis = (0..shape.rank()).find(|&axis| shape[axis] > 1)?;
     let row: usize = shape[axis + 1..].iter().product();
-    let ranges = ranges(shape[axis], (limit / row).max(1));
+    let aligned = ALIGNED / greatest_common_divisor(ALIGNED, row);
+    let ranges = ranges(shape[axis], (limit / row).max(1), aligned);
     let begins = |range: &Range<usize>| (range.start * row * DType::BYTES).is_multiple_of(256);
     (row <= limit && ranges.iter().all(begins)).then_some(Cut { axis, ranges })
 }
@@ -82,22 +83,36 @@ pub(super) fn along(domain: &Domain, axis: usize, sizes: &[(usize, Vec<usize>)],
 
 fn even(domain: &Domain, axis: usize, most: usize) -> Vec<Range<usize>> {
     let granule = granule(domain, axis);
-    let ranges = ranges(domain.axes[axis].extent / granule, most / granule);
+    let ranges = ranges(domain.axes[axis].extent / granule, most / granule, ALIGNED);
     ranges.into_iter().map(|range| range.start * granule..range.end * granule).collect()
 }
 
+/// A range of an axis in ranges of at most `most`, if there are several.
+pub(super) fn within(domain: &Domain, axis: usize, range: &Range<usize>, most: usize) -> Option<Vec<Range<usize>>> {
+    let granule = granule(domain, axis);
+    let most = most / granule;
+    if most == 0 || most * granule >= range.len() {
+        return None;
+    }
+    let ranges = ranges(range.len() / granule, most, ALIGNED);
+    Some(ranges.into_iter().map(|of| range.start + of.start * granule..range.start + of.end * granule).collect())
+}
+
 /// Parts of an axis begin and end at multiples of this.
-fn granule(domain: &Domain, axis: usize) -> usize {
+pub(super) fn granule(domain: &Domain, axis: usize) -> usize {
     let all = domain.inputs.iter().chain(&domain.outputs).flatten().flatten();
     all.filter(|follows| follows.axis == axis).map(|follows| follows.per).fold(1, least_common_multiple)
 }
 
 fn least_common_multiple(a: usize, b: usize) -> usize {
-    let (mut x, mut y) = (a, b);
-    while y != 0 {
-        (x, y) = (y, x % y);
+    a / greatest_common_divisor(a, b) * b
+}
+
+fn greatest_common_divisor(mut a: usize, mut b: usize) -> usize {
+    while b != 0 {
+        (a, b) = (b, a % b);
     }
-    a / x * b
+    a
 }
 
 /// How much of an axis a part may have, if cutting it helps: everything that is too large has the axis.

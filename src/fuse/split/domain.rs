@@ -68,7 +68,7 @@ pub(super) fn lowering(op: &dyn Op, inputs: &[TensorType], outputs: &[TensorType
 /// The domain of an op, if it can be computed part by part.
 pub(super) fn domain(op: &dyn Op, lowering: &Lowering, inputs: &[TensorType], node: &Node) -> Option<Domain> {
     if let Some(domain) = op.domain(&inputs.iter().collect::<Vec<_>>()) {
-        return Some(domain);
+        return is_sound(&domain, inputs, node).then_some(domain);
     }
     let output = &node.outputs[0].shape;
     match lowering {
@@ -85,6 +85,25 @@ pub(super) fn domain(op: &dyn Op, lowering: &Lowering, inputs: &[TensorType], no
         Lowering::Contract(contraction) => of_contraction(contraction, inputs, output),
         Lowering::Kernel(_) => None,
     }
+}
+
+/// Whether a domain that an op gives is one of its tensors.
+fn is_sound(domain: &Domain, inputs: &[TensorType], node: &Node) -> bool {
+    let tensors = |types: &[TensorType], all: &[Vec<Axis>]| {
+        let follows = |(of, follows): (&TensorType, &Vec<Axis>)| {
+            let sound = |(axis, follows): (usize, &Axis)| match follows {
+                Some(Follows { times: 0, .. } | Follows { per: 0, .. }) => false,
+                Some(follows) => domain.axes.get(follows.axis).is_some_and(|whole| {
+                    let range = follows.range(&(0..whole.extent));
+                    range.is_some_and(|range| range.end <= of.shape[axis])
+                }),
+                None => true,
+            };
+            follows.len() == of.shape.rank() && follows.iter().enumerate().all(sound)
+        };
+        types.len() == all.len() && types.iter().zip(all).all(follows)
+    };
+    tensors(inputs, &domain.inputs) && tensors(&node.outputs, &domain.outputs)
 }
 
 /// The tensors that are laid end to end, if an op does nothing else, and the axis.
@@ -274,7 +293,17 @@ fn of_contraction(contraction: &Contraction, inputs: &[TensorType], output: &Sha
         let of = |axis: usize| axis_of(axis, (a, b), results, is_a);
         for (axis, seen) in seen.into_iter().enumerate() {
             match seen {
-                Seen::Axis(seen) => follows[factor.input][seen.axis] = Some(Follows { axis: of(axis), ..seen }),
+                Seen::Axis(seen) => {
+                    let own = Follows { axis: of(axis), ..seen };
+                    match follows[factor.input][seen.axis].replace(own) {
+                        // Both factors are the same input, which follows one axis at a time.
+                        Some(other) if other != own => {
+                            axes[other.axis].parts = Parts::None;
+                            axes[own.axis].parts = Parts::None;
+                        }
+                        _ => {}
+                    }
+                }
                 // The op's own view repeats as often as the other input has elements.
                 Seen::Repeated => {}
                 Seen::Otherwise => axes[of(axis)].parts = Parts::None,
@@ -284,7 +313,8 @@ fn of_contraction(contraction: &Contraction, inputs: &[TensorType], output: &Sha
     // The result is dense, under whatever shape.
     let shape: Shape = axes[..results].iter().map(|axis| axis.extent).collect::<Vec<_>>().into();
     let outputs = reshaped(&shape, output).into_iter().map(|seen| match seen {
-        Seen::Axis(follows) => Some(follows),
+        // The axis of the domain as one of the output's, turned around.
+        Seen::Axis(seen) => Some(Follows { times: seen.per, per: seen.times, ..seen }),
         Seen::Repeated | Seen::Otherwise => None,
     });
     Some(Domain { axes, inputs: follows, outputs: vec![outputs.collect()] })

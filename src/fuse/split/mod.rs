@@ -9,17 +9,18 @@ mod compute;
 mod cuts;
 mod domain;
 mod views;
+mod work;
 
 pub use views::Window;
 
 use super::{Gradient, Simplified};
-use crate::base::{DType, Error, ErrorKind, Result, TensorType};
-use crate::record::{Domain, Graph, KernelClass, Lowering, Node, NodeId, NodeKind, Op, Recording, TensorId};
+use crate::base::{DType, Error, ErrorKind, Layout, Result, TensorType};
+use crate::record::{Graph, KernelClass, Lowering, Node, NodeId, NodeKind, Op, Recording, TensorId};
 use cuts::Cut;
-use domain::Copied;
 use std::collections::BTreeMap;
 use std::ops::Range;
 use std::sync::Arc;
+use work::Work;
 
 /// Ranges along all axes of a tensor.
 type Region = Vec<Range<usize>>;
@@ -65,6 +66,7 @@ pub fn split(
         class,
         graph: Graph::new(),
         whole: BTreeMap::new(),
+        layouts: BTreeMap::new(),
         leaves: BTreeMap::new(),
         cuts: BTreeMap::new(),
         parts: BTreeMap::new(),
@@ -76,7 +78,7 @@ pub fn split(
     }
     for &tensor in whole {
         let full = old.tensor_type(tensor).shape.iter().map(|&extent| 0..extent).collect();
-        let Some(one) = splitting.piece(tensor, &full) else {
+        let Some(one) = splitting.piece(tensor, &full, true) else {
             return Err(splitting.refusal(tensor, "it is read or assigned as a whole"));
         };
         splitting.whole.insert(tensor, one);
@@ -105,6 +107,8 @@ struct Splitting<'a> {
     graph: Graph,
     /// Tensors that are one: those that fit, and views of such.
     whole: BTreeMap<TensorId, TensorId>,
+    /// Where the elements of those lie that are views.
+    layouts: BTreeMap<TensorId, Layout>,
     /// Leaves that are bound in windows.
     leaves: BTreeMap<TensorId, TensorId>,
     /// Where the others are cut, and their parts.
@@ -114,26 +118,6 @@ struct Splitting<'a> {
     pieces: BTreeMap<(TensorId, Vec<(usize, usize)>), TensorId>,
     /// The node that stands for every old one where an origin is named.
     first: Vec<NodeId>,
-}
-
-/// A node that is computed in parts.
-struct Work<'a> {
-    node: &'a Node,
-    op: &'a Arc<dyn Op>,
-    lowering: Lowering,
-    domain: Domain,
-    /// What a kernel copies of its inputs before it begins.
-    copies: Vec<Copied>,
-}
-
-impl Work<'_> {
-    /// The sizes of what a part of it has: its outputs and its copies, in elements, each with the axes that it has.
-    fn sizes(&self) -> Vec<(usize, Vec<usize>)> {
-        let outputs = self.node.outputs.iter().zip(&self.domain.outputs).map(|(output, follows)| {
-            (output.shape.elements(), follows.iter().flatten().map(|follows| follows.axis).collect())
-        });
-        outputs.chain(self.copies.iter().map(|copy| (copy.elements, copy.axes.clone()))).collect()
-    }
 }
 
 impl Splitting<'_> {
@@ -153,8 +137,11 @@ impl Splitting<'_> {
             new.origin = origin;
             new.segment = node.segment;
         });
-        let last = self.graph.with_recording(|recording| recording.nodes.len()).saturating_sub(1);
-        self.first.push(NodeId(from.min(last) as u32));
+        // What names it as an origin names what computes it, or the first part of it.
+        let tensor = TensorId { node: id, output: 0 };
+        let parts = || self.parts.get(&tensor).and_then(|parts| parts.first()).copied();
+        let of = self.whole.get(&tensor).or_else(|| self.leaves.get(&tensor)).copied().or_else(parts);
+        self.first.push(of.map_or(NodeId(from as u32), |tensor| tensor.node));
         Ok(())
     }
 
@@ -188,27 +175,28 @@ impl Splitting<'_> {
         let lowering = domain::lowering(op.as_ref(), &types, &node.outputs);
         let copies = domain::copies(&lowering, &types, self.class);
         let copies_fit = copies.iter().all(|copy| copy.elements <= self.limit);
-        // A view of what is whole takes no memory, whatever its size.
+        // A view of what is whole takes no memory, whatever its size, where it moves no elements.
+        let layout = self.seen(node, &lowering);
         if let Some(inputs) = inputs
-            && (fits && copies_fit || matches!(lowering, Lowering::View(_)))
+            && (fits && copies_fit || layout.is_some())
         {
             let own = self.graph.take_over(node, inputs);
             for output in 0..node.outputs.len() {
                 self.whole.insert(tensor(output), TensorId { node: own, output: output as u32 });
             }
+            self.layouts.extend(layout.map(|layout| (tensor(0), layout)));
             return Ok(());
         }
-        let Some(domain) = domain::domain(op.as_ref(), &lowering, &types, node) else {
+        let joined = domain::joined(&lowering).map(|(axis, inputs)| (axis, inputs.to_vec()));
+        let is_product = matches!(lowering, Lowering::Contract(_));
+        let Some(work) = Work::new(node, op, lowering, &types, copies) else {
             let large = node.inputs.iter().find(|input| !self.whole.contains_key(input));
             return Err(match large {
                 Some(&input) => self.needed(node, input, "needs all of it at once"),
                 None => self.refusal(tensor(0), "it is computed as a whole"),
             });
         };
-        let full: Region = domain.axes.iter().map(|axis| 0..axis.extent).collect();
-        let is_product = matches!(lowering, Lowering::Contract(_));
-        let joined = domain::joined(&lowering).map(|(axis, inputs)| (axis, inputs.to_vec()));
-        let work = Work { node, op, lowering, domain, copies };
+        let full: Region = work.domain.axes.iter().map(|axis| 0..axis.extent).collect();
         if fits && copies_fit {
             let results = self.compute(&work, &full)?;
             for (output, result) in results.into_iter().enumerate() {
@@ -253,6 +241,17 @@ impl Splitting<'_> {
         Ok(())
     }
 
+    /// Where the elements of a view of what is whole lie, if what it looks at is not copied for it.
+    fn seen(&self, node: &Node, lowering: &Lowering) -> Option<Layout> {
+        let Lowering::View(view) = lowering else { return None };
+        let input = node.inputs[0];
+        let shape = &self.old.tensor_type(input).shape;
+        let layout = self.layouts.get(&input).cloned().unwrap_or_else(|| Layout::dense(shape));
+        // A copy that fits is no obstacle.
+        let copied = || Layout::dense(shape).view(view).filter(|_| shape.elements() <= self.limit);
+        layout.view(view).or_else(copied)
+    }
+
     /// Notes the parts of an output.
     fn made(
         &mut self,
@@ -290,7 +289,7 @@ impl Splitting<'_> {
             for range in cut {
                 let mut region: Region = shape.iter().map(|&extent| 0..extent).collect();
                 region[axis] = range.clone();
-                let Some(piece) = self.piece(input, &region) else {
+                let Some(piece) = self.piece(input, &region, false) else {
                     return Err(self.needed(work.node, input, "needs it in parts along another axis"));
                 };
                 ranges.push(start + range.start..start + range.end);
@@ -310,7 +309,7 @@ impl Splitting<'_> {
         let node = self.old.node(gradient.tensor);
         let cut = cuts::of_memory(&shape, self.limit).filter(|_| shape.elements() > self.limit);
         let Some(Cut { axis, ranges }) = cut else {
-            let Some(tensor) = self.piece(gradient.tensor, &full) else {
+            let Some(tensor) = self.piece(gradient.tensor, &full, false) else {
                 return Err(self.refusal(gradient.tensor, "it is a gradient, which is needed as a whole"));
             };
             found.push(Gradient { tensor, ..*gradient });
@@ -321,7 +320,7 @@ impl Splitting<'_> {
         for range in ranges {
             let mut region = full.clone();
             region[axis] = range.clone();
-            let Some(tensor) = self.piece(gradient.tensor, &region) else {
+            let Some(tensor) = self.piece(gradient.tensor, &region, false) else {
                 return Err(self.refusal(gradient.tensor, "it is a gradient, which is needed as a whole"));
             };
             found.push(Gradient { start: range.start * row, tensor, ..*gradient });
