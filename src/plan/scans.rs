@@ -127,7 +127,7 @@ impl<'a> List<'a> {
             }
         }
         let place = node.place.clone();
-        let span = Span { name, words, shape, first };
+        let span = Span { name, shape, words, first };
         let scan = Scan { location: place.location, scope: place.scope, ..self.scan(after, binding, vec![span]) };
         self.push(scan);
     }
