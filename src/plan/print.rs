@@ -4,17 +4,12 @@ use std::fmt;
 
 impl fmt::Display for Plan {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let lists = [
-            (Phase::Batch, "batch"),
-            (Phase::Forward, "forward"),
-            (Phase::Backward, "backward"),
-            (Phase::Update, "update"),
-        ];
-        for (phase, title) in lists {
+        for phase in [Phase::Batch, Phase::Forward, Phase::Backward, Phase::Update] {
             let count = self.list(phase).count();
             if phase == Phase::Batch && count == 0 {
                 continue;
             }
+            let title = phase.name();
             writeln!(f, "{title}: {count} {}", if count == 1 { "dispatch" } else { "dispatches" })?;
             for (number, dispatch) in self.dispatches.iter().enumerate().filter(|(_, dispatch)| dispatch.phase == phase)
             {

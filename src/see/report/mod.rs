@@ -1,0 +1,4 @@
+//! stub
+/// R
+#[derive(Debug)]
+pub struct Report;
