@@ -44,7 +44,8 @@ impl Plan {
                 match known.get_mut(&key) {
                     Some((index, was_read)) if is_named || !(writes && *was_read) => {
                         let own = &mut all[*index];
-                        let end = (own.offset + own.bytes).max(binding.offset + binding.bytes);
+                        let end_of = |offset: u64, bytes: u64| offset.saturating_add(bytes);
+                        let end = end_of(own.offset, own.bytes).max(end_of(binding.offset, binding.bytes));
                         own.offset = own.offset.min(binding.offset);
                         own.bytes = end - own.offset;
                         own.last = number;

@@ -1,7 +1,7 @@
 //! In which layer of a picture every box stands.
 
-/// The layers of one side of a picture: every box is beyond all that it comes from, and one that comes from nothing stands just
-/// before the first that it leads to. Edges go from lower numbers to higher ones.
+/// The layers of one side of a picture: every box is beyond all that it comes from, and just before the first that it leads to.
+/// Edges go from lower numbers to higher ones.
 pub fn layers(count: usize, edges: &[(usize, usize)]) -> Vec<usize> {
     let mut sorted = edges.to_vec();
     sorted.sort_unstable();
@@ -9,13 +9,13 @@ pub fn layers(count: usize, edges: &[(usize, usize)]) -> Vec<usize> {
     for &(from, to) in &sorted {
         layers[to] = layers[to].max(layers[from] + 1);
     }
-    let mut is_source = vec![true; count];
-    for &(_, to) in &sorted {
-        is_source[to] = false;
-    }
-    for source in (0..count).filter(|&own| is_source[own]) {
-        let nearest = sorted.iter().filter(|(from, _)| *from == source).map(|(_, to)| layers[*to]).min();
-        layers[source] = nearest.map_or(0, |nearest| nearest.saturating_sub(1));
+    // As late as may be: what comes from parameters alone stands beside what uses it.
+    for node in (0..count).rev() {
+        let next =
+            sorted[sorted.partition_point(|(from, _)| *from < node)..].iter().take_while(|(from, _)| *from == node);
+        if let Some(nearest) = next.map(|(_, to)| layers[*to]).min() {
+            layers[node] = nearest - 1;
+        }
     }
     layers
 }
