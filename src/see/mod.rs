@@ -12,5 +12,5 @@ mod text;
 
 pub use graph::GraphPicture;
 #[cfg(feature = "plots")]
-//pub use plots::{Confusion, Curves, DecisionBoundary, Histograms};
+pub use plots::{Confusion, Curves, DecisionBoundary, Histograms};
 pub use report::Report;
