@@ -38,6 +38,9 @@ pub mod verify;
 /// Layers.
 pub mod nn;
 
+/// Pictures and reports: graphs, plans, curves.
+pub mod see;
+
 /// Arrays go in and out in this version of `ndarray`.
 pub use ndarray;
 

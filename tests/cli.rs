@@ -223,6 +223,26 @@ fn a_plan_is_explained() {
 }
 
 #[test]
+fn a_plan_is_written_as_a_page_and_its_graph_as_a_picture() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
+    let read = |path: &str| std::fs::read_to_string(path).unwrap();
+    let (html, svg, dot) = (path("plan.html"), path("graph.svg"), path("graph.dot"));
+    let told = ok(&["explain", "mlp", "--device", "cpu", "--html", &html, "--svg", &svg, "--dot", &dot]);
+    assert_eq!(told.lines().collect::<Vec<_>>(), [&html, &svg, &dot]);
+    let page = read(&html);
+    assert!(page.contains("measured on") && page.contains("of roofline") && page.contains("id=\"backward\""), "{page}");
+    assert!(read(&svg).starts_with("<svg") && read(&dot).starts_with("digraph"));
+    // For other limits, without a device that could be measured.
+    ok(&["explain", "cnn", "--profile", "webgpu", "--html", &html]);
+    let page = read(&html);
+    assert!(page.contains("WebGPU defaults") && page.contains("@compute") && !page.contains("measured on"), "{page}");
+    let refused = run(&["explain", "mlp", "--profile", "cpu", "--html", folder.path().to_str().unwrap()]);
+    let error = String::from_utf8_lossy(&refused.stderr).into_owned();
+    assert!(refused.status.code() == Some(1) && error.contains("could not be written"), "{error}");
+}
+
+#[test]
 fn steps_are_timed() {
     for name in here() {
         let only = if name == "cpu" { "w1,w6_512" } else { "w1" };

@@ -14,6 +14,7 @@ mod program;
 mod snapshot;
 mod state;
 mod times;
+mod trace;
 
 pub use alone::Alone;
 pub use counts::Counts;

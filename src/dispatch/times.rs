@@ -51,6 +51,8 @@ pub struct DispatchTime {
     pub bytes: u64,
     /// Floating-point operations.
     pub operations: u64,
+    /// Bytes of intermediate tensors that are needed while it runs.
+    pub live_bytes: u64,
     /// The share of the ceiling that it reached: the least time that its bytes and operations can take, by its own.
     pub share_of_ceiling: Option<f64>,
 }
@@ -63,7 +65,8 @@ impl StepTimes {
             .dispatches
             .iter()
             .zip(times)
-            .map(|(dispatch, &(start, end))| DispatchTime {
+            .zip(plan.live_bytes_of_dispatches())
+            .map(|((dispatch, &(start, end)), live_bytes)| DispatchTime {
                 kernel: plan.kernels[dispatch.kernel].name.clone(),
                 label: dispatch.label.clone(),
                 phase: dispatch.phase,
@@ -71,6 +74,7 @@ impl StepTimes {
                 seconds: (end - start).max(0.0),
                 bytes: plan.moved_bytes(dispatch),
                 operations: dispatch.operations,
+                live_bytes,
                 share_of_ceiling: None,
             })
             .collect();
@@ -92,44 +96,6 @@ impl StepTimes {
     #[must_use]
     pub fn seconds(&self) -> f64 {
         self.dispatches.iter().map(|dispatch| dispatch.seconds).sum()
-    }
-
-    /// The times in the trace event format, which Perfetto and browsers show: one row per list.
-    #[must_use]
-    pub fn trace(&self) -> String {
-        #[derive(Serialize)]
-        struct Event<'a> {
-            name: &'a str,
-            cat: &'a str,
-            ph: &'static str,
-            ts: f64,
-            dur: f64,
-            pid: u32,
-            tid: &'a str,
-            args: &'a DispatchTime,
-        }
-        let event = |dispatch: &DispatchTime| {
-            let list = match dispatch.phase {
-                Phase::Batch => "batch",
-                Phase::Forward => "forward",
-                Phase::Backward => "backward",
-                Phase::Update => "update",
-            };
-            let event = Event {
-                name: &dispatch.kernel,
-                cat: list,
-                ph: "X",
-                ts: dispatch.start * 1e6,
-                dur: dispatch.seconds * 1e6,
-                pid: 1,
-                tid: list,
-                args: dispatch,
-            };
-            // Plain numbers and texts always become JSON.
-            serde_json::to_string(&event).unwrap_or_default()
-        };
-        let events: Vec<String> = self.dispatches.iter().map(event).collect();
-        format!("{{\"traceEvents\":[\n{}\n]}}\n", events.join(",\n"))
     }
 }
 
@@ -183,6 +149,7 @@ mod tests {
             seconds,
             bytes: 20,
             operations,
+            live_bytes: 12,
             share_of_ceiling: None,
         };
         let dispatches = vec![dispatch(8.0, 400), dispatch(4.0, 0), dispatch(0.0, 0)];

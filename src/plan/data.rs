@@ -166,6 +166,19 @@ pub enum Phase {
     Update,
 }
 
+impl Phase {
+    /// What its list is called.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Batch => "batch",
+            Self::Forward => "forward",
+            Self::Backward => "backward",
+            Self::Update => "update",
+        }
+    }
+}
+
 /// What a dispatch does to the state, where no op of the recording says it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Work {

@@ -9,6 +9,7 @@ mod known;
 mod native;
 mod non_finite;
 mod numbers;
+mod occupants;
 mod print;
 mod profile;
 mod scan;
@@ -23,6 +24,7 @@ pub use data::{Apart, Binding, Buffer, BufferKind, Dispatch, Held, Image, Kernel
 pub use native::{HOST_BLOCK, Native, NativeRoot};
 pub use non_finite::NonFinite;
 pub use numbers::NumberCheck;
+pub use occupants::Occupant;
 pub use profile::Profile;
 pub use scan::{Scan, Span, When};
 pub use update::{HostUpdate, StepScalars, Update, UpdateRule, Updates};

@@ -1,27 +1,22 @@
-use super::{BufferKind, Dispatch, Phase, Plan};
+use super::{Buffer, BufferKind, Dispatch, Phase, Plan};
 use crate::fuse::Usage;
 use std::fmt;
 
 impl fmt::Display for Plan {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let lists = [
-            (Phase::Batch, "batch"),
-            (Phase::Forward, "forward"),
-            (Phase::Backward, "backward"),
-            (Phase::Update, "update"),
-        ];
-        for (phase, title) in lists {
+        for phase in [Phase::Batch, Phase::Forward, Phase::Backward, Phase::Update] {
             let count = self.list(phase).count();
             if phase == Phase::Batch && count == 0 {
                 continue;
             }
+            let title = phase.name();
             writeln!(f, "{title}: {count} {}", if count == 1 { "dispatch" } else { "dispatches" })?;
             for (number, dispatch) in self.dispatches.iter().enumerate().filter(|(_, dispatch)| dispatch.phase == phase)
             {
                 self.line(f, number, dispatch)?;
             }
         }
-        self.memory(f)
+        self.print_memory(f)
     }
 }
 
@@ -49,7 +44,8 @@ impl Plan {
         writeln!(f)
     }
 
-    fn operands(&self, dispatch: &Dispatch, written: bool) -> String {
+    /// What a dispatch reads, or writes, as the names of buffers.
+    pub(crate) fn operands(&self, dispatch: &Dispatch, written: bool) -> String {
         let usages = self.kernels.get(dispatch.kernel).map_or(&[][..], |kernel| &kernel.usages);
         let list = dispatch.bindings.iter().zip(usages).filter(|(_, usage)| usage.writes() == written).map(
             |(binding, usage)| {
@@ -62,12 +58,14 @@ impl Plan {
         list.collect::<Vec<_>>().join(", ")
     }
 
-    fn memory(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    /// The bytes of all memory by what it is for, without what takes none.
+    #[must_use]
+    pub fn memory(&self) -> Vec<(&'static str, u64)> {
         let is_slot = |kind: &BufferKind| matches!(kind, BufferKind::Slot(_));
         let of_norms = |kind: &BufferKind| {
             matches!(kind, BufferKind::Table(_) | BufferKind::ParameterSquares(_) | BufferKind::ParameterNorms(_))
         };
-        let rows: [(&str, u64); 12] = [
+        let rows: [(&'static str, u64); 12] = [
             ("datasets", self.bytes(|kind| matches!(kind, BufferKind::Dataset { .. } | BufferKind::Order))),
             ("inputs", self.bytes(|kind| matches!(kind, BufferKind::Input(_)))),
             ("constants", self.bytes(|kind| matches!(kind, BufferKind::Constant(_)))),
@@ -84,6 +82,10 @@ impl Plan {
             ("images of buffers", self.image_bytes()),
             ("intermediate tensors", self.bytes(is_slot)),
         ];
+        rows.into_iter().filter(|(_, bytes)| *bytes > 0).collect()
+    }
+
+    fn print_memory(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(
             f,
             "memory for {}: {} bytes in {} buffers",
@@ -91,10 +93,11 @@ impl Plan {
             self.total_bytes(),
             self.buffers.len()
         )?;
-        for (name, bytes) in rows.into_iter().filter(|(_, bytes)| *bytes > 0) {
+        for (name, bytes) in self.memory() {
             write!(f, "  {name:<22} {bytes:>12}")?;
             if name == "intermediate tensors" {
-                let slots = self.buffers.iter().filter(|buffer| is_slot(&buffer.kind)).count();
+                let is_slot = |buffer: &&Buffer| matches!(buffer.kind, BufferKind::Slot(_));
+                let slots = self.buffers.iter().filter(is_slot).count();
                 write!(f, "  in {slots} slots; at most {} bytes live at a time", self.live_bytes)?;
             }
             writeln!(f)?;

@@ -2,13 +2,15 @@
 
 use crate::DeviceOption;
 use crate::failure::Failure;
-use crate::networks;
+use crate::networks::{self, Network, Recorded};
 use crate::output::Output;
 use crate::select;
 use clap::Args;
-use retrograd::Graph;
 use retrograd::plan::{Plan, Profile};
+use retrograd::see::Report;
+use retrograd::{Ceilings, Device, Feed, Graph};
 use serde_json::{Value, json};
+use std::path::{Path, PathBuf};
 
 #[derive(Args)]
 pub struct Options {
@@ -26,17 +28,33 @@ pub struct Options {
     /// Print the whole plan as JSON
     #[arg(long)]
     json: bool,
+    /// Write the plan as an HTML page that needs nothing else: dispatches, memory, fusion and kernels; on a device with the
+    /// time of every dispatch, measured in one step, beside what the device manages at best
+    #[arg(long, value_name = "FILE")]
+    html: Option<PathBuf>,
+    /// Write the graph, forward and backward, as a picture
+    #[arg(long, value_name = "FILE")]
+    svg: Option<PathBuf>,
+    /// Write the graph in the language of Graphviz
+    #[arg(long, value_name = "FILE")]
+    dot: Option<PathBuf>,
 }
 
 pub fn run(options: &Options, output: &mut Output) -> Result<(), Failure> {
     let network = networks::named(&options.model)?;
-    let profile = match &options.profile {
-        Some(name) => profile(name)?,
-        None => select::device(options.device.device.as_deref())?.1.profile(),
+    let (profile, device) = match &options.profile {
+        Some(name) => (profile(name)?, None),
+        None => {
+            let (_, device) = select::device(options.device.device.as_deref())?;
+            (device.profile(), Some(device))
+        }
     };
     let g = Graph::new();
     let recorded = network.record(&g, 1);
     let plan = recorded.training.plan(&recorded.params, &profile)?;
+    if [&options.html, &options.svg, &options.dot].into_iter().any(Option::is_some) {
+        return write(options, output, network, recorded, &plan, device);
+    }
     if options.json {
         return output.json(&json!({
             "schema": "retrograd-explain/1",
@@ -56,6 +74,48 @@ pub fn run(options: &Options, output: &mut Output) -> Result<(), Failure> {
         }
     }
     Ok(())
+}
+
+/// Writes the files that were asked for, and says which.
+fn write(
+    options: &Options,
+    output: &mut Output,
+    network: &Network,
+    recorded: Recorded<'_>,
+    plan: &Plan,
+    device: Option<Device>,
+) -> Result<(), Failure> {
+    // The graph is that of the step which runs; for other limits it is the same but for what those cut in parts.
+    let mut step = recorded.training.compile(device.as_ref().unwrap_or(&Device::cpu()), &recorded.params)?;
+    let title = format!("retrograd: {}", network.name);
+    if let Some(path) = &options.html {
+        match &device {
+            Some(device) => {
+                let feeds: Vec<Feed<'_>> = recorded.feeds.iter().map(|(input, data)| input.feed(data)).collect();
+                // The first run makes ready what later ones use.
+                step.run(&feeds)?;
+                let times = step.profile(&feeds)?.against(Ceilings::measure(device)?);
+                step.report().title(title).times(&times).save(path)?;
+            }
+            None => Report::new(plan).title(title).save(path)?,
+        }
+        output.line(path.display());
+    }
+    if let Some(path) = &options.svg {
+        save(path, &step.picture().svg())?;
+        output.line(path.display());
+    }
+    if let Some(path) = &options.dot {
+        save(path, &step.picture().dot())?;
+        output.line(path.display());
+    }
+    Ok(())
+}
+
+/// Writes a graph, whatever the file is called.
+fn save(path: &Path, text: &str) -> Result<(), Failure> {
+    std::fs::write(path, text)
+        .map_err(|error| Failure::Failed(format!("the graph could not be written to {}: {error}", path.display())))
 }
 
 /// Which dispatches compute several ops.
