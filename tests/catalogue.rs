@@ -67,12 +67,15 @@ fn settled(text: &str) -> String {
     let mut rest = text;
     while let Some(start) = rest.find("tests/catalogue/") {
         let end = start + rest[start..].find(".rs:").expect("a place has a line") + 4;
+        // Line and column; a colon after them is part of the text.
         let digits = rest[end..].find(|c: char| !c.is_ascii_digit() && c != ':').unwrap_or(rest.len() - end);
+        let digits = rest[end..end + digits].trim_end_matches(':').len();
         out += &rest[..start];
         out += "src/main.rs:LINE:COLUMN";
         rest = &rest[end + digits..];
     }
     out += rest;
     let folder = std::env::temp_dir();
-    out.replace(&format!("{}/", folder.display()), "").replace(&format!("({}, native)", std::env::consts::ARCH), "(native)")
+    out.replace(&format!("{}/", folder.display()), "")
+        .replace(&format!("({}, native)", std::env::consts::ARCH), "(native)")
 }

@@ -101,13 +101,23 @@ const MISTAKES: &[Mistake] = &[
     ("batch norm of one value", |g| f(g, &[1, 3]).batch_norm(f(g, &[3]), f(g, &[3]), 1e-5).output),
     ("batch norm of other channels", |g| f(g, &[4, 3]).batch_norm(f(g, &[2]), f(g, &[2]), 1e-5).output),
     // Attention and recurrence.
-    ("keys of another size", |g| f(g, &[1, 4, 8]).attention(f(g, &[1, 4, 6]), f(g, &[1, 4, 8]), &AttentionSettings::new())),
-    ("keys without values", |g| f(g, &[1, 4, 8]).attention(f(g, &[1, 5, 8]), f(g, &[1, 4, 8]), &AttentionSettings::new())),
+    ("keys of another size", |g| {
+        f(g, &[1, 4, 8]).attention(f(g, &[1, 4, 6]), f(g, &[1, 4, 8]), &AttentionSettings::new())
+    }),
+    ("keys without values", |g| {
+        f(g, &[1, 4, 8]).attention(f(g, &[1, 5, 8]), f(g, &[1, 4, 8]), &AttentionSettings::new())
+    }),
     ("attention of vectors", |g| f(g, &[8]).attention(f(g, &[8]), f(g, &[8]), &AttentionSettings::new())),
     ("pairs of an odd size", |g| f(g, &[1, 4, 7]).rotary(0, 1e4, RotaryPairs::Halves)),
-    ("a cell of two other sizes", |g| f(g, &[2, 3]).lstm_cell(f(g, &[2, 4]), f(g, &[2, 5]), &weights(g, &[16, 3], &[16, 4], &[16])).0),
-    ("a cell with weights of another shape", |g| f(g, &[2, 3]).gru_cell(f(g, &[2, 4]), &weights(g, &[16, 3], &[12, 4], &[12]))),
-    ("a cell with a bias of another shape", |g| f(g, &[2, 3]).rnn_cell(f(g, &[2, 4]), &weights(g, &[4, 3], &[4, 4], &[3]))),
+    ("a cell of two other sizes", |g| {
+        f(g, &[2, 3]).lstm_cell(f(g, &[2, 4]), f(g, &[2, 5]), &weights(g, &[16, 3], &[16, 4], &[16])).0
+    }),
+    ("a cell with weights of another shape", |g| {
+        f(g, &[2, 3]).gru_cell(f(g, &[2, 4]), &weights(g, &[16, 3], &[12, 4], &[12]))
+    }),
+    ("a cell with a bias of another shape", |g| {
+        f(g, &[2, 3]).rnn_cell(f(g, &[2, 4]), &weights(g, &[4, 3], &[4, 4], &[3]))
+    }),
 ];
 
 #[test]

@@ -120,7 +120,10 @@ fn limits() {
     let layer = Linear::new(&mut params, "layer", 64, 64);
     let g = Graph::new();
     let loss = layer.forward(g.input("x", [256, 64])).tanh().square().mean(..);
-    texts.fails("a budget that is too small", g.train(loss, Adam::new(0.1)).memory_budget(10_000).plan(&params, &profile));
+    texts.fails(
+        "a budget that is too small",
+        g.train(loss, Adam::new(0.1)).memory_budget(10_000).plan(&params, &profile),
+    );
     let small = Profile { name: "a small device".into(), buffer_bytes: 8192, binding_bytes: 8192, ..profile.clone() };
     let mut params = Params::seeded(0);
     let large = params.add("large", [100, 30], Init::Zeros);
