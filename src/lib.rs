@@ -58,6 +58,9 @@ pub mod fuzzing {
     pub use crate::train::check_cache;
 }
 
+#[cfg(doctest)]
+pub mod guide;
+
 #[cfg(test)]
 #[path = "../tests/common/damage.rs"]
 mod damage;

@@ -105,7 +105,14 @@ impl HostTensor {
         let shape = shape.into();
         match shape.checked_elements() {
             Some(elements) if elements == data.len() => Ok(Self { shape, data }),
-            _ => Err(Error::new(ErrorKind::Argument, format!("{} elements were given for shape {shape}", data.len()))),
+            Some(elements) => {
+                let message = format!("{} elements were given for shape {shape}, which has {elements}", data.len());
+                Err(Error::new(ErrorKind::Argument, message))
+            }
+            None => {
+                let message = format!("shape {shape} has more elements than can be counted");
+                Err(Error::new(ErrorKind::Argument, message))
+            }
         }
     }
 

@@ -58,6 +58,8 @@ impl Shape {
         let from_front = if axis < 0 { axis + rank } else { axis };
         if (0..rank).contains(&from_front) {
             Ok(from_front as usize)
+        } else if rank == 0 {
+            Err(format!("axis {axis} is outside shape {self}, which has no axes: give it one with `unsqueeze`"))
         } else {
             Err(format!(
                 "axis {axis} is outside shape {self}, which has {rank} axes (allowed: {} to {})",

@@ -282,7 +282,11 @@ impl State {
         let (number, value) = (self.number(name)?, value.into());
         let entry = &self.0.arena.entries[number];
         if *value.shape() != entry.shape || value.data().dtype() != DType::F32 {
-            let message = format!("parameter `{name}` is f32{} and the new value {}", entry.shape, value.tensor_type());
+            let message = format!(
+                "parameter `{name}` is f32{} and the new value {}: both must be the same",
+                entry.shape,
+                value.tensor_type()
+            );
             return Err(Error::new(ErrorKind::Argument, message));
         }
         // An average of no weight yet is the weight itself.

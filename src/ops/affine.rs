@@ -39,7 +39,9 @@ impl Tensor<'_> {
     #[track_caller]
     pub fn affine(self, scale: f64, shift: f64) -> Self {
         if !(scale as f32).is_finite() || !(shift as f32).is_finite() {
-            let reason = format!("the numbers must be finite in single precision, and are {scale} and {shift}");
+            let reason = format!(
+                "it multiplies by {scale:e} and adds {shift:e}, and both must be finite in single precision, below 3.4e38"
+            );
             return self.graph.fault("affine", &[self], reason);
         }
         self.graph.record(Unary(Affine { scale, shift }), &[self])

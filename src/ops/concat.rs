@@ -81,7 +81,7 @@ impl Graph {
     pub fn concat<'g>(&'g self, tensors: &[Tensor<'g>], axis: isize) -> Tensor<'g> {
         let _here = self.here();
         let Some(first) = tensors.first() else {
-            return self.fault("concat", &[], "there is nothing to join");
+            return self.fault("concat", &[], "there is nothing to join: give at least one tensor");
         };
         let axis = match first.shape().axis(axis) {
             Ok(axis) => axis,

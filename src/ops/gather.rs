@@ -85,7 +85,10 @@ fn positions<'g>(name: &str, x: Tensor<'g>, axis: isize, index: Tensor<'g>) -> R
         return Err(x.graph().fault(name, &[x, index], "an operand is invalid"));
     }
     if index.dtype() != DType::I32 {
-        return refuse(format!("indices are i32 and these are {}", index.dtype()));
+        return refuse(format!(
+            "indices are i32 and these are {}: record them with `Graph::labels`, or convert with `to_i32()`",
+            index.dtype()
+        ));
     }
     let axis = match shape.axis(axis) {
         Ok(axis) => axis,

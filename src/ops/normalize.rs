@@ -298,7 +298,9 @@ impl Tensor<'_> {
         }
         let channels = shape[1];
         if groups == 0 || !channels.is_multiple_of(groups) {
-            return refuse(format!("{groups} groups do not divide {channels} channels evenly"));
+            return refuse(format!(
+                "{groups} groups do not divide {channels} channels evenly: use a number of groups that divides it"
+            ));
         }
         if weight.shape()[..] != [channels] || bias.shape()[..] != [channels] {
             return refuse(format!(

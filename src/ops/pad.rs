@@ -34,7 +34,10 @@ impl Op for Pad {
         super::elementwise::floats(inputs)?;
         let rank = inputs[0].shape.rank();
         if self.before.len() != rank {
-            return Err(format!("padding is given for {} axes and there are {rank}", self.before.len()));
+            return Err(format!(
+                "padding is given for {} axes and there are {rank}: give (before, after) for each",
+                self.before.len()
+            ));
         }
         Ok(vec![TensorType { shape: self.shape(&inputs[0].shape), dtype: DType::F32 }])
     }

@@ -30,9 +30,11 @@ impl Tensor<'_> {
             Ok(axes) if complete(&axes) => self
                 .graph
                 .record(ViewOp { name: "permute", view: View::Permute(axes.clone()), gradient: Back(axes) }, &[self]),
-            Ok(_) => {
-                self.graph.fault("permute", &[self], format!("{:?} does not name every axis once", order.as_ref()))
-            }
+            Ok(_) => self.graph.fault(
+                "permute",
+                &[self],
+                format!("{:?} does not name every axis once: there are {}", order.as_ref(), self.rank()),
+            ),
             Err(reason) => self.graph.fault("permute", &[self], reason),
         }
     }

@@ -31,7 +31,11 @@ impl Tensor<'_> {
     pub fn flatten(self, first: usize) -> Self {
         let shape = self.shape();
         if !self.is_valid() || first > shape.rank() {
-            return self.graph.fault("flatten", &[self], format!("there is no axis {first}"));
+            return self.graph.fault(
+                "flatten",
+                &[self],
+                format!("there is no axis {first}: {shape} has {}", shape.rank()),
+            );
         }
         let mut extents = shape[..first].to_vec();
         extents.push(shape[first..].iter().product());
@@ -45,7 +49,16 @@ impl Tensor<'_> {
         let mut extents = self.shape().to_vec();
         let place = if axis < 0 { axis + extents.len() as isize + 1 } else { axis };
         if !self.is_valid() || place < 0 || place > extents.len() as isize {
-            return self.graph.fault("unsqueeze", &[self], format!("axis {axis} is outside the result"));
+            return self.graph.fault(
+                "unsqueeze",
+                &[self],
+                format!(
+                    "axis {axis} is outside the result, which has {} axes (allowed: {} to {})",
+                    extents.len() + 1,
+                    -(extents.len() as isize) - 1,
+                    extents.len()
+                ),
+            );
         }
         extents.insert(place as usize, 1);
         self.reshape(extents)
@@ -58,7 +71,11 @@ impl Tensor<'_> {
         let shape = self.shape();
         match shape.axis(axis) {
             Ok(axis) if shape[axis] == 1 => self.reshape(shape.reduced(&[axis], false)),
-            Ok(axis) => self.graph.fault("squeeze", &[self], format!("axis {axis} has extent {}, not 1", shape[axis])),
+            Ok(axis) => self.graph.fault(
+                "squeeze",
+                &[self],
+                format!("axis {axis} has extent {}: only an axis of extent 1 can be left out", shape[axis]),
+            ),
             Err(reason) => self.graph.fault("squeeze", &[self], reason),
         }
     }

@@ -31,7 +31,7 @@ impl<G: ViewGradient> Op for ViewOp<G> {
                 Some(elements) if elements == input.elements() => shape.clone(),
                 _ => {
                     return Err(format!(
-                        "{input} has {} elements and {shape} has {}",
+                        "{input} has {} elements and {shape} has {}: a reshape keeps their number",
                         input.elements(),
                         shape.elements()
                     ));

@@ -77,7 +77,10 @@ impl Profile {
     pub fn within(&self, limit: &Self) -> Result<()> {
         let refuse = |message: String| Err(Error::new(ErrorKind::Argument, message));
         if (self.class == KernelClass::Host) != (limit.class == KernelClass::Host) {
-            return refuse(format!("a plan for {:?} kernels cannot run on {}", self.class, limit.name));
+            return refuse(format!(
+                "a plan for {:?} kernels cannot run on {}: begin with its own profile (`Device::profile`), and lower limits of it",
+                self.class, limit.name
+            ));
         }
         if self.class == KernelClass::Subgroup && !limit.eight_lanes {
             return refuse(format!("{} has no subgroups of eight invocations", limit.name));

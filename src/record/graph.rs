@@ -286,7 +286,7 @@ impl Graph {
         } else if value.dtype() != DType::F32 || value.shape() != *cell.shape() {
             reason = Some(format!("the cell is f32{} and the value {}", cell.shape(), value.tensor_type()));
         } else if self.recording.borrow().assigned.iter().any(|(info, _)| info == cell.info()) {
-            reason = Some("the cell gets another value in this recording already".to_owned());
+            reason = Some("the cell gets another value in this recording already: assign to it once".to_owned());
         }
         match reason {
             Some(reason) => {

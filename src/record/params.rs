@@ -173,7 +173,7 @@ impl Params {
             Some(elements) if elements < most => init.values(&shape, &mut Generator::named(self.seed, &name)),
             _ => Err(format!("it has too many elements: a tensor holds less than {most}")),
         };
-        let duplicate = self.names.contains_key(&name).then(|| "a parameter of this name was added before".to_owned());
+        let duplicate = self.names.contains_key(&name).then(|| "a parameter of this name was added before: every one needs a name of its own, as within `Params::scope`".to_owned());
         let reserved = name
             .starts_with("optimizer/")
             .then(|| "names that begin with `optimizer/` are kept for optimizer states".to_owned());

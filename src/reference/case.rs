@@ -182,7 +182,12 @@ impl Case {
         if check.error < 1e-6 {
             return Ok(());
         }
-        wrong(self, format!("the gradient differs from central differences by {:.2e}", check.error))
+        let reason = format!(
+            "the gradient differs from central differences in float64 by {:.2e}, and less than 1e-6 is allowed: `Op::vjp` does \
+             not fit the reference",
+            check.error
+        );
+        wrong(self, reason)
     }
 
     /// Compares the outputs of every op that the case records, its gradients included, with those of the op's

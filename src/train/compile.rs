@@ -32,7 +32,10 @@ impl Graph {
         };
         let mut faults = Vec::new();
         if loss.is_valid() && loss.graph().id() != self.id() {
-            faults.push(refuse(Vec::new(), "the loss belongs to another graph"));
+            faults.push(refuse(
+                Vec::new(),
+                "the loss belongs to another graph: train it with the graph that it was recorded in",
+            ));
         } else if loss.is_valid() && (loss.shape().elements() != 1 || loss.dtype() != DType::F32) {
             faults.push(refuse(
                 vec![loss.tensor_type().to_string()],

@@ -86,7 +86,11 @@ impl Dataset {
                 return refuse("an input without axes has no batches".into());
             }
             if data.rows.dtype() != wanted.dtype {
-                return refuse(format!("they are {}", data.rows.dtype()));
+                return refuse(format!(
+                    "they are {} and the input is {}: convert them",
+                    data.rows.dtype(),
+                    wanted.dtype
+                ));
             }
             let (batch, row) = (wanted.shape[0], wanted.shape.elements() / wanted.shape[0].max(1));
             let rows = match &data.shape {
@@ -100,11 +104,15 @@ impl Dataset {
                 None => data.rows.len() / row,
             };
             if rows < batch {
-                return refuse(format!("they have {rows} rows, less than one batch"));
+                return refuse(format!(
+                    "they have {rows} rows, less than one batch of {batch}: use more rows, or a smaller batch"
+                ));
             }
             match known {
                 Some((first, _, other)) if first != rows => {
-                    return refuse(format!("they have {rows} rows, and those for `{other}` have {first}"));
+                    return refuse(format!(
+                        "they have {rows} rows, and those for `{other}` have {first}: every row needs its counterpart"
+                    ));
                 }
                 Some((_, first, other)) if first != batch => {
                     return refuse(format!("its batch is {batch}, and that of `{other}` is {first}"));

@@ -11,7 +11,10 @@ impl Step {
         let mut fed: Vec<Option<&HostData>> = vec![None; self.inputs.len()];
         for feed in feeds {
             if feed.graph != self.source.draft.graph() {
-                return Err(Error::new(ErrorKind::Feed, "a fed tensor belongs to another graph than this step"));
+                return Err(Error::new(
+                    ErrorKind::Feed,
+                    "a fed tensor belongs to another graph than this step: feed the inputs of the graph that it was compiled from",
+                ));
             }
             let Some(tensor) = self.simplified.get(feed.tensor) else {
                 // An input that nothing depends on: fed for nothing, which does no harm.
@@ -30,7 +33,10 @@ impl Step {
             }
             self.check_feed(&self.inputs[place], feed)?;
             if fed[place].replace(feed.data.as_ref()).is_some() {
-                return Err(Error::new(ErrorKind::Feed, format!("input `{}` is fed twice", self.inputs[place].name)));
+                return Err(Error::new(
+                    ErrorKind::Feed,
+                    format!("input `{}` is fed twice: feed each input once", self.inputs[place].name),
+                ));
             }
         }
         let missing: Vec<&str> = self

@@ -18,7 +18,11 @@ impl Graph {
     #[track_caller]
     pub fn infer<'g>(&'g self, outputs: &[Tensor<'g>]) -> Inference<'g> {
         if outputs.iter().any(|output| output.is_valid() && output.graph().id() != self.id()) {
-            self.fault("infer", &[], "an output belongs to another graph");
+            self.fault(
+                "infer",
+                &[],
+                "an output belongs to another graph: infer it from the graph that it was recorded in",
+            );
         }
         let outputs: Vec<TensorId> =
             outputs.iter().map(|output| output.id()).filter(|output| output.is_valid()).collect();

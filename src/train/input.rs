@@ -26,7 +26,10 @@ impl InputSlot {
         if let (true, HostData::F32(values)) = (finite, data)
             && let Some(place) = values.iter().position(|value| !value.is_finite())
         {
-            return refuse(format!("element {place} is {}", values[place]));
+            return refuse(format!(
+                "element {place} is {}, and `check_feeds` lets only finite numbers pass: look at where the data come from",
+                values[place]
+            ));
         }
         Ok(())
     }

@@ -22,7 +22,10 @@ impl Step {
     /// What stands for a kept tensor in the simplified recording.
     fn place(&self, tensor: Tensor<'_>) -> Result<TensorId> {
         if tensor.graph().id() != self.source.draft.graph() {
-            return Err(Error::new(ErrorKind::Argument, "the tensor belongs to another graph than this step"));
+            return Err(Error::new(
+                ErrorKind::Argument,
+                "the tensor belongs to another graph than this step: read one of the graph that it was compiled from",
+            ));
         }
         let id = tensor.id();
         if !id.is_valid() {

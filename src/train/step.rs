@@ -302,7 +302,10 @@ impl Step {
     /// When the rate is negative or not finite, or the step does not train.
     pub fn set_learning_rate(&mut self, learning_rate: f64) -> Result<()> {
         let Some(trainer) = &mut self.trainer else {
-            return Err(Error::new(ErrorKind::Argument, "an inference step has no learning rate"));
+            return Err(Error::new(
+                ErrorKind::Argument,
+                "an inference step has no learning rate: set that of the step that trains",
+            ));
         };
         check_rate("step", learning_rate)?;
         (trainer.rate, trainer.rate_is_set) = (learning_rate, true);

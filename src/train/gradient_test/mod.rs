@@ -123,7 +123,7 @@ impl GradientTest<'_> {
     /// error here: see [`GradientReport::check`].
     pub async fn run_async<'a>(&self, params: &Params, feeds: impl AsRef<[Feed<'a>]>) -> Result<GradientReport> {
         if self.directions == 0 {
-            return Err(Error::new(ErrorKind::Argument, "a test of gradients needs at least one direction"));
+            return Err(Error::new(ErrorKind::Argument, "`GradientTest::directions` is 0 and must be at least 1"));
         }
         let of_state;
         let params = if let Some(state) = &self.state {
