@@ -35,6 +35,9 @@ pub mod verify;
 /// Layers.
 pub mod nn;
 
+/// Metrics, and the loop over epochs and batches.
+pub mod fit;
+
 /// Arrays go in and out in this version of `ndarray`.
 pub use ndarray;
 
