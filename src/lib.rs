@@ -8,6 +8,9 @@ pub mod base;
 /// The op trait, lowerings, graphs, handles, parameters.
 pub mod record;
 
+/// Datasets, readers of files, and batches.
+pub mod data;
+
 /// One file per op.
 pub mod ops;
 

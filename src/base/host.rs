@@ -121,6 +121,67 @@ impl HostTensor {
         &self.data
     }
 
+    /// The elements, to be changed in place.
+    pub(crate) const fn data_mut(&mut self) -> &mut HostData {
+        &mut self.data
+    }
+
+    /// Shape and elements.
+    #[must_use]
+    pub fn into_parts(self) -> (Shape, HostData) {
+        (self.shape, self.data)
+    }
+
+    /// These rows along the first axis, in this order.
+    ///
+    /// # Errors
+    /// When it has no axis, or a row is not below the extent of the first one.
+    pub fn rows(&self, rows: &[usize]) -> Result<Self> {
+        fn taken<T: Copy>(data: &[T], rows: &[usize], width: usize) -> Vec<T> {
+            let mut taken = Vec::with_capacity(rows.len() * width);
+            rows.iter().for_each(|&row| taken.extend_from_slice(&data[row * width..(row + 1) * width]));
+            taken
+        }
+        let refuse = |why: String| Err(Error::new(ErrorKind::Argument, why));
+        let Some((&extent, row_shape)) = self.shape.split_first() else {
+            return refuse("rows were asked for of a tensor without axes".into());
+        };
+        if let Some(row) = rows.iter().find(|&&row| row >= extent) {
+            return refuse(format!("row {row} was asked for of a tensor of shape {}", self.shape));
+        }
+        let width = row_shape.iter().product();
+        let shape: Vec<usize> = std::iter::once(rows.len()).chain(row_shape.iter().copied()).collect();
+        let data = match &self.data {
+            HostData::F32(data) => HostData::F32(taken(data, rows, width)),
+            HostData::I32(data) => HostData::I32(taken(data, rows, width)),
+            HostData::U32(data) => HostData::U32(taken(data, rows, width)),
+        };
+        Self::new(shape, data)
+    }
+
+    /// This tensor and another along the first axis.
+    ///
+    /// # Errors
+    /// When the element types or another extent than the first differ, or there is no axis.
+    pub fn joined(self, other: Self) -> Result<Self> {
+        let (first, second) = (self.tensor_type(), other.tensor_type());
+        if first.shape.rank() == 0 || first.dtype != second.dtype || first.shape.get(1..) != second.shape.get(1..) {
+            return Err(Error::new(
+                ErrorKind::Argument,
+                format!("{first} and {second} cannot be joined along the first axis"),
+            ));
+        }
+        let mut shape = first.shape.to_vec();
+        shape[0] += second.shape[0];
+        let data = match (self.data, other.data) {
+            (HostData::F32(one), HostData::F32(two)) => HostData::F32([one, two].concat()),
+            (HostData::I32(one), HostData::I32(two)) => HostData::I32([one, two].concat()),
+            (HostData::U32(one), HostData::U32(two)) => HostData::U32([one, two].concat()),
+            (one, _) => one,
+        };
+        Self::new(shape, data)
+    }
+
     /// Shape and element type.
     #[must_use]
     pub fn tensor_type(&self) -> TensorType {

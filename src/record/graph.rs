@@ -100,6 +100,14 @@ impl Graph {
         self.typed_input(name, shape, DType::U32)
     }
 
+    /// All inputs recorded so far with their names, in the order of these.
+    #[must_use]
+    pub fn inputs(&self) -> Vec<(String, Tensor<'_>)> {
+        let recording = self.recording.borrow();
+        let input = |(name, &node): (&String, &NodeId)| (name.clone(), self.tensor(TensorId { node, output: 0 }));
+        recording.inputs.iter().map(input).collect()
+    }
+
     /// An input of this element type.
     #[track_caller]
     pub(crate) fn typed_input(&self, name: &str, shape: impl Into<Shape>, dtype: DType) -> Tensor<'_> {

@@ -55,6 +55,15 @@ impl<'g> Tensor<'g> {
         self.graph.tensor_type(self.id)
     }
 
+    /// The name by which it was recorded as an input; `None` for other tensors.
+    #[must_use]
+    pub fn input_name(self) -> Option<String> {
+        self.graph.with_recording(|recording| {
+            let input = recording.inputs.iter().find(|(_, node)| **node == self.id.node && self.is_valid());
+            input.map(|(name, _)| name.clone())
+        })
+    }
+
     /// Makes the tensor readable after every step. Tensors that are not kept share memory with
     /// others and are gone when a step ends.
     #[must_use = "the returned handle is the same tensor"]

@@ -1,0 +1,229 @@
+//! A dataset in memory.
+
+use super::dataset::check_rows;
+use super::{Batch, Column, Dataset};
+use crate::base::{DType, Error, ErrorKind, HostData, HostTensor, Result, Shape};
+use std::sync::Arc;
+
+/// Elements as they lie in memory.
+#[derive(Clone, Debug)]
+enum Stored {
+    /// As tensors hold them.
+    Elements(Arc<HostData>),
+    /// Bytes that are read as floats, each by this table.
+    Bytes(Arc<[u8]>, Arc<[f32; 256]>),
+}
+
+/// Columns in memory; cloning shares them.
+///
+/// ```
+/// use retrograd::data::{Dataset, Tensors};
+///
+/// let images = Tensors::new()
+///     .bytes("image", [2, 2, 2], vec![0, 51, 102, 153, 204, 255, 0, 0], 255.0)?    // a quarter of the memory of floats
+///     .column("label", [2], vec![3, 8])?;
+/// assert_eq!(images.batch(&[1])?.get("image")?.to_vec(), [0.8, 1.0, 0.0, 0.0]);
+/// # Ok::<(), retrograd::Error>(())
+/// ```
+#[derive(Clone, Debug, Default)]
+pub struct Tensors {
+    columns: Vec<Column>,
+    stored: Vec<Stored>,
+    rows: usize,
+}
+
+fn refuse<T>(message: String) -> Result<T> {
+    Err(Error::new(ErrorKind::Argument, message))
+}
+
+impl Tensors {
+    /// No columns.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// All samples of a dataset, read once.
+    ///
+    /// # Errors
+    /// Those of [`Dataset::all`].
+    pub fn collect(dataset: &(impl Dataset + ?Sized)) -> Result<Self> {
+        Self::from_batch(dataset.batch(&(0..dataset.len()).collect::<Vec<_>>())?)
+    }
+
+    /// The columns of a batch.
+    ///
+    /// # Errors
+    /// None: a batch has columns of as many rows under different names.
+    pub fn from_batch(batch: Batch) -> Result<Self> {
+        batch.into_columns().into_iter().try_fold(Self::new(), |tensors, (name, tensor)| tensors.tensor(&name, tensor))
+    }
+
+    fn add(mut self, name: &str, shape: Shape, dtype: DType, stored: Stored, elements: usize) -> Result<Self> {
+        let Some((&rows, sample)) = shape.split_first() else {
+            return refuse(format!("column `{name}` has no axis, and the first one is that of the samples"));
+        };
+        if shape.checked_elements() != Some(elements) {
+            return refuse(format!("column `{name}` of shape {shape} was given {elements} elements"));
+        }
+        if !self.columns.is_empty() && rows != self.rows {
+            return refuse(format!(
+                "column `{name}` has {rows} samples, and `{}` has {}",
+                self.columns[0].name, self.rows
+            ));
+        }
+        if self.columns.iter().any(|column| column.name == name) {
+            return refuse(format!("there is a column `{name}` already: every column needs a name of its own"));
+        }
+        self.rows = rows;
+        self.columns.push(Column::new(name, dtype, sample));
+        self.stored.push(stored);
+        Ok(self)
+    }
+
+    /// A column of floats or integers, whose `shape` begins with the number of samples.
+    ///
+    /// # Errors
+    /// When the number of elements is not the shape's, other columns have another number of samples, or one has that name.
+    pub fn column(self, name: &str, shape: impl Into<Shape>, elements: Vec<impl crate::base::Element>) -> Result<Self> {
+        let data = crate::base::Element::wrap(elements);
+        let (dtype, count) = (data.dtype(), data.len());
+        self.add(name, shape.into(), dtype, Stored::Elements(Arc::new(data)), count)
+    }
+
+    /// A column from an `ndarray` array or a [`HostTensor`], whose first axis is that of the samples.
+    ///
+    /// # Errors
+    /// As [`column`](Self::column).
+    pub fn tensor(self, name: &str, tensor: impl Into<HostTensor>) -> Result<Self> {
+        let (shape, data) = tensor.into().into_parts();
+        let (dtype, count) = (data.dtype(), data.len());
+        self.add(name, shape, dtype, Stored::Elements(Arc::new(data)), count)
+    }
+
+    /// A column of floats that is held as bytes and read as `byte / divisor`: images in a quarter of the memory.
+    ///
+    /// # Errors
+    /// As [`column`](Self::column), and when the divisor is 0 or not finite.
+    pub fn bytes(self, name: &str, shape: impl Into<Shape>, bytes: Vec<u8>, divisor: f32) -> Result<Self> {
+        if divisor == 0.0 || !divisor.is_finite() {
+            return refuse(format!("column `{name}`: bytes cannot be divided by {divisor}"));
+        }
+        let count = bytes.len();
+        let table = std::array::from_fn(|byte| byte as f32 / divisor);
+        self.add(name, shape.into(), DType::F32, Stored::Bytes(bytes.into(), Arc::new(table)), count)
+    }
+
+    /// The same without these columns.
+    ///
+    /// # Errors
+    /// When there is none of such a name.
+    pub fn without(mut self, names: &[&str]) -> Result<Self> {
+        for &name in names {
+            let place = self.place(name)?;
+            self.columns.remove(place);
+            self.stored.remove(place);
+        }
+        Ok(self)
+    }
+
+    /// The same with another name for a column.
+    ///
+    /// # Errors
+    /// When there is none of that name, or one of the new name.
+    pub fn rename(mut self, name: &str, new: &str) -> Result<Self> {
+        let place = self.place(name)?;
+        if name != new && self.columns.iter().any(|column| column.name == new) {
+            return refuse(format!("column `{name}` cannot be called `{new}`: there is one of that name"));
+        }
+        new.clone_into(&mut self.columns[place].name);
+        Ok(self)
+    }
+
+    /// Number columns as one column of vectors, `[samples, names.len()]` of floats, in place of them: the features that a network
+    /// takes. Integers are converted.
+    ///
+    /// # Errors
+    /// When there is none of such a name, it is not one number per sample, a name comes twice, or the new name is taken.
+    pub fn stack(self, names: &[&str], new: &str) -> Result<Self> {
+        if names.is_empty() {
+            return refuse(format!("column `{new}` was to be made of no columns"));
+        }
+        let mut stacked = vec![0f32; self.rows * names.len()];
+        for (at, name) in names.iter().enumerate() {
+            let place = self.place(name)?;
+            if self.columns[place].shape.rank() != 0 {
+                return refuse(format!(
+                    "column {} is not one number per sample: it cannot be stacked",
+                    self.columns[place]
+                ));
+            }
+            let targets = stacked.iter_mut().skip(at).step_by(names.len());
+            match &self.stored[place] {
+                Stored::Elements(data) => match data.as_ref() {
+                    HostData::F32(data) => targets.zip(data).for_each(|(target, &value)| *target = value),
+                    HostData::I32(data) => targets.zip(data).for_each(|(target, &value)| *target = value as f32),
+                    HostData::U32(data) => targets.zip(data).for_each(|(target, &value)| *target = value as f32),
+                },
+                Stored::Bytes(bytes, table) => {
+                    targets.zip(bytes.iter()).for_each(|(target, &byte)| *target = table[usize::from(byte)]);
+                }
+            }
+        }
+        let shape = [self.rows, names.len()];
+        self.without(names)?.column(new, shape, stacked)
+    }
+
+    fn place(&self, name: &str) -> Result<usize> {
+        self.columns.iter().position(|column| column.name == name).map_or_else(
+            || {
+                let list: Vec<String> = self.columns.iter().map(ToString::to_string).collect();
+                refuse(format!("there is no column `{name}`: there are {}", list.join(", ")))
+            },
+            Ok,
+        )
+    }
+}
+
+fn gather<T: Copy>(data: &[T], rows: &[usize], width: usize) -> Vec<T> {
+    if width == 1 {
+        return rows.iter().map(|&row| data[row]).collect();
+    }
+    let mut gathered = Vec::with_capacity(rows.len() * width);
+    rows.iter().for_each(|&row| gathered.extend_from_slice(&data[row * width..(row + 1) * width]));
+    gathered
+}
+
+impl Dataset for Tensors {
+    fn len(&self) -> usize {
+        self.rows
+    }
+
+    fn columns(&self) -> &[Column] {
+        &self.columns
+    }
+
+    fn read(&self, rows: &[usize]) -> Result<Vec<HostTensor>> {
+        check_rows(rows, self.rows)?;
+        let read = |(column, stored): (&Column, &Stored)| {
+            let width = column.shape.elements();
+            let data = match stored {
+                Stored::Elements(data) => match data.as_ref() {
+                    HostData::F32(data) => HostData::F32(gather(data, rows, width)),
+                    HostData::I32(data) => HostData::I32(gather(data, rows, width)),
+                    HostData::U32(data) => HostData::U32(gather(data, rows, width)),
+                },
+                Stored::Bytes(bytes, table) => {
+                    let mut floats = Vec::with_capacity(rows.len() * width);
+                    for &row in rows {
+                        floats
+                            .extend(bytes[row * width..(row + 1) * width].iter().map(|&byte| table[usize::from(byte)]));
+                    }
+                    HostData::F32(floats)
+                }
+            };
+            HostTensor::new(column.stacked(rows.len()).shape, data)
+        };
+        self.columns.iter().zip(&self.stored).map(read).collect()
+    }
+}
