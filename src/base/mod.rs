@@ -16,6 +16,8 @@ mod value;
 pub use dtype::DType;
 pub use error::{Error, ErrorKind, Fault, Result};
 pub use files::write_whole;
+#[cfg(not(target_arch = "wasm32"))]
+pub use files::{remove_left_over, write_durably};
 pub use fingerprint::{Fingerprint, Fingerprinter};
 pub use host::{Element, HostData, HostTensor};
 pub use layout::{Layout, View, Walk};

@@ -253,7 +253,7 @@ impl Training<'_> {
         };
         let groups = self.optimizer.into_optimizers()?.into_iter().enumerate().map(group).collect();
         let (schedule, average) = (self.craft.schedule, self.craft.average);
-        let trainer = Trainer { rate, groups, schedule, accumulate: updates.accumulate, average };
+        let trainer = Trainer { rate, rate_is_set: false, groups, schedule, accumulate: updates.accumulate, average };
         if updates.averages {
             state.begin_averages(&trained).await?;
         }

@@ -30,6 +30,9 @@ pub mod optim;
 pub mod schedule;
 
 pub use crate::differentiate::{EndReason, Fate, GradientPath, GradientPaths, ParameterPath, PathEnd, PathOp};
+#[cfg(not(target_arch = "wasm32"))]
+pub use checkpoint::{Best, Checkpoint, Checkpoints, Found, Resumed, Skipped};
+pub use checkpoint::{LoadedWeights, WeightLayout, WeightMapping};
 pub use compile::Training;
 pub use gradient_test::{DeviceGradient, GradientReport, GradientRow, GradientTest, GradientVerdict, Suspect};
 pub use inference::Inference;

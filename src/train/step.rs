@@ -305,7 +305,7 @@ impl Step {
             return Err(Error::new(ErrorKind::Argument, "an inference step has no learning rate"));
         };
         check_rate("step", learning_rate)?;
-        trainer.rate = learning_rate;
+        (trainer.rate, trainer.rate_is_set) = (learning_rate, true);
         Ok(())
     }
 

@@ -13,6 +13,8 @@ pub(super) struct Trainer {
     pub groups: Vec<TrainedGroup>,
     /// The learning rate that the schedule gives factors of.
     pub rate: f64,
+    /// Whether it is another than what was compiled, which a checkpoint has to tell.
+    pub rate_is_set: bool,
     pub schedule: Option<Box<dyn Schedule>>,
     /// The gradients of so many runs make an update.
     pub accumulate: u32,
