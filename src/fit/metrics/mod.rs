@@ -10,5 +10,7 @@ mod values;
 
 pub use kind::Average;
 pub use meter::Meter;
+pub(super) use meter::Totals;
 pub use record::{KeptMetrics, Metrics};
+pub(super) use values::brief;
 pub use values::{ConfusionMatrix, Measured, Values};

@@ -99,6 +99,10 @@ impl<'g> Metrics<'g> {
         }
     }
 
+    pub(in crate::fit) const fn graph(&self) -> &'g Graph {
+        self.graph
+    }
+
     /// Counts every row with its weight, in all metrics that follow: `f32`, at least 0, of the labels' shape or of its first axes. Rows of
     /// weight 0, such as those that fill up a last batch, are left out whatever they hold.
     #[must_use]
