@@ -22,6 +22,8 @@ mod progress;
 #[cfg(not(target_arch = "wasm32"))]
 mod running;
 #[cfg(not(target_arch = "wasm32"))]
+mod supervised;
+#[cfg(not(target_arch = "wasm32"))]
 mod trainer;
 
 pub use metrics::{Average, ConfusionMatrix, KeptMetrics, Measured, Meter, Metrics, Values};
@@ -32,5 +34,6 @@ pub use self::{
     evaluation::Evaluation,
     history::{Epoch, History},
     log::{CsvLog, JsonLog, TensorBoardLog},
+    supervised::{Recorded, Supervised},
     trainer::Trainer,
 };
