@@ -32,18 +32,34 @@
 //! ```
 
 mod adapters;
+#[cfg(feature = "data")]
+mod arrays;
 mod batch;
 mod dataset;
+#[cfg(feature = "data")]
+pub mod idx;
 mod loader;
+#[cfg(feature = "data")]
+pub mod npy;
 mod order;
+pub mod preprocess;
 mod sample;
+#[cfg(feature = "data")]
+mod source;
+#[cfg(feature = "data")]
+mod table;
 mod tensors;
 mod workers;
 
 pub use adapters::{Concat, Map, Subset};
+#[cfg(feature = "data")]
+pub use arrays::{Elements, FileArray};
 pub use batch::{Batch, Inputs};
 pub use dataset::{Column, Dataset};
 pub use loader::{Batches, DataLoader};
 pub use order::Position;
+pub use preprocess::{Labels, MinMax, Standardize, Unseen};
 pub use sample::Sample;
+#[cfg(feature = "data")]
+pub use table::{Csv, Kind, Missing, Table};
 pub use tensors::Tensors;

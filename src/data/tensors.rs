@@ -14,6 +14,22 @@ enum Stored {
     Bytes(Arc<[u8]>, Arc<[f32; 256]>),
 }
 
+impl Stored {
+    /// Some elements as floats.
+    fn floats(&self, range: std::ops::Range<usize>, targets: &mut [f32]) {
+        match self {
+            Self::Elements(data) => match data.as_ref() {
+                HostData::F32(data) => targets.copy_from_slice(&data[range]),
+                HostData::I32(data) => targets.iter_mut().zip(&data[range]).for_each(|(target, &x)| *target = x as f32),
+                HostData::U32(data) => targets.iter_mut().zip(&data[range]).for_each(|(target, &x)| *target = x as f32),
+            },
+            Self::Bytes(bytes, table) => {
+                targets.iter_mut().zip(&bytes[range]).for_each(|(target, &byte)| *target = table[usize::from(byte)]);
+            }
+        }
+    }
+}
+
 /// Columns in memory; cloning shares them.
 ///
 /// ```
@@ -140,37 +156,84 @@ impl Tensors {
         Ok(self)
     }
 
-    /// Number columns as one column of vectors, `[samples, names.len()]` of floats, in place of them: the features that a network
-    /// takes. Integers are converted.
+    /// The same with a column in another shape of one sample: `[784]` for images that come as `[28, 28]`.
     ///
     /// # Errors
-    /// When there is none of such a name, it is not one number per sample, a name comes twice, or the new name is taken.
+    /// When there is none of that name, or the number of elements is another.
+    pub fn reshape(mut self, name: &str, sample: impl Into<Shape>) -> Result<Self> {
+        let (place, sample) = (self.place(name)?, sample.into());
+        if sample.checked_elements() != Some(self.columns[place].shape.elements()) {
+            return refuse(format!("column {} cannot take the shape {sample}", self.columns[place]));
+        }
+        self.columns[place].shape = sample;
+        Ok(self)
+    }
+
+    /// The whole column of this name, `[samples, ..]`.
+    ///
+    /// # Errors
+    /// When there is none.
+    pub fn read_column(&self, name: &str) -> Result<HostTensor> {
+        let place = self.place(name)?;
+        let only = Self {
+            columns: vec![self.columns[place].clone()],
+            stored: vec![self.stored[place].clone()],
+            rows: self.rows,
+        };
+        let (_, tensor) = only.all()?.into_columns().remove(0);
+        Ok(tensor)
+    }
+
+    /// The same with other values of a column, in its place.
+    ///
+    /// # Errors
+    /// When there is none of that name, or they are for another number of samples.
+    pub fn replace(mut self, name: &str, tensor: impl Into<HostTensor>) -> Result<Self> {
+        let place = self.place(name)?;
+        let (shape, data) = tensor.into().into_parts();
+        let Some((&rows, sample)) = shape.split_first().filter(|(rows, _)| **rows == self.rows) else {
+            return refuse(format!(
+                "column `{name}` was to be replaced by one of shape {shape}, and there are {} samples",
+                self.rows
+            ));
+        };
+        self.rows = rows;
+        self.columns[place] = Column::new(name, data.dtype(), sample);
+        self.stored[place] = Stored::Elements(Arc::new(data));
+        Ok(self)
+    }
+
+    /// Columns of numbers and of vectors as one column of vectors, `f32[features]`, one after another and in place of them: the features
+    /// that a network takes. Integers are converted.
+    ///
+    /// # Errors
+    /// When there is none of such a name, it has more than one axis, a name comes twice, or the new name is taken.
     pub fn stack(self, names: &[&str], new: &str) -> Result<Self> {
         if names.is_empty() {
             return refuse(format!("column `{new}` was to be made of no columns"));
         }
-        let mut stacked = vec![0f32; self.rows * names.len()];
-        for (at, name) in names.iter().enumerate() {
-            let place = self.place(name)?;
-            if self.columns[place].shape.rank() != 0 {
-                return refuse(format!(
-                    "column {} is not one number per sample: it cannot be stacked",
-                    self.columns[place]
-                ));
-            }
-            let targets = stacked.iter_mut().skip(at).step_by(names.len());
-            match &self.stored[place] {
-                Stored::Elements(data) => match data.as_ref() {
-                    HostData::F32(data) => targets.zip(data).for_each(|(target, &value)| *target = value),
-                    HostData::I32(data) => targets.zip(data).for_each(|(target, &value)| *target = value as f32),
-                    HostData::U32(data) => targets.zip(data).for_each(|(target, &value)| *target = value as f32),
-                },
-                Stored::Bytes(bytes, table) => {
-                    targets.zip(bytes.iter()).for_each(|(target, &byte)| *target = table[usize::from(byte)]);
-                }
-            }
+        let places = names.iter().map(|name| self.place(name)).collect::<Result<Vec<usize>>>()?;
+        if let Some(&place) = places.iter().find(|&&place| self.columns[place].shape.rank() > 1) {
+            return refuse(format!(
+                "column {} is neither a number nor a vector: it cannot be stacked",
+                self.columns[place]
+            ));
         }
-        let shape = [self.rows, names.len()];
+        if let Some((at, _)) = places.iter().enumerate().find(|&(at, place)| places[..at].contains(place)) {
+            return refuse(format!("column `{}` was to be stacked twice", names[at]));
+        }
+        let width: usize = places.iter().map(|&place| self.columns[place].shape.elements()).sum();
+        let mut stacked = vec![0f32; self.rows * width];
+        let mut start = 0;
+        for &place in &places {
+            let own = self.columns[place].shape.elements();
+            let stored = &self.stored[place];
+            for (row, targets) in stacked.chunks_mut(width.max(1)).enumerate() {
+                stored.floats(row * own..(row + 1) * own, &mut targets[start..start + own]);
+            }
+            start += own;
+        }
+        let shape = [self.rows, width];
         self.without(names)?.column(new, shape, stacked)
     }
 
