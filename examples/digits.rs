@@ -1,20 +1,21 @@
 //! A network learns handwritten digits: 64 pixels, one hidden layer of 256, ten classes.
 //!
 //! Shows a training step with dropout whose data stay on the device, an evaluation step that shares its parameters,
-//! and a learning rate that falls without recompiling.
+//! a learning rate that falls without recompiling, and checkpoints, from which a training that was interrupted goes on to the
+//! same bits.
 
 mod support;
 
 use clap::Parser;
 use indicatif::{ProgressBar, ProgressStyle};
-use retrograd::{Device, Graph, Params, Result, Step, Tensor, nn, optim::AdamW};
+use retrograd::{Device, Graph, Params, Result, Step, Tensor, nn, optim::AdamW, train::Checkpoints};
 use std::path::PathBuf;
 use std::time::Instant;
 use support::{Images, Outcome};
 
 #[derive(Parser)]
 #[command(about = "Trains a network on the UCI handwritten digits")]
-struct Options {
+pub struct Options {
     /// Seed of the split, the initial parameters, the shuffles and the dropout
     #[arg(long, default_value_t = 1)]
     seed: u64,
@@ -30,6 +31,12 @@ struct Options {
     /// Print a fingerprint of the weights after every epoch: the same device and driver give the same ones every time
     #[arg(long)]
     hash: bool,
+    /// Save a checkpoint after every epoch in this folder, of which the last three stay
+    #[arg(long, conflicts_with = "seeds")]
+    checkpoints: Option<PathBuf>,
+    /// Go on from the last checkpoint, if there is one
+    #[arg(long, requires = "checkpoints")]
+    resume: bool,
     /// End with one line of JSON
     #[arg(long)]
     json: bool,
@@ -72,7 +79,7 @@ fn main() -> std::process::ExitCode {
     support::run(|| run(&Options::parse()))
 }
 
-fn run(options: &Options) -> Outcome<()> {
+pub fn run(options: &Options) -> Outcome<()> {
     let started = Instant::now();
     let device = Device::best()?;
     println!("device: {}", device.name());
@@ -121,12 +128,21 @@ fn train(device: &Device, images: &Images, seed: u64, options: &Options) -> Outc
     let data = [x.feed(&training.pixels), y.feed(&training.labels)];
     let mut step = g.train(loss, AdamW::new(rate).weight_decay(0.01)).dataset(data).compile(device, &params)?;
 
+    let mut checkpoints = options.checkpoints.as_ref().map(Checkpoints::new).transpose()?;
+    if let Some(checkpoints) = checkpoints.as_mut().filter(|_| options.resume)
+        && let Some(resumed) = checkpoints.resume(&mut step)?
+    {
+        println!("{resumed}");
+    }
+    let begin = u64::from(step.state().steps()) / (training.len() / BATCH) as u64;
+
     let (epochs, mut hashes) = (options.epochs, Vec::new());
     let bar = ProgressBar::new(epochs);
     bar.set_style(ProgressStyle::with_template("{bar:40} epoch {pos}/{len}  loss {msg}  {eta} left")?);
     let mut losses = Vec::new();
     let mut current = f32::NAN;
-    for epoch in 0..epochs {
+    bar.set_position(begin);
+    for epoch in begin..epochs {
         // Half a cosine from the full rate to none.
         let progress = epoch as f64 / epochs as f64;
         step.set_learning_rate(rate * 0.5 * (1.0 + (std::f64::consts::PI * progress).cos()))?;
@@ -140,10 +156,15 @@ fn train(device: &Device, images: &Images, seed: u64, options: &Options) -> Outc
             bar.suspend(|| println!("epoch {}: weights {hash}", epoch + 1));
             hashes.push(hash);
         }
+        if let Some(checkpoints) = &mut checkpoints {
+            checkpoints.save(&step, f64::from(current))?;
+        }
         bar.set_message(format!("{current:.4}"));
         bar.inc(1);
     }
-    losses.push(current);
+    if begin < epochs {
+        losses.push(current);
+    }
     bar.finish_and_clear();
 
     let confusion = confusion(&model, &step, &testing)?;

@@ -340,7 +340,7 @@ fn what_exceeds_a_binding_is_named_when_planning() {
 #[test]
 fn files_that_cannot_be_used_are_named() {
     let (g, mut params) = (Graph::new(), Params::seeded(0));
-    let (_, _, _, step) = classifier(&g, &mut params);
+    let (_, _, _, mut step) = classifier(&g, &mut params);
     let folder = tempfile::tempdir().unwrap();
     let missing = folder.path().join("missing.safetensors");
     let error = step.load(&missing).unwrap_err();

@@ -9,4 +9,6 @@ thread_local! {
     static CHECKPOINT: RefCell<Checkpoint> = RefCell::new(Checkpoint::new(&Device::cpu()));
 }
 
-libfuzzer_sys::fuzz_target!(|bytes: &[u8]| CHECKPOINT.with_borrow_mut(|checkpoint| checkpoint.check(bytes)));
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| CHECKPOINT.with_borrow_mut(|checkpoint| {
+    checkpoint.check(bytes);
+}));

@@ -6,6 +6,7 @@ use crate::allocations::within;
 use crate::support;
 use retrograd::optim::Adam;
 use retrograd::plan::{Choices, Plan, Profile, StepScalars};
+use retrograd::train::WeightMapping;
 use retrograd::verify::Reproduction;
 use retrograd::{Device, ErrorKind, Feed, Graph, Params, Step, Training, nn};
 use serde_json::{Value, json};
@@ -32,8 +33,11 @@ type Contents = (Option<BTreeMap<String, String>>, BTreeMap<String, Vec<u8>>);
 pub struct Checkpoint {
     step: Step,
     feed: Feed<'static>,
-    /// The bytes of a valid file, of a state that differs in all tensors and counts: whatever of it is taken over shows.
+    /// The bytes of a valid file, of a state that differs in all tensors and counts: whatever of it is taken over shows. It has no
+    /// checksum, so that damage gets past that.
     pub valid: Vec<u8>,
+    /// The same with its checksum.
+    pub sealed: Vec<u8>,
     own: Vec<u8>,
     before: Contents,
 }
@@ -44,13 +48,23 @@ impl Checkpoint {
         let own = bytes_of(&step);
         let before = contents(&own);
         step.run_many(2, [feed.clone()]).expect("it runs");
-        let valid = bytes_of(&step);
+        let sealed = bytes_of(&step);
+        let valid = unsealed(&sealed);
         step.state().load_safetensors(&own).expect("it was just written");
-        Self { step, feed, valid, own, before }
+        Self { step, feed, valid, sealed, own, before }
     }
 
-    pub fn check(&mut self, bytes: &[u8]) {
-        match within(bytes.len(), || self.step.state().load_safetensors(bytes)) {
+    /// Whether it was loaded.
+    pub fn check(&mut self, bytes: &[u8]) -> bool {
+        // Weights alone are taken from the same bytes, or not at all.
+        let weights = within(bytes.len(), || self.step.state().load_weights_from(bytes, &WeightMapping::pytorch()));
+        if let Err(error) = weights {
+            assert_eq!(error.kind(), ErrorKind::File, "{error}");
+        }
+        self.step.state().load_safetensors(&self.own).expect("it was written here");
+        let outcome = within(bytes.len(), || self.step.state().load_safetensors(bytes));
+        let loaded = outcome.is_ok();
+        match outcome {
             // What is read can be gone on with, as far as counts go, and what was there before can be had again.
             Ok(()) => {
                 let run = self.step.run([self.feed.clone()]);
@@ -76,7 +90,23 @@ impl Checkpoint {
             assert_eq!(after.1.get(name), Some(bits), "a file that was refused, or its own, changed `{name}`");
         }
         assert_eq!(after.1.len(), self.before.1.len());
+        loaded
     }
+}
+
+/// The same file without its checksum.
+fn unsealed(bytes: &[u8]) -> Vec<u8> {
+    let mut metadata = safetensors::SafeTensors::read_metadata(bytes).expect("it is whole").1.metadata().clone();
+    metadata.as_mut().and_then(|metadata| metadata.remove("retrograd.checksum")).expect("it has one");
+    let tensors = safetensors::SafeTensors::deserialize(bytes).expect("it is whole").tensors();
+    safetensors::serialize(tensors, metadata).expect("it was one")
+}
+
+/// Whether another file says the same in other bytes, as with a space more in its header; or has no checksum.
+pub fn is_same_content(sealed: &[u8], other: &[u8]) -> bool {
+    let (sealed, other) = (contents(sealed), contents(other));
+    let has_none = other.0.as_ref().is_none_or(|metadata| !metadata.contains_key("retrograd.checksum"));
+    has_none || sealed == other
 }
 
 fn bytes_of(step: &Step) -> Vec<u8> {

@@ -29,6 +29,8 @@ pub struct WeightMapping {
     only: Vec<Pattern>,
     missing: Vec<Pattern>,
     unused: Vec<Pattern>,
+    /// Whether names end as those of attention in `PyTorch` do.
+    joins_attention: bool,
     /// What is wrong with the rules themselves.
     mistakes: Vec<String>,
 }
@@ -55,12 +57,13 @@ impl WeightMapping {
         Self::default()
     }
 
-    /// For files of `PyTorch`: names and layouts are the same, as far as modules and layers are called the same; the counts of
-    /// batches, `*.num_batches_tracked`, are not used. Where multi-head attention comes from `torch.nn.MultiheadAttention`,
-    /// rename `*.input.weight` to `*.in_proj_weight` and `*.output.weight` to `*.out_proj.weight`, and so the biases.
+    /// For files of `PyTorch`: names and layouts are the same, as far as modules and layers are called the same. The input's
+    /// weight and bias of multi-head attention, `in_proj.weight` here, are called `in_proj_weight` there, whatever other rules
+    /// make of the rest of the name; and the counts of batches, `num_batches_tracked`, are not used, which `PyTorch` in turn does
+    /// not miss.
     #[must_use]
     pub fn pytorch() -> Self {
-        Self::new().allow_unused("*num_batches_tracked")
+        Self { joins_attention: true, ..Self::new().allow_unused("*num_batches_tracked") }
     }
 
     /// The parameter `ours` is called `theirs` in the file. With a `*` in both, whatever that stands for is the same in both.
@@ -135,7 +138,10 @@ impl WeightMapping {
     /// The name in the file of a parameter.
     pub(super) fn name_of(&self, ours: &str) -> String {
         let by_rule = self.names.iter().find_map(|(from, to)| Some(to.filled(from.matched(ours)?)));
-        by_rule.or_else(|| self.by.as_ref()?(ours)).unwrap_or_else(|| ours.to_owned())
+        let name = by_rule.or_else(|| self.by.as_ref()?(ours)).unwrap_or_else(|| ours.to_owned());
+        let joined = |part: &str| Some(format!("{}in_proj_{part}", name.strip_suffix(part)?.strip_suffix("in_proj.")?));
+        let joined = if self.joins_attention { joined("weight").or_else(|| joined("bias")) } else { None };
+        joined.unwrap_or(name)
     }
 
     pub(super) fn layout_of(&self, ours: &str) -> Option<&WeightLayout> {
