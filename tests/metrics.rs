@@ -24,9 +24,9 @@ impl Rows {
     /// predicted. What has no weight is NaN in every second case.
     fn draw(random: &mut Generator, batch: usize, batches: usize, classes: usize, offset: f64) -> Self {
         let rows = batch * batches;
-        let labels: Vec<i32> =
-            (0..rows).map(|_| (random.uniform(0.0, 1.0) * (classes - 1) as f64) as i32).collect();
-        let weights: Vec<f32> = (0..rows).map(|row| f32::from(u8::from(row == 0 || random.uniform(0.0, 1.0) < 0.8))).collect();
+        let labels: Vec<i32> = (0..rows).map(|_| (random.uniform(0.0, 1.0) * (classes - 1) as f64) as i32).collect();
+        let weights: Vec<f32> =
+            (0..rows).map(|row| f32::from(u8::from(row == 0 || random.uniform(0.0, 1.0) < 0.8))).collect();
         let mut scores: Vec<f32> = (0..rows * classes)
             .map(|place| match place % classes {
                 class if class + 1 == classes => -9.0,
@@ -34,7 +34,9 @@ impl Rows {
                 _ => (random.uniform(-2.0, 2.0) * 2.0).round() as f32,
             })
             .collect();
-        let mut draw = |deviation: f64| (0..rows * METRICS).map(|_| (offset + random.normal(0.0, deviation)) as f32).collect::<Vec<_>>();
+        let mut draw = |deviation: f64| {
+            (0..rows * METRICS).map(|_| (offset + random.normal(0.0, deviation)) as f32).collect::<Vec<_>>()
+        };
         let (mut predictions, targets) = (draw(1.5), draw(1.0));
         for row in (0..rows).filter(|&row| weights[row] == 0.0 && row % 2 == 0) {
             scores[row * classes] = f32::NAN;
@@ -88,7 +90,10 @@ impl Rows {
         for (name, measure) in measures {
             let there: Vec<[f64; 3]> = counts.iter().copied().filter(|[_, said, is]| said + is > 0.0).collect();
             let sum = there.iter().fold([0.0; 3], |sum, counts| [0, 1, 2].map(|part| sum[part] + counts[part]));
-            values.set(format!("macro {name}"), there.iter().map(|&counts| measure(counts)).sum::<f64>() / there.len() as f64);
+            values.set(
+                format!("macro {name}"),
+                there.iter().map(|&counts| measure(counts)).sum::<f64>() / there.len() as f64,
+            );
             values.set(format!("micro {name}"), measure(sum));
             values.set(
                 format!("weighted {name}"),
@@ -102,7 +107,8 @@ impl Rows {
             }
         }
         let pairs = |column: usize| {
-            used.iter().map(move |&row| [&self.predictions, &self.targets].map(|of| f64::from(of[row * METRICS + column])))
+            used.iter()
+                .map(move |&row| [&self.predictions, &self.targets].map(|of| f64::from(of[row * METRICS + column])))
         };
         let all = || (0..METRICS).flat_map(pairs);
         let mean = |sum: f64| sum / (count * METRICS as f64);
@@ -115,7 +121,13 @@ impl Rows {
                 pairs(column).map(|[p, t]| (p - t).powi(2)).sum::<f64>(),
                 pairs(column).map(|[_, t]| (t - centre).powi(2)).sum::<f64>(),
             ];
-            if errors == 0.0 { 1.0 } else if squares == 0.0 { 0.0 } else { 1.0 - errors / squares }
+            if errors == 0.0 {
+                1.0
+            } else if squares == 0.0 {
+                0.0
+            } else {
+                1.0 - errors / squares
+            }
         };
         values.set("r2", (0..METRICS).map(r2).sum::<f64>() / METRICS as f64);
         values
@@ -147,9 +159,7 @@ impl Rows {
             .accuracy(scores, labels)
             .top_k_accuracy(2, scores, labels)
             .perplexity(scores, labels);
-        for (name, average) in
-            [("macro", Average::Macro), ("micro", Average::Micro), ("weighted", Average::Weighted)]
-        {
+        for (name, average) in [("macro", Average::Macro), ("micro", Average::Micro), ("weighted", Average::Weighted)] {
             metrics = metrics.named(&format!("{name} precision")).precision(average, scores, labels);
             metrics = metrics.named(&format!("{name} recall")).recall(average, scores, labels);
             metrics = metrics.named(&format!("{name} f1")).f1(average, scores, labels);
@@ -256,15 +266,13 @@ fn binary_targets_and_a_loss_of_batches() {
     let (logits, targets, weight) = (g.input("logits", [4]), g.input("targets", [4]), g.input("weight", [4]));
     let rows = logits.binary_cross_entropy_with_logits_error(targets);
     let loss = (rows * weight).sum(..) / weight.sum(..);
-    let metrics = Metrics::new(&g)
-        .weighted(weight)
-        .loss(loss)
-        .mean("by rows", rows)
-        .binary_accuracy(logits, targets, 0.0)
-        .keep();
+    let metrics =
+        Metrics::new(&g).weighted(weight).loss(loss).mean("by rows", rows).binary_accuracy(logits, targets, 0.0).keep();
     let mut step = g.infer(&[metrics.sums()]).compile(&Device::cpu(), &Params::seeded(1)).unwrap();
     let mut meter = metrics.meter();
-    for (values, weights) in [([1.0f32, -1.0, 0.0, -0.1], [1.0f32; 4]), ([3.0, 2.0, 1.0, 0.5], [1.0, 0.0, 0.0, 0.0]), ([0.0; 4], [0.0; 4])] {
+    for (values, weights) in
+        [([1.0f32, -1.0, 0.0, -0.1], [1.0f32; 4]), ([3.0, 2.0, 1.0, 0.5], [1.0, 0.0, 0.0, 0.0]), ([0.0; 4], [0.0; 4])]
+    {
         step.run([logits.feed(&values), targets.feed(&[1.0f32, 0.0, 1.0, 1.0]), weight.feed(&weights)]).unwrap();
         meter.add(&step.read(metrics.sums()).unwrap()).unwrap();
     }

@@ -46,10 +46,16 @@ impl<'g> Trainer<'g> {
             return Err(Error::new(ErrorKind::Argument, message));
         }
         if self.rate.is_none() {
-            return Err(Error::new(ErrorKind::Argument, "the step of a trainer must train: compile it from `Graph::train`"));
+            return Err(Error::new(
+                ErrorKind::Argument,
+                "the step of a trainer must train: compile it from `Graph::train`",
+            ));
         }
         if self.checkpoint_every == Some(0) {
-            return Err(Error::new(ErrorKind::Argument, "`Trainer::checkpoint_every` is 0 steps and must be at least 1"));
+            return Err(Error::new(
+                ErrorKind::Argument,
+                "`Trainer::checkpoint_every` is 0 steps and must be at least 1",
+            ));
         }
         let inputs = matched(self.loss.graph(), &self.loader, "the training step")?;
         if let Some((evaluation, loader)) = &self.validation {
@@ -106,7 +112,8 @@ impl<'g> Trainer<'g> {
         let before = self.running.sums.seconds;
         let number = self.running.epochs() + 1;
         let batches = self.loader.batches();
-        let during = |batch: usize| move |error: Error| error.during(format!("epoch {number}, batch {batch} of {batches}"));
+        let during =
+            |batch: usize| move |error: Error| error.during(format!("epoch {number}, batch {batch} of {batches}"));
         let mut begun: VecDeque<Begun> = VecDeque::new();
         let mut flow = Flow::Continue(());
         for batch in self.loader.epoch() {
@@ -118,7 +125,8 @@ impl<'g> Trainer<'g> {
             };
             self.step.run(batch.feeds(&fit.inputs[..])?).map_err(during(place))?;
             let weights = batch.get(WEIGHT).ok().filter(|_| fit.weighted).map(HostTensor::to_vec);
-            let weight = weights.map_or(batch.samples() as f64, |all| all.iter().map(|&weight| f64::from(weight)).sum());
+            let weight =
+                weights.map_or(batch.samples() as f64, |all| all.iter().map(|&weight| f64::from(weight)).sum());
             let metrics = self.metrics.as_ref().map(|(metrics, _)| self.step.read_async(metrics.sums())).transpose()?;
             let step = self.step.state().steps();
             let report = StepReport { step, epoch: number, batch: place, batches, samples: batch.samples(), loss: 0.0 };
@@ -238,7 +246,10 @@ impl<'g> Trainer<'g> {
             let before = plateau.factor();
             let factor = plateau.observe(value);
             if factor != before {
-                log::info!("epoch {number}: `{}` is {value}, no better for a while: the learning rate becomes {factor} of {rate}", fit.watched.0);
+                log::info!(
+                    "epoch {number}: `{}` is {value}, no better for a while: the learning rate becomes {factor} of {rate}",
+                    fit.watched.0
+                );
                 self.step.set_learning_rate(rate * factor)?;
             }
         }

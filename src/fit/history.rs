@@ -31,7 +31,7 @@ pub struct Epoch {
     pub samples: u64,
     /// How long it took, validation included.
     pub seconds: f64,
-    /// The learning rate of its last step.
+    /// The learning rate at its end, that of the step that would come next.
     pub learning_rate: f64,
     /// `train/loss`, the mean over all samples as they were trained with, other metrics of training as `train/<name>`, and those of
     /// validation as `validation/<name>`.

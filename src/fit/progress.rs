@@ -281,7 +281,8 @@ mod tests {
             let mut progress = Progress::new(ProgressDrawTarget::term_like(Box::new(terminal)));
             progress.width = Some(Box::new(move || columns));
             let history = History::default();
-            let beginning = Beginning { epochs: 2, history: &history, batches: 3, batches_done: 0, names: &[], resumes: false };
+            let beginning =
+                Beginning { epochs: 2, history: &history, batches: 3, batches_done: 0, names: &[], resumes: false };
             progress.begin(&beginning).unwrap();
             for step in 1..=3 {
                 let report = StepReport { step, epoch: 1, batch: step as usize, batches: 3, samples: 64, loss: 0.7 };

@@ -91,9 +91,11 @@ impl<F: for<'g> Fn(Tensor<'g>) -> Tensor<'g>> Supervised<F> {
                 graph.typed_input(name, shape, dtype)
             }
             found => {
-                let found = found.map_or_else(|| "there is none".to_owned(), |column| format!("it is {}", column.dtype));
+                let found =
+                    found.map_or_else(|| "there is none".to_owned(), |column| format!("it is {}", column.dtype));
                 let all: Vec<String> = columns.iter().map(ToString::to_string).collect();
-                let reason = format!("a column `{name}` of {dtype} is needed, and {found}: there are {}", all.join(", "));
+                let reason =
+                    format!("a column `{name}` of {dtype} is needed, and {found}: there are {}", all.join(", "));
                 graph.fault("supervised", &[], reason)
             }
         };

@@ -71,8 +71,7 @@ impl Callback for CsvLog {
             let epoch = line.split(',').next().and_then(|epoch| epoch.parse::<u32>().ok());
             Ok(epoch.is_some_and(|epoch| epoch <= done))
         };
-        let mut lines =
-            if beginning.resumes { Lines::keeping(&self.path, keep)? } else { Lines::new(&self.path)? };
+        let mut lines = if beginning.resumes { Lines::keeping(&self.path, keep)? } else { Lines::new(&self.path)? };
         if !found {
             lines.add(&(header + "\n"))?;
             // Of a file that is gone, the epochs are known.

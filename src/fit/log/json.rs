@@ -66,9 +66,8 @@ impl Callback for JsonLog {
             return Ok(());
         }
         let done = beginning.epochs_done();
-        let keep = |_: usize, line: &str| {
-            Ok(serde_json::from_str::<Place>(line).is_ok_and(|place| place.epoch <= done))
-        };
+        let keep =
+            |_: usize, line: &str| Ok(serde_json::from_str::<Place>(line).is_ok_and(|place| place.epoch <= done));
         self.lines = Some(Lines::keeping(&self.path, keep)?);
         beginning.losses_since().try_for_each(|(step, loss)| self.wait(step, done + 1, loss))
     }

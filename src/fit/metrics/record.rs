@@ -89,14 +89,7 @@ impl<'g> Metrics<'g> {
     /// No metrics yet, of a graph of training or evaluation.
     #[must_use]
     pub const fn new(graph: &'g Graph) -> Self {
-        Self {
-            graph,
-            weight: None,
-            name: None,
-            entries: Vec::new(),
-            outputs: Vec::new(),
-            counted: Vec::new(),
-        }
+        Self { graph, weight: None, name: None, entries: Vec::new(), outputs: Vec::new(), counted: Vec::new() }
     }
 
     pub(in crate::fit) const fn graph(&self) -> &'g Graph {
@@ -170,7 +163,8 @@ impl<'g> Metrics<'g> {
         let _here = self.graph.here();
         let Some([rows, classes]) = self.classified(&name, scores, labels) else { return self };
         if k == 0 || k > classes {
-            let reason = format!("{k} of {classes} classes were asked for: k is at least 1 and at most the number of classes");
+            let reason =
+                format!("{k} of {classes} classes were asked for: k is at least 1 and at most the number of classes");
             self.refuse(&name, &[scores, labels], reason);
             return self;
         }
@@ -259,7 +253,8 @@ impl<'g> Metrics<'g> {
         let weight = match self.weight {
             Some(weight) if weight.shape().elements() == rows => weight.reshape([rows, 1]),
             Some(weight) => {
-                let reason = format!("a weight is needed for each of {rows} rows, and they have shape {}", weight.shape());
+                let reason =
+                    format!("a weight is needed for each of {rows} rows, and they have shape {}", weight.shape());
                 self.refuse("r_squared", &[predictions, targets], reason);
                 return self;
             }
@@ -337,7 +332,8 @@ impl<'g> Metrics<'g> {
         let _here = self.graph.here();
         let Some([rows, classes]) = self.classified("confusion_matrix", scores, labels) else { return self };
         if classes > MOST_CLASSES || self.entries.iter().any(|(sums, _)| matches!(sums, Sums::Confusion(_))) {
-            let reason = format!("there is one confusion matrix, of at most {MOST_CLASSES} classes, and these are {classes}");
+            let reason =
+                format!("there is one confusion matrix, of at most {MOST_CLASSES} classes, and these are {classes}");
             self.refuse("confusion_matrix", &[scores, labels], reason);
             return self;
         }
@@ -393,7 +389,11 @@ impl<'g> Metrics<'g> {
             return None;
         }
         let (of, rows) = (scores.shape(), labels.shape());
-        if of.rank() == 0 || of[..of.rank() - 1] != rows[..] || scores.dtype() != DType::F32 || labels.dtype() != DType::I32 {
+        if of.rank() == 0
+            || of[..of.rank() - 1] != rows[..]
+            || scores.dtype() != DType::F32
+            || labels.dtype() != DType::I32
+        {
             let reason = "scores are f32[.., classes] and labels i32[..], with the same axes before the last";
             self.refuse(metric, &[scores, labels], reason);
             return None;
@@ -468,7 +468,8 @@ impl<'g> Metrics<'g> {
     fn output_of(mut self, entry: usize, name: String, output: Output) -> Self {
         let name = self.name.take().unwrap_or(name);
         if self.outputs.iter().any(|output| output.name == name) {
-            let reason = format!("there is a metric `{name}` already: call one of them otherwise with `Metrics::named`");
+            let reason =
+                format!("there is a metric `{name}` already: call one of them otherwise with `Metrics::named`");
             self.refuse("metrics", &[], reason);
         }
         self.outputs.push(Named { name, entry, output });

@@ -14,7 +14,8 @@ pub struct Values(Vec<(String, f64)>);
 /// The same names in the same order, and the same bits: NaN equals itself.
 impl PartialEq for Values {
     fn eq(&self, other: &Self) -> bool {
-        let bits = |values: &Self| values.0.iter().map(|(name, value)| (name.clone(), value.to_bits())).collect::<Vec<_>>();
+        let bits =
+            |values: &Self| values.0.iter().map(|(name, value)| (name.clone(), value.to_bits())).collect::<Vec<_>>();
         bits(self) == bits(other)
     }
 }
@@ -146,7 +147,11 @@ impl ConfusionMatrix {
     /// How many rows with label `truth` were predicted to be `predicted`; 0 for a class that there is not.
     #[must_use]
     pub fn count(&self, truth: usize, predicted: usize) -> f64 {
-        if truth < self.classes && predicted < self.classes { self.counts[truth * self.classes + predicted] } else { 0.0 }
+        if truth < self.classes && predicted < self.classes {
+            self.counts[truth * self.classes + predicted]
+        } else {
+            0.0
+        }
     }
 
     /// All counts: a row for every label, in it a column for every prediction.
