@@ -38,6 +38,9 @@ pub mod verify;
 /// Layers.
 pub mod nn;
 
+/// Metrics, and the loop over epochs and batches.
+pub mod fit;
+
 /// Pictures and reports: graphs, plans, curves.
 pub mod see;
 

@@ -37,6 +37,7 @@ pub use compile::Training;
 pub use gradient_test::{DeviceGradient, GradientReport, GradientRow, GradientTest, GradientVerdict, Suspect};
 pub use inference::Inference;
 pub use layer_norms::{LayerNorms, Verdict};
+pub(crate) use observe::Seen;
 pub use observe::{EarlyStopping, ReduceOnPlateau};
 pub(crate) use step::Prepared;
 pub use step::Step;

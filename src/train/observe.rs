@@ -1,6 +1,7 @@
 //! Helpers that look at a value after every epoch, such as the loss on held-out data.
 
 use crate::base::{Error, ErrorKind, Result};
+use serde::{Deserialize, Serialize};
 
 /// The best value so far, and how many have come since.
 #[derive(Clone, Debug, PartialEq)]
@@ -30,6 +31,15 @@ impl Best {
         }
         better
     }
+}
+
+/// What a helper has seen so far, without its settings.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Seen {
+    best: Option<f64>,
+    since: u32,
+    factor: f64,
+    resting: u32,
 }
 
 /// Tells when training no longer helps: a value, such as the loss on held-out data, has not become better for a while.
@@ -83,6 +93,26 @@ impl EarlyStopping {
     #[must_use]
     pub const fn best(&self) -> Option<f64> {
         self.best.value
+    }
+
+    /// Whether the last value was one at which training stops.
+    #[must_use]
+    pub const fn has_stopped(&self) -> bool {
+        self.best.since > 0 && self.best.since >= self.patience
+    }
+
+    /// What it has seen, for a checkpoint.
+    pub(crate) const fn seen(&self) -> Seen {
+        Seen { best: self.best.value, since: self.best.since, factor: 1.0, resting: 0 }
+    }
+
+    /// Goes on from what one of perhaps other settings has seen.
+    pub(crate) const fn go_on(&mut self, seen: &Seen) {
+        (self.best.value, self.best.since) = (seen.best, seen.since);
+    }
+
+    pub(crate) const fn set_direction(&mut self, higher_is_better: bool) {
+        self.best.higher_is_better = higher_is_better;
     }
 }
 
@@ -162,5 +192,20 @@ impl ReduceOnPlateau {
     #[must_use]
     pub const fn factor(&self) -> f64 {
         self.factor
+    }
+
+    /// What it has seen, for a checkpoint.
+    pub(crate) const fn seen(&self) -> Seen {
+        Seen { best: self.best.value, since: self.best.since, factor: self.factor, resting: self.resting }
+    }
+
+    /// Goes on from what one of perhaps other settings has seen.
+    pub(crate) const fn go_on(&mut self, seen: &Seen) {
+        (self.best.value, self.best.since) = (seen.best, seen.since);
+        (self.factor, self.resting) = (seen.factor, seen.resting);
+    }
+
+    pub(crate) const fn set_direction(&mut self, higher_is_better: bool) {
+        self.best.higher_is_better = higher_is_better;
     }
 }

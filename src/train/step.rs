@@ -319,6 +319,11 @@ impl Step {
         self.trainer.as_ref().map(|trainer| trainer.next_rate(&self.state).unwrap_or(f64::NAN))
     }
 
+    /// The learning rate that a schedule gives factors of; `None` for inference.
+    pub(crate) fn rate_without_schedule(&self) -> Option<f64> {
+        self.trainer.as_ref().map(|trainer| trainer.rate)
+    }
+
     /// Parameters and optimizer states, which other steps may share.
     #[must_use]
     pub const fn state(&self) -> &State {

@@ -1,0 +1,16 @@
+//! What is measured of a model besides its loss, summed on the device batch by batch.
+//!
+//! [`Metrics`] records the sums of one batch in a graph of training or of evaluation; a [`Meter`] adds those of all batches on the
+//! host in double precision, so that a metric is that of all rows, and not a mean of the batches' values.
+
+mod kind;
+mod meter;
+mod record;
+mod values;
+
+pub use kind::Average;
+pub use meter::Meter;
+pub(super) use meter::Totals;
+pub use record::{KeptMetrics, Metrics};
+pub(super) use values::brief;
+pub use values::{ConfusionMatrix, Measured, Values};
