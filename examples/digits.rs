@@ -13,6 +13,7 @@ use std::path::PathBuf;
 use std::time::Instant;
 use support::{Images, Outcome};
 
+/// What the program can be told.
 #[derive(Parser)]
 #[command(about = "Trains a network on the UCI handwritten digits")]
 pub struct Options {
@@ -79,6 +80,10 @@ fn main() -> std::process::ExitCode {
     support::run(|| run(&Options::parse()))
 }
 
+/// Trains, and says how well.
+///
+/// # Errors
+/// When there is no device, or files cannot be read, written or used.
 pub fn run(options: &Options) -> Outcome<()> {
     let started = Instant::now();
     let device = Device::best()?;

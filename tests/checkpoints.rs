@@ -245,7 +245,9 @@ fn what_is_left_half_written_is_removed() {
     let left = format!("step-0000000007.safetensors.{}-0-3.partial", std::process::id());
     let kept = ["notes.txt", "other.safetensors", "step-7.safetensors", "step-0000000007.safetensors.partial"];
     put(&left);
-    kept.iter().for_each(|name| put(name));
+    for name in kept {
+        put(name);
+    }
     let checkpoints = Checkpoints::new(folder.path()).unwrap();
     assert!(!folder.path().join(left).exists());
     assert!(kept.iter().all(|name| folder.path().join(name).exists()));

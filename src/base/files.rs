@@ -164,7 +164,9 @@ mod tests {
             "a.1-2.partial".to_owned(),
             "a".to_owned(),
         ];
-        kept.iter().for_each(|name| put(name));
+        for name in &kept {
+            put(name);
+        }
         put(&format!("a.{own}-0-7.partial"));
         let mut gone = 1;
         if cfg!(target_os = "linux") {

@@ -1,16 +1,15 @@
 //! Folders of checkpoints: the last ones and the best.
 
 use super::super::Step;
-use super::file::{Checkpoint, position_text, read_position};
+use super::file::{Checkpoint, position_text};
 use super::file_error;
 use super::format::metadata_of;
+use super::found::{Found, Resumed, Skipped};
 use super::head::Head;
 use super::mapped::Mapped;
 use crate::base::{Error, ErrorKind, Result, remove_left_over};
 use serde::Serialize;
-use serde::de::DeserializeOwned;
 use std::collections::BTreeSet;
-use std::fmt;
 use std::path::{Path, PathBuf};
 
 /// How many checkpoints are kept unless it is said.
@@ -75,61 +74,6 @@ pub struct Checkpoints {
     best: Option<Best>,
     /// The steps of files that this training knows to be its own.
     own: BTreeSet<u32>,
-}
-
-/// A checkpoint that was looked for, and the files that were passed over because they are damaged.
-#[derive(Debug)]
-pub struct Found {
-    /// It, if there is one.
-    pub checkpoint: Option<Checkpoint>,
-    /// Files that would have come before it.
-    pub skipped: Vec<Skipped>,
-}
-
-/// A damaged file that was passed over.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Skipped {
-    /// The file.
-    pub path: PathBuf,
-    /// What is wrong with it.
-    pub reason: String,
-}
-
-impl fmt::Display for Skipped {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: {}", self.path.display(), self.reason)
-    }
-}
-
-/// What a training goes on from.
-#[derive(Clone, Debug)]
-pub struct Resumed {
-    /// The file.
-    pub path: PathBuf,
-    /// The number of steps that had been run.
-    pub steps: u32,
-    /// What was given with it to compare it by.
-    pub metric: Option<f64>,
-    /// Later files, which are damaged.
-    pub skipped: Vec<Skipped>,
-    position: Option<String>,
-}
-
-impl Resumed {
-    /// What was saved with it by [`Checkpoints::save_with`].
-    ///
-    /// # Errors
-    /// When it was of another type.
-    pub fn position<T: DeserializeOwned>(&self) -> Result<Option<T>> {
-        read_position(self.position.as_deref(), &self.path)
-    }
-}
-
-impl fmt::Display for Resumed {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "resumed from step {} of {}", self.steps, self.path.display())?;
-        self.skipped.iter().try_for_each(|skipped| write!(f, "\n  passed over {skipped}"))
-    }
 }
 
 impl Checkpoints {
@@ -213,7 +157,7 @@ impl Checkpoints {
     fn refuse_later(&self, steps: u32) -> Result<()> {
         for later in self.list()?.into_iter().filter(|later| *later > steps && !self.own.contains(later)) {
             let path = self.folder.join(name_of(later));
-            match self.open(&path)? {
+            match open(&path)? {
                 Ok(_) => {
                     let message = format!(
                         "the folder {} holds a checkpoint of step {later}, and this training has come to step {steps} without \
@@ -284,19 +228,11 @@ impl Checkpoints {
         })
     }
 
-    /// Opens a file; a damaged one is no error.
-    #[allow(clippy::unused_self)] // it is one of the folder
-    fn open(&self, path: &Path) -> Result<Result<Checkpoint, Skipped>> {
-        let bytes = Mapped::open(path)?;
-        let skip = |error: Error| Skipped { path: path.to_owned(), reason: error.to_string() };
-        Ok(Checkpoint::of(path, bytes).map_err(skip))
-    }
-
     /// The first of these that is whole.
     fn first_whole(&self, candidates: impl IntoIterator<Item = u32>) -> Result<Found> {
         let mut skipped = Vec::new();
         for steps in candidates {
-            match self.open(&self.folder.join(name_of(steps)))? {
+            match open(&self.folder.join(name_of(steps)))? {
                 Ok(checkpoint) => return Ok(Found { checkpoint: Some(checkpoint), skipped }),
                 Err(damaged) => {
                     log::warn!("passed over {damaged}");
@@ -364,6 +300,13 @@ impl Checkpoints {
         let Head { steps, metric, position, .. } = checkpoint.into_head();
         Ok(Some(Resumed { path, steps, metric, skipped, position }))
     }
+}
+
+/// Opens a file; a damaged one is no error.
+fn open(path: &Path) -> Result<Result<Checkpoint, Skipped>> {
+    let bytes = Mapped::open(path)?;
+    let skip = |error: Error| Skipped { path: path.to_owned(), reason: error.to_string() };
+    Ok(Checkpoint::of(path, bytes).map_err(skip))
 }
 
 /// Names sort as steps do.

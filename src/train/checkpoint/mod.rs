@@ -6,6 +6,8 @@ mod file;
 #[cfg(not(target_arch = "wasm32"))]
 mod folder;
 mod format;
+#[cfg(not(target_arch = "wasm32"))]
+mod found;
 mod head;
 mod layout;
 #[cfg(not(target_arch = "wasm32"))]
@@ -18,7 +20,9 @@ mod weights;
 #[cfg(not(target_arch = "wasm32"))]
 pub use file::Checkpoint;
 #[cfg(not(target_arch = "wasm32"))]
-pub use folder::{Best, Checkpoints, Found, Resumed, Skipped};
+pub use folder::{Best, Checkpoints};
+#[cfg(not(target_arch = "wasm32"))]
+pub use found::{Found, Resumed, Skipped};
 pub use layout::WeightLayout;
 pub use mapping::WeightMapping;
 pub(super) use state::Copies;

@@ -116,7 +116,7 @@ impl State {
         let unused: Vec<(&str, TensorView<'_>)> = decoded
             .sorted()
             .into_iter()
-            .filter(|(name, _)| !users.contains_key(*name) && !(own && name.starts_with(OPTIMIZER)))
+            .filter(|(name, _)| !(users.contains_key(*name) || own && name.starts_with(OPTIMIZER)))
             .collect();
         for (ours, theirs, stored) in missing {
             if mapping.may_be_missing(ours) {
