@@ -205,6 +205,16 @@ fn damaged_pixels_are_refused() {
 }
 
 #[test]
+fn damaged_arrays_are_refused() {
+    sweep("npy", &files::valid_npy(), files::check_npy);
+}
+
+#[test]
+fn damaged_tables_are_refused() {
+    sweep("csv", &files::valid_csv(), files::check_csv);
+}
+
+#[test]
 fn damaged_tables_of_digits_are_refused() {
     sweep("digits", &files::valid_digits(), files::check_digits);
     sweep("digits packed", &files::packed(&files::valid_digits()), files::check_digits);

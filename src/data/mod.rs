@@ -38,6 +38,8 @@ mod batch;
 mod dataset;
 #[cfg(feature = "data")]
 pub mod idx;
+#[cfg(feature = "images")]
+mod images;
 mod loader;
 #[cfg(feature = "data")]
 pub mod npy;
@@ -56,10 +58,14 @@ pub use adapters::{Concat, Map, Subset};
 pub use arrays::{Elements, FileArray};
 pub use batch::{Batch, Inputs};
 pub use dataset::{Column, Dataset};
+#[cfg(feature = "images")]
+pub use images::{Corrupt, ImageFolder, Images};
 pub use loader::{Batches, DataLoader};
 pub use order::Position;
 pub use preprocess::{Labels, MinMax, Standardize, Unseen};
 pub use sample::Sample;
+#[cfg(feature = "parquet")]
+pub use table::Parquet;
 #[cfg(feature = "data")]
 pub use table::{Csv, Kind, Missing, Table};
 pub use tensors::Tensors;

@@ -45,6 +45,7 @@ list! {
     argmax
     atan
     attention
+    augment
     average_pool
     batch_norm
     broadcast
@@ -112,6 +113,7 @@ list! {
     top_k
     tril
     unfold
+    uniform
     upsample
     where_cond
 }

@@ -4,11 +4,12 @@
 
 use crate::allocations::within;
 use crate::support;
+use retrograd::data::{Csv, Dataset, Elements, FileArray, Missing, idx, npy};
 use retrograd::optim::Adam;
 use retrograd::plan::{Choices, Plan, Profile, StepScalars};
 use retrograd::train::WeightMapping;
 use retrograd::verify::Reproduction;
-use retrograd::{Device, ErrorKind, Feed, Graph, Params, Step, Training, nn};
+use retrograd::{Device, ErrorKind, Feed, Graph, HostTensor, Params, Step, Training, nn};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 
@@ -210,16 +211,62 @@ pub fn valid_images() -> Vec<u8> {
 
 /// Plain files of images and of labels, and packed ones.
 pub fn check_idx(bytes: &[u8]) {
-    for (rank, packed) in [(1, false), (3, false), (1, true), (3, true)] {
+    for packed in [false, true] {
         // What is packed may be a thousand times as long.
         let length = if packed { 1100 * bytes.len() } else { bytes.len() };
-        match within(length, || support::idx::parse("pixels", bytes, packed, rank)) {
-            Ok((extents, elements)) => {
-                assert_eq!(extents.len(), rank);
-                assert_eq!(extents.iter().product::<usize>(), elements.len());
-                assert!(packed || elements.len() + 4 + 4 * rank == bytes.len());
+        match within(length, || idx::read_bytes("pixels", bytes, packed)) {
+            Ok(array) => {
+                let (shape, elements) = (array.shape(), array.elements());
+                assert_eq!(shape.elements(), elements.len());
+                let bytes_of = |bits: usize| elements.len() * bits / 8 + 4 + 4 * shape.rank();
+                let bits = elements.type_name()[1..].parse().expect("a letter and the number of bits");
+                assert!(packed || bytes_of(bits) == bytes.len());
             }
             Err(error) => assert!(error.to_string().starts_with("pixels "), "{error}"),
+        }
+    }
+}
+
+/// An array as `NumPy` writes it.
+pub fn valid_npy() -> Vec<u8> {
+    npy::to_bytes(&FileArray::new([4, 3], Elements::F32((0..12).map(|x| x as f32).collect())).expect("twelve elements"))
+}
+
+pub fn check_npy(bytes: &[u8]) {
+    match within(bytes.len(), || npy::read_bytes("array", bytes)) {
+        // Read, it can be written, and is then read as the same.
+        Ok(array) => {
+            let written = npy::to_bytes(&array);
+            let again = npy::read_bytes("array", &written).expect("it was just written");
+            assert_eq!(again.shape(), array.shape());
+            assert_eq!(npy::to_bytes(&again), written);
+        }
+        Err(error) => assert!(error.to_string().starts_with("array "), "{error}"),
+    }
+    if let Err(error) = within(1100 * bytes.len(), || npy::read_npz_bytes("arrays", bytes)) {
+        assert!(error.to_string().starts_with("arrays"), "{error}");
+    }
+}
+
+/// A table with numbers, a fraction, texts, quotes and a missing value.
+pub fn valid_csv() -> Vec<u8> {
+    b"a,b,c\r\n1,0.5,x\r\n2,1e3,\"y, z\"\r\n3,,x\r\n".to_vec()
+}
+
+pub fn check_csv(bytes: &[u8]) {
+    for policy in [Missing::Error, Missing::DropRow, Missing::Value(0.5), Missing::Mean] {
+        for csv in [Csv::new(), Csv::new().without_header()] {
+            match within(bytes.len(), || csv.missing(policy).read_bytes("table", bytes)) {
+                Ok(table) => {
+                    let all = table.all().expect("what was read is there");
+                    assert_eq!(all.rows(), table.len());
+                    let finite = |(name, tensor): (&str, &HostTensor)| {
+                        assert!(tensor.to_vec().iter().all(|x| x.is_finite()), "column `{name}`");
+                    };
+                    all.columns().for_each(finite);
+                }
+                Err(error) => assert!(error.to_string().starts_with("table"), "{error}"),
+            }
         }
     }
 }

@@ -67,7 +67,7 @@ fn a_padded_batch_trains_as_its_samples_alone() {
         let layer = nn::Linear::new(&mut params, "layer", 1, 4);
         let g = Graph::new();
         let (x, y, weight) = (g.input("x", [rows]), g.labels("label", [rows]), g.input("weight", [rows]));
-        let loss = layer.forward(x.reshape([rows as isize, 1])).cross_entropy_weighted(y, weight);
+        let loss = layer.forward(x.reshape([rows, 1])).cross_entropy_weighted(y, weight);
         let mut step = g.train(loss, Sgd::new(0.1)).compile(&Device::cpu(), &params).unwrap();
         for batch in loader.epoch() {
             step.run(batch.unwrap().feeds(&g).unwrap()).unwrap();

@@ -1,7 +1,11 @@
 //! Datasets, loaders, and the readers of files, with files as they should not be.
 
 mod arrays;
+#[cfg(feature = "images")]
+mod images;
 mod loader;
+#[cfg(feature = "parquet")]
+mod parquet;
 mod preprocess;
 mod tables;
 

@@ -2,8 +2,12 @@
 
 mod column;
 mod csv;
+#[cfg(feature = "parquet")]
+mod parquet;
 
 pub use csv::Csv;
+#[cfg(feature = "parquet")]
+pub use parquet::Parquet;
 
 use super::{Batch, Column, Dataset, Labels, Tensors};
 use crate::base::{Error, ErrorKind, HostTensor, Result};
