@@ -137,7 +137,7 @@ impl<'p> Drawing<'p> {
         Self { picture, boxes, passes, bands, size: (size.0.max(360.0), size.1) }
     }
 
-    /// Rounded boxes around scopes, where nothing else would be within.
+    /// What lies behind the boxes of every scope: in each layer as far as these reach, joined from layer to layer.
     fn scopes(&self, svg: &mut String) {
         let marks = &self.picture.marks;
         let mut known: BTreeSet<(usize, bool, String)> = BTreeSet::new();
@@ -148,33 +148,39 @@ impl<'p> Drawing<'p> {
         let deepest = known.iter().map(|(depth, ..)| *depth).max().unwrap_or(0);
         for (depth, is_backward, scope) in &known {
             let inside = |mark: &Mark| {
-                mark.is_backward == *is_backward
-                    && (mark.scope == *scope
-                        || mark.scope.strip_prefix(scope).is_some_and(|rest| rest.starts_with('.')))
+                let deeper = || mark.scope.strip_prefix(scope).is_some_and(|rest| rest.starts_with('.'));
+                mark.is_backward == *is_backward && (mark.scope == *scope || deeper())
             };
-            let around = 5.0 + 5.0 * (deepest - depth) as f64;
-            let own: Vec<&Placed> =
-                marks.iter().zip(&self.boxes).filter(|(mark, _)| inside(mark)).map(|(_, b)| b).collect();
-            let left = own.iter().map(|b| b.x).fold(f64::INFINITY, f64::min) - around;
-            let top = own.iter().map(|b| b.y).fold(f64::INFINITY, f64::min) - around - 12.0;
-            let right = own.iter().map(|b| b.x + b.width).fold(0.0, f64::max) + around;
-            let bottom = own.iter().map(|b| b.y + b.height).fold(0.0, f64::max) + around;
-            let meets = |b: &Placed| b.x < right && b.x + b.width > left && b.y < bottom && b.y + b.height > top;
-            if marks.iter().zip(&self.boxes).any(|(mark, own)| !inside(mark) && meets(own)) {
-                continue;
+            let around = 7.0 + 4.0 * (deepest - depth) as f64;
+            // Where it reaches from and to within every layer.
+            let mut reaches: BTreeMap<usize, (f64, f64)> = BTreeMap::new();
+            for (_, own) in marks.iter().zip(&self.boxes).filter(|(mark, _)| inside(mark)) {
+                let (from, to) =
+                    if self.picture.is_circuit { (own.y, own.y + own.height) } else { (own.x, own.x + own.width) };
+                let reach = reaches.entry(own.layer).or_insert((f64::INFINITY, 0.0));
+                *reach = (reach.0.min(from - around), reach.1.max(to + around));
             }
-            let name = scope.rsplit('.').next().unwrap_or_default();
+            let mut path = String::new();
+            for (&layer, &(from, to)) in &reaches {
+                let (start, end) = self.bands[layer];
+                // Half of the way to the next layer, where that has boxes of the scope as well.
+                let joined = |next: Option<usize>| next.is_some_and(|next| reaches.contains_key(&next));
+                let start = start - if joined(layer.checked_sub(1)) { BETWEEN / 2.0 } else { around + 5.0 };
+                let end = end + if joined(Some(layer + 1)) { BETWEEN / 2.0 } else { around };
+                let [x0, y0, x1, y1] =
+                    if self.picture.is_circuit { [start, from, end, to] } else { [from, start, to, end] };
+                let _ = write!(path, "M{} {}H{}V{}H{}z", at(x0), at(y0), at(x1), at(y1), at(x0));
+            }
+            let Some((&first, &(from, _))) = reaches.first_key_value() else { continue };
+            let start = self.bands[first].0 - around;
+            let (x, y) = if self.picture.is_circuit { (start, from + 9.0) } else { (from + 4.0, start + 3.0) };
+            let name = escape(&shortened(scope.rsplit('.').next().unwrap_or_default(), 24));
             let _ = writeln!(
                 svg,
-                "<rect x=\"{}\" y=\"{}\" width=\"{}\" height=\"{}\" rx=\"8\" fill=\"#000000\" fill-opacity=\"0.035\" \
-                 stroke=\"#aaaaaa\"/><text x=\"{}\" y=\"{}\" font-size=\"10\" fill=\"#555555\">{}</text>",
-                at(left),
-                at(top),
-                at(right - left),
-                at(bottom - top),
-                at(left + 6.0),
-                at(top + 11.0),
-                escape(&shortened(name, 24))
+                "<path d=\"{path}\" fill=\"#000000\" fill-opacity=\"0.06\"/>\
+                 <text x=\"{}\" y=\"{}\" font-size=\"10\" fill=\"#555555\">{name}</text>",
+                at(x),
+                at(y)
             );
         }
     }

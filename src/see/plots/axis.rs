@@ -1,6 +1,6 @@
 //! Ranges of axes, and where numbers stand on them.
 
-use crate::see::text::number;
+use crate::see::text::{number, width};
 use std::ops::Range;
 
 /// Beyond this, numbers cannot be drawn: their differences would overflow.
@@ -13,6 +13,8 @@ pub struct Axis {
     high: f64,
     /// Whether it shows powers of ten of what is drawn.
     logarithmic: bool,
+    /// Whether only whole numbers stand on it.
+    whole: bool,
 }
 
 impl Axis {
@@ -30,21 +32,20 @@ impl Axis {
         let least = if logarithmic { 0.2 } else { (low.abs().max(high.abs()) * 1e-6).max(1e-12) };
         if high - low < least {
             let around = if logarithmic { 0.5 } else { (low.abs() * 0.1).max(least) };
-            return Self { low: low - around, high: high + around, logarithmic };
+            return Self { low: low - around, high: high + around, logarithmic, whole: false };
         }
         let room = (high - low) * room;
-        Self { low: low - room, high: high + room, logarithmic }
+        Self { low: low - room, high: high + room, logarithmic, whole: false }
     }
 
     /// From a number to a greater one.
     pub const fn exactly(low: f64, high: f64) -> Self {
-        Self { low, high, logarithmic: false }
+        Self { low, high, logarithmic: false, whole: false }
     }
 
-    /// The same from 0.
-    pub fn from_zero(mut self) -> Self {
-        self.low = 0.0;
-        self
+    /// That of counts up to this.
+    pub fn counts(most: f64) -> Self {
+        Self { low: 0.0, high: most.max(1.0) * 1.08, logarithmic: false, whole: true }
     }
 
     pub fn range(&self) -> Range<f64> {
@@ -68,10 +69,20 @@ impl Axis {
         multiples(self.low, self.high, self.step(most))
     }
 
+    /// How many numbers may stand on so many pixels, such that there is room between them.
+    pub fn fitting(&self, pixels: f64, size: f64) -> usize {
+        let takes = |most: usize| -> f64 {
+            self.ticks(most).iter().map(|tick| width(&self.label(*tick, most), size) + 16.0).sum()
+        };
+        (2..=(pixels / 40.0) as usize).rev().find(|&most| takes(most) <= pixels).unwrap_or(2)
+    }
+
     fn step(&self, most: usize) -> f64 {
         let least = (self.high - self.low) / most.max(1) as f64;
         let ten = 10f64.powf(least.log10().floor());
-        [1.0, 2.0, 5.0, 10.0].into_iter().map(|factor| factor * ten).find(|step| *step >= least).unwrap_or(least)
+        let step =
+            [1.0, 2.0, 5.0, 10.0].into_iter().map(|factor| factor * ten).find(|step| *step >= least).unwrap_or(least);
+        if self.whole { step.max(1.0) } else { step }
     }
 
     /// What stands at a tick.
@@ -83,7 +94,7 @@ impl Axis {
         // A rounding error of a step is none of a number beside it.
         let tick = if tick.abs() < step * 1e-6 { 0.0 } else { tick };
         let size = self.low.abs().max(self.high.abs());
-        if !(1e-4..1e6).contains(&size) {
+        if !(1e-3..1e6).contains(&size) {
             let digits = (size.log10().floor() - step.log10().floor()).clamp(0.0, 12.0) as usize;
             return if tick == 0.0 { "0".into() } else { format!("{tick:.digits$e}") };
         }

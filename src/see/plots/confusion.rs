@@ -62,10 +62,11 @@ impl Confusion {
             return Err(Error::new(ErrorKind::Argument, message));
         }
         let cell = (560 / classes as i32).clamp(6, 64);
-        let longest = self.names.iter().map(|name| width(&shortened(name, 18), f64::from(SMALL))).fold(30.0, f64::max);
-        let (left, below) = (longest as i32 + 48, longest.min(110.0) as i32 + 44);
+        let longest = self.longest().max(30.0);
+        let left = longest as i32 + 48;
         let side = cell * classes as i32;
-        let size = ((left + side + 24).max(320) as u32, (side + below + 54) as u32);
+        let head = if self.title.is_empty() { 0 } else { 34 };
+        let size = ((left + side + 24).max(320) as u32, (head + side + self.below(cell) + 16) as u32);
         picture(size, |area| {
             let area = titled(area, &self.title)?;
             self.cells(&area, cell, left)?;
@@ -80,6 +81,18 @@ impl Confusion {
     /// ending.
     pub fn save(&self, path: impl AsRef<Path>) -> Result<()> {
         write_picture(path.as_ref(), "plot", &self.svg()?)
+    }
+
+    /// Pixels of the longest name of a class.
+    fn longest(&self) -> f64 {
+        self.names.iter().map(|name| width(&shortened(name, 18), f64::from(SMALL))).fold(0.0, f64::max)
+    }
+
+    /// How far below the cells the name of the axis stands: below those of the classes, which are turned where they are wider
+    /// than a cell.
+    fn below(&self, cell: i32) -> i32 {
+        let longest = self.longest();
+        if longest > f64::from(cell - 6) { longest as i32 + 32 } else { 44 }
     }
 
     fn cells(&self, area: &Area<'_>, cell: i32, left: i32) -> Drawn {
@@ -109,8 +122,7 @@ impl Confusion {
         let side = cell * self.counts.len() as i32;
         // Where cells are smaller than a line, not every class is named.
         let every = (18.0 / f64::from(cell)).ceil() as usize;
-        let longest = self.names.iter().map(|name| width(&shortened(name, 18), f64::from(SMALL))).fold(0.0, f64::max);
-        let turned = longest > f64::from(cell - 6);
+        let turned = self.longest() > f64::from(cell - 6);
         for (class, name) in self.names.iter().enumerate().filter(|(class, _)| class % every == 0) {
             let (name, middle) = (shortened(name, 18), cell * class as i32 + cell / 2);
             let right = style(SMALL, DARK).pos(Pos::new(HPos::Right, VPos::Center));
@@ -122,7 +134,7 @@ impl Confusion {
             };
             area.draw_text(&name, &below, (left + middle, side + if turned { 16 } else { 20 }))?;
         }
-        let foot = side + if turned { longest.min(110.0) as i32 + 32 } else { 44 };
+        let foot = side + self.below(cell);
         area.draw_text("predicted class", &centred(SMALL, GREY), (left + side / 2, foot))?;
         let turned = style(SMALL, GREY).transform(FontTransform::Rotate270).pos(Pos::new(HPos::Center, VPos::Center));
         area.draw_text("true class", &turned, (14, 8 + side / 2))

@@ -167,11 +167,13 @@ pub fn point(class: usize, size: i32) -> Vec<Vec<(i32, i32)>> {
 /// Axes with their names, and the plot within.
 pub fn chart<'a, 'b>(area: &Area<'a>, (x, x_name): (&Axis, &str), (y, y_name): (&Axis, &str)) -> Drawn<Chart<'a, 'b>> {
     let (across, down) = area.dim_in_pixel();
-    let (columns, rows) = ((across / 90).max(2) as usize, (down / 45).max(2) as usize);
-    let (x_ticks, y_ticks) = (x.ticks(columns), y.ticks(rows));
+    let rows = (down / 45).max(2) as usize;
+    let y_ticks = y.ticks(rows);
     // As wide as the longest number, with the name of the axis before it.
     let longest = y_ticks.iter().map(|tick| width(&y.label(*tick, rows), f64::from(SMALL))).fold(0.0, f64::max);
     let left = longest as u32 + if y_name.is_empty() { 14 } else { 36 };
+    let columns = x.fitting(f64::from(across.saturating_sub(left + 28)).min(1_000.0), f64::from(SMALL));
+    let x_ticks = x.ticks(columns);
     let mut chart = ChartBuilder::on(area)
         .margin(8)
         .margin_right(20)

@@ -130,7 +130,7 @@ impl Group {
             counts[bin.min(bins - 1)] += 1;
         }
         let most = counts.iter().copied().max().unwrap_or(0) as f64;
-        let y = Axis::around([0.0, most].into_iter(), 0.08, false).from_zero();
+        let y = Axis::counts(most);
         let mut chart = chart(&rest, (&x, ""), (&y, ""))?;
         let bars = counts.iter().enumerate().filter(|(_, count)| **count > 0).map(|(bin, &count)| {
             let start = range.start + step * bin as f64;

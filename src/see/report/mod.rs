@@ -132,7 +132,10 @@ impl<'a> Report<'a> {
         let plan = self.plan;
         let operations = plan.dispatches.iter().map(|own| own.operations).fold(0, u64::saturating_add);
         let moved = plan.dispatches.iter().map(|own| plan.moved_bytes(own)).fold(0, u64::saturating_add);
-        let mut figures: Vec<(&str, String)> = vec![("planned for", plan.profile.name.clone())];
+        let mut figures: Vec<(&str, String)> = Vec::new();
+        if self.times.is_none_or(|times| times.device != plan.profile.name) {
+            figures.push(("planned for", plan.profile.name.clone()));
+        }
         if let Some(times) = self.times {
             figures.push(("measured on", times.device.clone()));
             figures.push(("time of all dispatches", format!("{} ms", number(times.seconds() * 1e3))));

@@ -47,7 +47,15 @@ impl Report<'_> {
         for (number, dispatch) in list {
             self.row(page, number, dispatch);
         }
-        page.push_str("</tbody></table></div>\n</section>\n");
+        page.push_str("</tbody></table></div>\n");
+        if self.times.is_some_and(|times| times.ceilings.is_some()) {
+            page.push_str(
+                "<p class=\"faint\">The roofline is the least time that the bytes or the operations can take on this device, \
+                 whichever is longer; the share is that by the time measured. Above 100% lies what comes from caches, faster \
+                 than from memory.</p>\n",
+            );
+        }
+        page.push_str("</section>\n");
     }
 
     fn row(&self, page: &mut String, place: usize, dispatch: &Dispatch) {
