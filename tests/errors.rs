@@ -256,7 +256,10 @@ fn wrong_feeds_are_refused_before_anything_runs() {
         "input `y` i32[2]: element 1 is 4, and it selects among 0 to 3"
     );
     assert!(refuse(&[x.feed(&good), y.feed(&[-1, 0])]).contains("element 0 is -1"));
-    assert_eq!(refuse(&[x.feed(&good), x.feed(&good), y.feed(&[0, 1])]), "input `x` is fed twice: feed each input once");
+    assert_eq!(
+        refuse(&[x.feed(&good), x.feed(&good), y.feed(&[0, 1])]),
+        "input `x` is fed twice: feed each input once"
+    );
     assert!(refuse(&[scores.feed(&[0.0f32; 8])]).contains("it cannot be fed"));
     let h = Graph::new();
     assert!(refuse(&[h.input("x", [2, 3]).feed(&good)]).contains("belongs to another graph"));

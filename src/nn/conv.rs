@@ -135,7 +135,7 @@ macro_rules! convolution {
         }
 
         impl $name {
-            /// Records the layer's ops on `x`.
+            /// `[batch, inputs, extents..]` to `[batch, outputs, extents..]`, whose extents are those that the kernel has places for.
             #[must_use]
             #[track_caller]
             pub fn forward<'g>(&self, x: Tensor<'g>) -> Tensor<'g> {
@@ -202,7 +202,7 @@ impl ConvTranspose2d {
 }
 
 impl ConvTranspose2d {
-    /// Records the layer's ops on `x`.
+    /// `[batch, inputs, height, width]` to `[batch, outputs, height, width]`, larger by the stride.
     #[must_use]
     #[track_caller]
     pub fn forward<'g>(&self, x: Tensor<'g>) -> Tensor<'g> {

@@ -16,7 +16,7 @@ impl Dropout {
 }
 
 impl Dropout {
-    /// Records the layer's ops on `x`.
+    /// In training, each element of `x` is zero with probability `rate`, and else divided by 1 - `rate`; in evaluation, `x`.
     #[must_use]
     #[track_caller]
     pub fn forward<'g>(&self, x: Tensor<'g>) -> Tensor<'g> {

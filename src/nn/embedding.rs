@@ -1,6 +1,6 @@
 use crate::record::{Init, Param, Params, Tensor};
 
-/// A row of a table for every index: see [`Tensor::embedding`].
+/// A row of a table for every index: indices (`i32`) `[..]` give `[.., size]`. See [`Tensor::embedding`].
 #[derive(Clone, Debug)]
 pub struct Embedding {
     name: String,

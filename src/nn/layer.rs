@@ -115,7 +115,7 @@ impl<L: Layer> Residual<L> {
     }
 }
 
-/// All axes but the first as one.
+/// All axes but the first as one: `[batch, a, b, ..]` to `[batch, a b ..]`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Flatten;
 

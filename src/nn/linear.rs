@@ -16,7 +16,7 @@ impl Linear {
         Self::with_init(params, name, inputs, outputs, Init::Uniform(-bound, bound), Some(Init::Uniform(-bound, bound)))
     }
 
-    /// Without a bias.
+    /// Without a bias: y = x W^T. The weight starts uniform within 1 / sqrt(inputs), as in `PyTorch`.
     #[track_caller]
     pub fn without_bias(params: &mut Params, name: &str, inputs: usize, outputs: usize) -> Self {
         let bound = (inputs.max(1) as f64).sqrt().recip();

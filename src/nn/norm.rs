@@ -4,7 +4,8 @@ use crate::record::{Init, Param, Params, Tensor};
 /// What is added to a variance before its root is taken, unless set.
 const EPSILON: f64 = 1e-5;
 
-/// Layer normalization over the last axes: see [`Tensor::layer_norm`].
+/// Layer normalization over the last axes, with a weight and a bias of their shape: y = weight (x - mean) / sqrt(variance +
+/// epsilon) + bias. See [`Tensor::layer_norm`]. Source: Ba, Kiros, Hinton 2016.
 #[derive(Clone, Debug)]
 pub struct LayerNorm {
     name: String,
@@ -32,7 +33,7 @@ impl LayerNorm {
 }
 
 impl LayerNorm {
-    /// Records the layer's ops on `x`.
+    /// `x`, normalized over its last axes, in its own shape.
     #[must_use]
     #[track_caller]
     pub fn forward<'g>(&self, x: Tensor<'g>) -> Tensor<'g> {
@@ -42,7 +43,8 @@ impl LayerNorm {
     }
 }
 
-/// Normalization by the root mean square over the last axes: see [`Tensor::rms_norm`].
+/// Normalization by the root mean square over the last axes, with a weight of their shape: y = weight x / sqrt(mean of x^2 +
+/// epsilon). See [`Tensor::rms_norm`]. Source: Zhang, Sennrich 2019.
 #[derive(Clone, Debug)]
 pub struct RmsNorm {
     name: String,
@@ -67,7 +69,7 @@ impl RmsNorm {
 }
 
 impl RmsNorm {
-    /// Records the layer's ops on `x`.
+    /// `x`, normalized over its last axes, in its own shape.
     #[must_use]
     #[track_caller]
     pub fn forward<'g>(&self, x: Tensor<'g>) -> Tensor<'g> {
@@ -77,7 +79,8 @@ impl RmsNorm {
     }
 }
 
-/// Group normalization of `[batch, channels, ..]`: see [`Tensor::group_norm`].
+/// Group normalization of `[batch, channels, ..]`, each group of channels of a sample by its own mean and variance, with a weight
+/// and a bias of `[channels]`. See [`Tensor::group_norm`]. Source: Wu, He 2018.
 #[derive(Clone, Debug)]
 pub struct GroupNorm {
     name: String,
@@ -105,7 +108,7 @@ impl GroupNorm {
 }
 
 impl GroupNorm {
-    /// Records the layer's ops on `x`.
+    /// `x`, `[batch, channels, ..]`, normalized in groups of channels, in its own shape.
     #[must_use]
     #[track_caller]
     pub fn forward<'g>(&self, x: Tensor<'g>) -> Tensor<'g> {
@@ -159,7 +162,8 @@ impl BatchNorm {
 }
 
 impl BatchNorm {
-    /// Records the layer's ops on `x`.
+    /// `x`, `[batch, channels, ..]`, normalized channel by channel, in its own shape: by the batch in training, by the running
+    /// statistics in evaluation.
     #[must_use]
     #[track_caller]
     pub fn forward<'g>(&self, x: Tensor<'g>) -> Tensor<'g> {

@@ -1,12 +1,13 @@
 use crate::ops::PoolSettings;
 use crate::record::Tensor;
 
-/// The greatest element of every window: see [`Tensor::max_pool2d`].
+/// The greatest element of every window, `[batch, channels, height, width]` to the same with fewer rows and columns: see
+/// [`Tensor::max_pool2d`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct MaxPool2d(pub PoolSettings);
 
 impl MaxPool2d {
-    /// Records the layer's ops on `x`.
+    /// `[.., height, width]` to the same with an element for every window.
     #[must_use]
     #[track_caller]
     pub fn forward<'g>(&self, x: Tensor<'g>) -> Tensor<'g> {
@@ -14,12 +15,13 @@ impl MaxPool2d {
     }
 }
 
-/// The mean of every window, padding counted as zeros: see [`Tensor::avg_pool2d`].
+/// The mean of every window, padding counted as zeros, `[batch, channels, height, width]` to the same with fewer rows and
+/// columns: see [`Tensor::avg_pool2d`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct AvgPool2d(pub PoolSettings);
 
 impl AvgPool2d {
-    /// Records the layer's ops on `x`.
+    /// `[.., height, width]` to the same with an element for every window.
     #[must_use]
     #[track_caller]
     pub fn forward<'g>(&self, x: Tensor<'g>) -> Tensor<'g> {
@@ -32,7 +34,7 @@ impl AvgPool2d {
 pub struct AdaptiveAvgPool2d(pub [usize; 2]);
 
 impl AdaptiveAvgPool2d {
-    /// Records the layer's ops on `x`.
+    /// `[.., height, width]` to the same with an element for every window.
     #[must_use]
     #[track_caller]
     pub fn forward<'g>(&self, x: Tensor<'g>) -> Tensor<'g> {

@@ -75,7 +75,8 @@ impl Reference for Concat {
 }
 
 impl Graph {
-    /// Tensors laid end to end along an axis.
+    /// Tensors laid end to end along an axis: all other extents must be equal. One of extents `[.., a, ..]` and one of
+    /// `[.., b, ..]` give `[.., a + b, ..]`. At least one tensor is needed.
     #[must_use]
     #[track_caller]
     pub fn concat<'g>(&'g self, tensors: &[Tensor<'g>], axis: isize) -> Tensor<'g> {

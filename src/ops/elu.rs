@@ -55,7 +55,7 @@ impl Function for Derivative {
 }
 
 impl Tensor<'_> {
-    /// x where x > 0, else `alpha` (exp(x) - 1).
+    /// x where x > 0, else `alpha` (exp(x) - 1). Source: Clevert, Unterthiner, Hochreiter 2015.
     #[must_use]
     #[track_caller]
     pub fn elu(self, alpha: f64) -> Self {

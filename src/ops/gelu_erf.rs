@@ -56,14 +56,14 @@ impl Function2 for GeluErf {
 }
 
 impl Tensor<'_> {
-    /// The Gaussian error linear unit: [`gelu_erf`](Self::gelu_erf), its exact form.
+    /// The Gaussian error linear unit: [`gelu_erf`](Self::gelu_erf), its exact form. Source: Hendrycks, Gimpel 2016.
     #[must_use]
     #[track_caller]
     pub fn gelu(self) -> Self {
         self.gelu_erf()
     }
 
-    /// The Gaussian error linear unit in its exact form, x (1 + erf(x / sqrt 2)) / 2.
+    /// The Gaussian error linear unit in its exact form, x (1 + erf(x / sqrt 2)) / 2. Source: Hendrycks, Gimpel 2016.
     #[must_use]
     #[track_caller]
     pub fn gelu_erf(self) -> Self {

@@ -38,7 +38,8 @@ impl Function for GeluTanh {
 }
 
 impl Tensor<'_> {
-    /// The Gaussian error linear unit in its tanh form, as in GPT-2.
+    /// The Gaussian error linear unit in its tanh form, as in GPT-2: x (1 + tanh(sqrt(2 / pi) (x + 0.044715 x^3))) / 2. Source:
+    /// Hendrycks, Gimpel 2016.
     #[must_use]
     #[track_caller]
     pub fn gelu_tanh(self) -> Self {

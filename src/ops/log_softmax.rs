@@ -112,7 +112,7 @@ impl Reference for LogSoftmaxBackward {
 }
 
 impl Tensor<'_> {
-    /// The logarithm of the softmax along an axis, accurate where probabilities vanish.
+    /// The logarithm of the softmax along an axis, x - ln(sum of exp(x)), in the shape of x: accurate where probabilities vanish.
     #[must_use]
     #[track_caller]
     pub fn log_softmax(self, axis: isize) -> Self {

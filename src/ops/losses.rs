@@ -20,7 +20,8 @@ fn unpaired<'g>(name: &str, x: Tensor<'g>, target: Tensor<'g>) -> Option<Tensor<
 }
 
 impl Tensor<'_> {
-    /// Squared errors, (x - t)^2.
+    /// Squared errors, (x - t)^2, element by element. The target has the prediction's shape;
+    /// other shapes are a mistake of the recording.
     #[must_use]
     #[track_caller]
     pub fn squared_error(self, target: Self) -> Self {
@@ -30,14 +31,16 @@ impl Tensor<'_> {
         (self - target).square()
     }
 
-    /// The mean squared error.
+    /// The mean squared error, one number: the mean over all elements of (x - t)^2. The target has the prediction's shape;
+    /// other shapes are a mistake of the recording.
     #[must_use]
     #[track_caller]
     pub fn mse_loss(self, target: Self) -> Self {
         self.squared_error(target).mean(..)
     }
 
-    /// Absolute errors, |x - t|.
+    /// Absolute errors, |x - t|, element by element; the gradient where both are equal is 0. The target has the prediction's shape;
+    /// other shapes are a mistake of the recording.
     #[must_use]
     #[track_caller]
     pub fn absolute_error(self, target: Self) -> Self {
@@ -47,7 +50,8 @@ impl Tensor<'_> {
         (self - target).abs()
     }
 
-    /// The mean absolute error.
+    /// The mean absolute error, one number: the mean over all elements of |x - t|. The target has the prediction's shape;
+    /// other shapes are a mistake of the recording.
     #[must_use]
     #[track_caller]
     pub fn l1_loss(self, target: Self) -> Self {
@@ -71,7 +75,7 @@ impl Tensor<'_> {
         c * (d - c * 0.5)
     }
 
-    /// The mean of Huber's errors.
+    /// The mean of Huber's errors over all elements, one number: see [`huber_error`](Self::huber_error).
     #[must_use]
     #[track_caller]
     pub fn huber_loss(self, target: Self, delta: f64) -> Self {
@@ -91,7 +95,9 @@ impl Tensor<'_> {
         -(target * yes + (1.0 - target) * no)
     }
 
-    /// The mean binary cross-entropy of probabilities.
+    /// The mean binary cross-entropy of probabilities, one number: the mean over all elements of
+    /// [`binary_cross_entropy_error`](Self::binary_cross_entropy_error). For scores, take
+    /// [`binary_cross_entropy_with_logits`](Self::binary_cross_entropy_with_logits), which is accurate where probabilities vanish.
     #[must_use]
     #[track_caller]
     pub fn binary_cross_entropy(self, target: Self) -> Self {

@@ -39,7 +39,7 @@ impl Tensor<'_> {
         }
     }
 
-    /// The last two axes exchanged. Moves no data.
+    /// The last two axes exchanged, `[.., rows, columns]` to `[.., columns, rows]`. Moves no data.
     #[must_use]
     #[track_caller]
     pub fn transpose(self) -> Self {

@@ -85,7 +85,7 @@ impl Tensor<'_> {
         self.graph.record(Unary(Relu), &[self])
     }
 
-    /// x where x > 0, else `negative_slope` x.
+    /// x where x > 0, else `negative_slope` x. Source: Maas, Hannun, Ng 2013.
     #[must_use]
     #[track_caller]
     pub fn leaky_relu(self, negative_slope: f64) -> Self {

@@ -14,7 +14,7 @@ impl ViewGradient for Back {
 }
 
 impl Tensor<'_> {
-    /// The same elements in row-major order under another shape.
+    /// The same elements in row-major order under another shape, which has as many elements.
     #[must_use]
     #[track_caller]
     pub fn reshape(self, shape: impl Into<Shape>) -> Self {
@@ -25,7 +25,7 @@ impl Tensor<'_> {
         self.graph.record(ViewOp { name: "reshape", view: View::Reshape(shape), gradient: Back }, &[self])
     }
 
-    /// All axes from `first` on joined into one.
+    /// All axes from `first` on joined into one: `flatten(1)` makes `[batch, a, b]` into `[batch, a b]`.
     #[must_use]
     #[track_caller]
     pub fn flatten(self, first: usize) -> Self {

@@ -23,7 +23,7 @@ impl Function for Silu {
 }
 
 impl Tensor<'_> {
-    /// x sigmoid(x), also called swish.
+    /// x sigmoid(x), also called swish. Source: Elfwing, Uchibe, Doya 2017.
     #[must_use]
     #[track_caller]
     pub fn silu(self) -> Self {

@@ -122,7 +122,8 @@ pub(super) fn softmax_backward<'g>(y: Tensor<'g>, g: Tensor<'g>) -> Tensor<'g> {
 }
 
 impl Tensor<'_> {
-    /// exp(x) / sum of exp(x) along an axis: positive numbers that add up to one.
+    /// exp(x) / sum of exp(x) along an axis: positive numbers that add up to one, in the shape of x. The maximum is subtracted
+    /// first, so that nothing overflows.
     #[must_use]
     #[track_caller]
     pub fn softmax(self, axis: isize) -> Self {

@@ -55,7 +55,7 @@ impl Tensor<'_> {
         (deviation.square().sum_keep(&axes[..]) / divisor).reshape(without)
     }
 
-    /// ln(sum over axes of exp(x)), computed without overflow; the axes disappear.
+    /// ln(sum over axes of exp(x)), computed without overflow by subtracting the maximum first; the axes disappear.
     #[must_use]
     #[track_caller]
     pub fn logsumexp(self, axes: impl Into<Axes>) -> Self {
