@@ -256,8 +256,8 @@ fn what_does_not_fit_is_told_at_once_with_both_sides() {
 }
 
 /// A trainer with logs and checkpoints in a folder.
-fn logged<'g>(model: &Model, graphs: &'g [Graph; 2], folder: &Path) -> Trainer<'g> {
-    full(model, &graphs[0], &graphs[1], &Device::cpu())
+fn logged<'g>(model: &Model, graphs: &'g [Graph; 2], device: &Device, folder: &Path) -> Trainer<'g> {
+    full(model, &graphs[0], &graphs[1], device)
         .early_stopping(EarlyStopping::new(30))
         .reduce_on_plateau(ReduceOnPlateau::new(0.5, 0).unwrap())
         .restore_best()
@@ -290,10 +290,14 @@ fn lines(path: &Path) -> Vec<String> {
 
 #[test]
 fn a_training_that_was_interrupted_is_that_which_was_not() {
+    ["cpu", "vulkan"].into_iter().filter_map(device).for_each(interrupt);
+}
+
+fn interrupt(device: &Device) {
     let model = Model::new();
     let whole = tempfile::tempdir().unwrap();
     let graphs = [Graph::new(), Graph::evaluation()];
-    let mut trainer = logged(&model, &graphs, whole.path());
+    let mut trainer = logged(&model, &graphs, device, whole.path());
     let expected = trainer.fit(6).unwrap();
     let hash = trainer.step().state().weights_hash().unwrap();
 
@@ -301,7 +305,7 @@ fn a_training_that_was_interrupted_is_that_which_was_not() {
     // Ends without a word: in the first epoch, twice in the middle of one, at an end of one, and by a callback that asks for it.
     for (fails_at, asks) in [(4, false), (10, false), (19, false), (21, false), (31, true)] {
         let graphs = [Graph::new(), Graph::evaluation()];
-        let mut trainer = logged(&model, &graphs, folder.path()).read_ahead(0).on_step(move |report| {
+        let mut trainer = logged(&model, &graphs, device, folder.path()).read_ahead(0).on_step(move |report| {
             match (report.step == fails_at, asks) {
                 (true, true) => Ok(Flow::Break("enough".into())),
                 (true, false) => Err(Error::new(ErrorKind::System, "pulled the plug")),
@@ -320,7 +324,7 @@ fn a_training_that_was_interrupted_is_that_which_was_not() {
         std::fs::write(folder.path().join("log.csv"), torn).unwrap();
     }
     let graphs = [Graph::new(), Graph::evaluation()];
-    let mut trainer = logged(&model, &graphs, folder.path());
+    let mut trainer = logged(&model, &graphs, device, folder.path());
     assert_eq!(trainer.resume().unwrap().unwrap().steps, 31);
     let history = trainer.fit(6).unwrap();
     assert_eq!(timeless(&history), timeless(&expected));
@@ -336,7 +340,7 @@ fn a_training_that_was_interrupted_is_that_which_was_not() {
 
     // A training that is over stays over.
     let graphs = [Graph::new(), Graph::evaluation()];
-    let mut trainer = logged(&model, &graphs, folder.path());
+    let mut trainer = logged(&model, &graphs, device, folder.path());
     trainer.resume().unwrap().unwrap();
     assert_eq!(timeless(&trainer.fit(6).unwrap()), timeless(&expected));
     assert_eq!(trainer.step().state().weights_hash().unwrap(), hash, "the best weights come from their checkpoint");
@@ -347,11 +351,11 @@ fn a_log_of_other_columns_is_not_added_to() {
     let model = Model::new();
     let folder = tempfile::tempdir().unwrap();
     let graphs = [Graph::new(), Graph::evaluation()];
-    logged(&model, &graphs, folder.path()).fit(1).unwrap();
+    logged(&model, &graphs, &Device::cpu(), folder.path()).fit(1).unwrap();
     let csv = folder.path().join("log.csv");
     std::fs::write(&csv, "epoch,loss\n1,0.5\n").unwrap();
     let graphs = [Graph::new(), Graph::evaluation()];
-    let mut trainer = logged(&model, &graphs, folder.path());
+    let mut trainer = logged(&model, &graphs, &Device::cpu(), folder.path());
     trainer.resume().unwrap().unwrap();
     let error = trainer.fit(2).unwrap_err();
     assert!(error.to_string().contains("has the columns epoch,loss, and this training has epoch,step"), "{error}");

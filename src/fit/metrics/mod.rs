@@ -10,7 +10,9 @@ mod values;
 
 pub use kind::Average;
 pub use meter::Meter;
+#[cfg(not(target_arch = "wasm32"))]
 pub(super) use meter::Totals;
 pub use record::{KeptMetrics, Metrics};
+#[cfg(all(feature = "progress", not(target_arch = "wasm32")))]
 pub(super) use values::brief;
 pub use values::{ConfusionMatrix, Measured, Values};
