@@ -45,7 +45,7 @@ pub struct Resumed {
 }
 
 impl Resumed {
-    /// What was saved with it by [`Checkpoints::save_with`].
+    /// What was saved with it by [`Checkpoints::save_with`](super::Checkpoints::save_with).
     ///
     /// # Errors
     /// When it was of another type.
