@@ -122,7 +122,7 @@ fn malformed_npy_is_named_with_what_is_wrong() {
     refused(npy::read_bytes("a.npy", b"PK\x03\x04aaaaaaaa"), &["another format"]);
     refused(npy::read_bytes("a.npy", b"\x93NUMPY\x09\x00\x01\x00{"), &["version 9"]);
     refused(npy::read_bytes("a.npy", b"\x93NUMPY\x02\x00\xff\xff\xff\xff{"), &["head of 4294967295 bytes"]);
-    refused(npy::read_bytes("a.npy", b"\x93NUMPY\x01\x00\xff\x00{'descr'"), &["ends within its head"]);
+    refused(npy::read_bytes("a.npy", b"\x93NUMPY\x01\x00\x14\x00{'descr'"), &["ends within its head"]);
     refused(read(&of("(3,)"), &[0; 8]), &["shape [3]", "holds 2 elements"]);
     refused(read(&of("(3,)"), &[0; 13]), &["holds more"]);
     refused(read(&of("(1000000000000, 1000000000000)"), &[]), &["no memory holds"]);
