@@ -265,7 +265,10 @@ fn wrong_feeds_are_refused_before_anything_runs() {
     assert!(refuse(&[h.input("x", [2, 3]).feed(&good)]).contains("belongs to another graph"));
     let mut bad = good;
     bad[4] = f32::NAN;
-    assert_eq!(refuse(&[x.feed(&bad), y.feed(&[0, 1])]), "input `x` f32[2, 3]: element 4 is NaN");
+    assert_eq!(
+        refuse(&[x.feed(&bad), y.feed(&[0, 1])]),
+        "input `x` f32[2, 3]: element 4 is NaN, and `check_feeds` lets only finite numbers pass: look at where the data come from"
+    );
     assert_eq!(step.state().parameter("layer.weight").unwrap(), before);
     assert_eq!(step.state().steps(), 0);
     step.run([x.feed(&good), y.feed(&[0, 3])]).unwrap();
