@@ -19,6 +19,9 @@ struct Rows {
     weights: Vec<f32>,
 }
 
+/// A measure of a class, from how many were right, said and there.
+type Measure = fn([f64; 3]) -> f64;
+
 impl Rows {
     /// Scores on a coarse grid, so that many are equal; the last class is neither a label nor ever predicted, and the one before it never
     /// predicted. What has no weight is NaN in every second case.
@@ -82,7 +85,7 @@ impl Rows {
                 [number(&|row| is(row) && said(row)), number(&said), number(&is)]
             })
             .collect();
-        let measures: [(&str, fn([f64; 3]) -> f64); 3] = [
+        let measures: [(&str, Measure); 3] = [
             ("precision", |[right, said, _]| if said > 0.0 { right / said } else { 0.0 }),
             ("recall", |[right, _, is]| if is > 0.0 { right / is } else { 0.0 }),
             ("f1", |[right, said, is]| 2.0 * right / (said + is)),

@@ -146,7 +146,9 @@ impl HostTensor {
     pub fn rows(&self, rows: &[usize]) -> Result<Self> {
         fn taken<T: Copy>(data: &[T], rows: &[usize], width: usize) -> Vec<T> {
             let mut taken = Vec::with_capacity(rows.len() * width);
-            rows.iter().for_each(|&row| taken.extend_from_slice(&data[row * width..(row + 1) * width]));
+            for &row in rows {
+                taken.extend_from_slice(&data[row * width..(row + 1) * width]);
+            }
             taken
         }
         let refuse = |why: String| Err(Error::new(ErrorKind::Argument, why));

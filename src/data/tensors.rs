@@ -253,7 +253,9 @@ fn gather<T: Copy>(data: &[T], rows: &[usize], width: usize) -> Vec<T> {
         return rows.iter().map(|&row| data[row]).collect();
     }
     let mut gathered = Vec::with_capacity(rows.len() * width);
-    rows.iter().for_each(|&row| gathered.extend_from_slice(&data[row * width..(row + 1) * width]));
+    for &row in rows {
+        gathered.extend_from_slice(&data[row * width..(row + 1) * width]);
+    }
     gathered
 }
 

@@ -131,7 +131,7 @@ impl<'g> Trainer<'g> {
             let step = self.step.state().steps();
             let report = StepReport { step, epoch: number, batch: place, batches, samples: batch.samples(), loss: 0.0 };
             begun.push_back(Begun { report, weight, loss: self.step.read_async(self.loss)?, metrics });
-            let saves = self.checkpoint_every.is_some_and(|every| step % every == 0) && place < batches;
+            let saves = self.checkpoint_every.is_some_and(|every| step.is_multiple_of(every)) && place < batches;
             let waits = if saves { 0 } else { self.ahead };
             while begun.len() > waits && flow.is_continue() {
                 flow = self.arrived(begun.pop_front())?;

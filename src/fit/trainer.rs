@@ -51,6 +51,7 @@ use std::path::Path;
 /// # Ok(())
 /// # }
 /// ```
+#[allow(clippy::struct_excessive_bools)] // settings, each by its own
 pub struct Trainer<'g> {
     pub(super) step: Step,
     pub(super) loss: Tensor<'g>,

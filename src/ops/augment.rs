@@ -66,7 +66,7 @@ fn floor(x: Tensor<'_>) -> Tensor<'_> {
     x.to_i32().to_f32()
 }
 
-impl<'g> Tensor<'g> {
+impl Tensor<'_> {
     /// Every sample of a batch `[samples, ..]` mirrored along an axis with this probability, drawn anew for each and every step.
     /// A graph begun by [`Graph::evaluation`](crate::Graph::evaluation) leaves the samples as they are.
     #[must_use]

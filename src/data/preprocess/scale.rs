@@ -58,7 +58,7 @@ impl Affine {
         let g = x.graph();
         let constant = |values: &[f32]| {
             g.constant(
-                HostTensor::new(&Shape::from(self.shape.as_slice()), HostData::F32(values.to_vec()))
+                HostTensor::new(Shape::from(self.shape.as_slice()), HostData::F32(values.to_vec()))
                     .expect("it was checked"),
             )
         };

@@ -220,7 +220,9 @@ impl Builder {
             Cells::Categories { numbers, known } => {
                 let next = known.len() as i32;
                 let number = *known.entry(MISSING.into()).or_insert(next);
-                gaps.iter().for_each(|&row| numbers[row] = number);
+                for &row in &gaps {
+                    numbers[row] = number;
+                }
             }
         }
         Ok(gaps.len())
@@ -327,20 +329,26 @@ fn vec_of_flags(rows: usize, places: &[usize]) -> Vec<bool> {
         return Vec::new();
     }
     let mut flags = vec![false; rows];
-    places.iter().for_each(|&place| flags[place] = true);
+    for &place in places {
+        flags[place] = true;
+    }
     flags
 }
 
 /// Numbers in the order of the names, of those that are there.
 fn renumber(numbers: &mut [i32], known: &HashMap<Box<str>, i32>) -> Labels {
     let mut used = vec![false; known.len()];
-    numbers.iter().for_each(|&number| used[number as usize] = true);
+    for &number in numbers.iter() {
+        used[number as usize] = true;
+    }
     let labels =
         Labels::fit(known.iter().filter(|&(_, &number)| used[number as usize]).map(|(name, _)| name.to_string()));
     let mut new = vec![-1; known.len()];
     for (name, &number) in known {
         new[number as usize] = labels.number(name).unwrap_or(-1);
     }
-    numbers.iter_mut().for_each(|number| *number = new[*number as usize]);
+    for number in numbers.iter_mut() {
+        *number = new[*number as usize];
+    }
     labels
 }

@@ -79,7 +79,8 @@ impl Sums {
                 let before = total[0];
                 let all = before + weight;
                 for column in 0..columns {
-                    let [centre, first, second, errors] = [1, 2, 3, 4].map(|part: usize| batch[part][column]);
+                    let of = |part: &Vec<f64>| part[column];
+                    let [centre, first, second, errors] = [1, 2, 3, 4].map(|part: usize| of(&batch[part]));
                     let mean = centre + first / weight;
                     let squares = second - first * first / weight;
                     let [to_mean, to_squares, to_errors] = [0, 1, 2].map(|part| 1 + 3 * column + part);
@@ -149,8 +150,8 @@ fn r_squared(columns: usize, total: &[f64]) -> f64 {
         return f64::NAN;
     }
     let of = |column: usize| match (total[2 + 3 * column], total[3 + 3 * column]) {
-        (_, errors) if errors == 0.0 => 1.0,
-        (squares, _) if squares == 0.0 => 0.0,
+        (_, 0.0) => 1.0,
+        (0.0, _) => 0.0,
         (squares, errors) => 1.0 - errors / squares,
     };
     (0..columns).map(of).sum::<f64>() / columns as f64

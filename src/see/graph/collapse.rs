@@ -87,8 +87,7 @@ fn keys(recording: &Recording, depth: usize, runs: bool) -> Vec<Option<Key>> {
 /// The box of a group of nodes.
 fn group(recording: &Recording, key: &Key, nodes: &[usize]) -> Mark {
     let alone = match (key, nodes) {
-        (Key::Own(index), _) => Some(*index),
-        (_, [index]) => Some(*index),
+        (Key::Own(index), _) | (_, [index]) => Some(*index),
         _ => None,
     };
     if let Some(index) = alone {

@@ -261,12 +261,12 @@ impl<'p> Drawing<'p> {
     /// What colours mean, of what occurs.
     fn legend(&self, svg: &mut String) {
         let marks = &self.picture.marks;
-        let entries: [(&str, &dyn Fn(&Mark) -> bool); 5] = [
-            ("input", &|mark| mark.role == Role::Input),
-            ("parameter", &|mark| mark.role == Role::Parameter),
-            ("constant", &|mark| mark.role == Role::Constant),
-            ("forward", &|mark| matches!(mark.role, Role::Op | Role::Scope) && !mark.is_backward),
-            ("backward", &|mark| matches!(mark.role, Role::Op | Role::Scope) && mark.is_backward),
+        let entries: [(&str, Occurs); 5] = [
+            ("input", |mark| mark.role == Role::Input),
+            ("parameter", |mark| mark.role == Role::Parameter),
+            ("constant", |mark| mark.role == Role::Constant),
+            ("forward", |mark| matches!(mark.role, Role::Op | Role::Scope) && !mark.is_backward),
+            ("backward", |mark| matches!(mark.role, Role::Op | Role::Scope) && mark.is_backward),
         ];
         let mut x = MARGIN;
         let lines = self.picture.notes.len() as f64;
@@ -302,6 +302,9 @@ struct Side {
     wires: Vec<usize>,
     edges: Vec<(usize, usize)>,
 }
+
+/// Whether a mark is of a kind.
+type Occurs = fn(&Mark) -> bool;
 
 impl Side {
     fn new(picture: &GraphPicture, members: Vec<usize>) -> Self {
