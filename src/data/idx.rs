@@ -142,11 +142,9 @@ pub fn write(path: impl AsRef<Path>, array: &FileArray) -> Result<()> {
 /// When a file is missing, damaged, of other types or numbers of axes, or the numbers of images and labels differ.
 pub fn images_and_labels(folder: impl AsRef<Path>, set: &str) -> Result<Tensors> {
     let folder = folder.as_ref();
-    let [images_path, labels_path] = [
-        existing(folder, &format!("{set}-images-idx3-ubyte"))?,
-        existing(folder, &format!("{set}-labels-idx1-ubyte"))?,
-    ];
+    let images_path = existing(folder, &format!("{set}-images-idx3-ubyte"))?;
     let images = of_bytes(&images_path, 3)?;
+    let labels_path = existing(folder, &format!("{set}-labels-idx1-ubyte"))?;
     let labels = of_bytes(&labels_path, 1)?;
     if labels.shape()[0] != images.shape()[0] {
         let (count, of_images) = (labels.shape()[0], images.shape()[0]);

@@ -167,7 +167,7 @@ pub(super) fn cases() -> Vec<Case> {
             x[0].random_flip(1, 0.3).sin()
         }),
         Case::new("shifted", images([5, 2, 4, 5]), |x| x[0].random_shift([2, 1]).sin()),
-        Case::new("shifted beyond all", images([3, 1, 1, 2]), |x| x[0].random_shift([1, 2]).sin()),
+        Case::new("shifted beyond all", images([9, 1, 2, 3]), |x| x[0].random_shift([2, 3]).sin()),
         Case::new("rotated", images([5, 2, 4, 5]), |x| x[0].random_rotate(30.0).sin()),
         Case::new("rotated all the way", images([3, 1, 7, 3]), |x| x[0].random_rotate(180.0).sin()),
     ]
