@@ -8,6 +8,9 @@ use retrograd::{Device, ErrorKind, Generator, Graph, Params};
 
 const METRICS: usize = 3;
 
+/// A measure from how often a class was rightly predicted, predicted, and the label.
+type Measure = fn([f64; 3]) -> f64;
+
 /// Rows of a classifier and of a regression, in batches.
 struct Rows {
     batch: usize,
@@ -82,7 +85,7 @@ impl Rows {
                 [number(&|row| is(row) && said(row)), number(&said), number(&is)]
             })
             .collect();
-        let measures: [(&str, fn([f64; 3]) -> f64); 3] = [
+        let measures: [(&str, Measure); 3] = [
             ("precision", |[right, said, _]| if said > 0.0 { right / said } else { 0.0 }),
             ("recall", |[right, _, is]| if is > 0.0 { right / is } else { 0.0 }),
             ("f1", |[right, said, is]| 2.0 * right / (said + is)),

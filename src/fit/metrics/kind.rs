@@ -78,16 +78,16 @@ impl Sums {
                 }
                 let before = total[0];
                 let all = before + weight;
-                for column in 0..columns {
-                    let [centre, first, second, errors] = [1, 2, 3, 4].map(|part: usize| batch[part][column]);
-                    let mean = centre + first / weight;
-                    let squares = second - first * first / weight;
-                    let [to_mean, to_squares, to_errors] = [0, 1, 2].map(|part| 1 + 3 * column + part);
+                for (column, so_far) in total[1..].chunks_exact_mut(3).enumerate() {
+                    let [centre, first, second, more_errors] = [1, 2, 3, 4].map(|part: usize| batch[part][column]);
+                    let mean_of_batch = centre + first / weight;
+                    let squares_of_batch = second - first * first / weight;
+                    let [mean, squares, errors] = so_far else { continue };
                     // Source: Chan, Golub, LeVeque 1983.
-                    let apart = mean - total[to_mean];
-                    total[to_mean] += apart * weight / all;
-                    total[to_squares] += squares.max(0.0) + apart * apart * before * weight / all;
-                    total[to_errors] += errors;
+                    let apart = mean_of_batch - *mean;
+                    *mean += apart * weight / all;
+                    *squares += squares_of_batch.max(0.0) + apart * apart * before * weight / all;
+                    *errors += more_errors;
                 }
                 total[0] = all;
             }
@@ -149,8 +149,8 @@ fn r_squared(columns: usize, total: &[f64]) -> f64 {
         return f64::NAN;
     }
     let of = |column: usize| match (total[2 + 3 * column], total[3 + 3 * column]) {
-        (_, errors) if errors == 0.0 => 1.0,
-        (squares, _) if squares == 0.0 => 0.0,
+        (_, 0.0) => 1.0,
+        (0.0, _) => 0.0,
         (squares, errors) => 1.0 - errors / squares,
     };
     (0..columns).map(of).sum::<f64>() / columns as f64
