@@ -8,6 +8,9 @@ use retrograd::{Device, ErrorKind, Generator, Graph, Params};
 
 const METRICS: usize = 3;
 
+/// A measure from how often a class was rightly predicted, predicted, and the label.
+type Measure = fn([f64; 3]) -> f64;
+
 /// Rows of a classifier and of a regression, in batches.
 struct Rows {
     batch: usize,

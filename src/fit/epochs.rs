@@ -6,7 +6,7 @@ use super::history::{Epoch, History};
 use super::inputs::{WEIGHT, matched};
 use super::metrics::Values;
 use super::running::Saved;
-use super::trainer::weights;
+use super::trainer::{BestWeights, weights};
 use crate::base::{Error, ErrorKind, HostTensor, Result};
 use crate::dispatch::PendingRead;
 use crate::record::Tensor;
@@ -235,8 +235,8 @@ impl<'g> Trainer<'g> {
         if is_best {
             self.running.best = Some(value);
             self.running.history.best_epoch = Some(number);
-            if self.restores_best {
-                self.best_weights = Some(weights(&self.step)?);
+            if self.best_weights.are_wanted() {
+                self.best_weights = BestWeights::Known(weights(&self.step)?);
             }
         }
         if let Some(stopping) = &mut self.early_stopping {
@@ -296,17 +296,18 @@ impl<'g> Trainer<'g> {
 
     /// Puts back the weights of the best epoch, where that is asked for.
     fn put_back_best(&mut self) -> Result<()> {
-        if !self.restores_best {
-            return Ok(());
-        }
-        let Some(best) = &self.best_weights else {
-            if let Some(epoch) = self.running.history.best_epoch {
-                log::warn!(
-                    "the weights of epoch {epoch}, the best, are not known any more, as training was resumed since: checkpoints keep them \
-                     with `Checkpoints::keep_best`. The weights are those of the last epoch"
-                );
+        let best = match &self.best_weights {
+            BestWeights::Unwanted => return Ok(()),
+            BestWeights::Known(best) => best,
+            BestWeights::Unknown => {
+                if let Some(epoch) = self.running.history.best_epoch {
+                    log::warn!(
+                        "the weights of epoch {epoch}, the best, are not known any more, as training was resumed since: checkpoints \
+                         keep them with `Checkpoints::keep_best`. The weights are those of the last epoch"
+                    );
+                }
+                return Ok(());
             }
-            return Ok(());
         };
         for (name, value) in best {
             self.step.state().set_parameter(name, value.clone())?;

@@ -29,7 +29,7 @@ pub(super) fn matched<'g>(graph: &'g Graph, loader: &DataLoader, what: &str) -> 
         }
     }
     let has = |name: &str| columns.iter().any(|column| column.name == name);
-    let is_short = samples % size.max(1) != 0 && loader.batches() * size > samples;
+    let is_short = !samples.is_multiple_of(size.max(1)) && loader.batches() * size > samples;
     if is_short && !has(WEIGHT) {
         differences.push(format!(
             "the last batch of an epoch has {} samples, and steps take {size}: leave it out with `DataLoader::drop_last`, or fill it \

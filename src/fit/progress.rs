@@ -25,6 +25,7 @@ pub(super) struct Progress {
     done: u64,
     samples: u64,
     drawn: Option<Instant>,
+    last: Option<StepReport>,
     /// The mean loss of the epoch so far.
     loss: f64,
 }
@@ -44,6 +45,7 @@ impl Progress {
             done: 0,
             samples: 0,
             drawn: None,
+            last: None,
             loss: 0.0,
         }
     }
@@ -138,7 +140,7 @@ fn thousands(value: f64) -> String {
     let digits = format!("{value:.0}");
     let mut text = String::new();
     for (place, digit) in digits.chars().enumerate() {
-        if place > 0 && (digits.len() - place) % 3 == 0 {
+        if place > 0 && (digits.len() - place).is_multiple_of(3) {
             text.push(',');
         }
         text.push(digit);
@@ -164,12 +166,13 @@ impl Callback for Progress {
         let all = u64::from(epochs) * beginning.batches as u64;
         self.batches = all.saturating_sub(beginning.batches_done as u64);
         (self.epochs, self.began, self.done, self.samples) = (beginning.epochs, Instant::now(), 0, 0);
-        (self.drawn, self.loss) = (None, 0.0);
+        (self.drawn, self.last, self.loss) = (None, None, 0.0);
         Ok(())
     }
 
     fn step(&mut self, report: &StepReport) -> Result<Flow> {
         self.done += 1;
+        self.last = Some(*report);
         self.samples += report.samples as u64;
         let before = if report.batch == 1 { 0.0 } else { self.loss };
         self.loss = before + (f64::from(report.loss) - before) / report.batch as f64;
@@ -184,6 +187,10 @@ impl Callback for Progress {
     fn epoch(&mut self, report: &EpochReport<'_>, _step: &mut Step) -> Result<Flow> {
         if self.bar.is_hidden() {
             return Ok(Flow::Continue(()));
+        }
+        // Below what is printed the line is drawn again: not one of steps that are long over.
+        if let Some(last) = &self.last {
+            self.bar.set_message(self.running(last).line(self.width()));
         }
         let epoch = report.epoch;
         let values = epoch.values.iter().map(|(name, value)| format!("{name} {}", brief(value)));

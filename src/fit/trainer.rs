@@ -66,14 +66,28 @@ pub struct Trainer<'g> {
     pub(super) checkpoints: Option<Checkpoints>,
     pub(super) checkpoint_every: Option<u32>,
     pub(super) callbacks: Vec<Box<dyn Callback>>,
-    pub(super) restores_best: bool,
-    pub(super) best_weights: Option<Vec<(String, HostTensor)>>,
+    pub(super) best_weights: BestWeights,
     pub(super) ahead: usize,
     pub(super) allows_non_finite: bool,
     pub(super) reads_norms: bool,
     pub(super) running: Running,
     /// Whether something failed in the middle of an epoch.
     pub(super) failed: bool,
+}
+
+/// Parameters and cells as they were after the best epoch.
+pub(super) enum BestWeights {
+    /// Nobody asks for them.
+    Unwanted,
+    /// There are none yet, or not any more.
+    Unknown,
+    Known(Vec<(String, HostTensor)>),
+}
+
+impl BestWeights {
+    pub const fn are_wanted(&self) -> bool {
+        !matches!(self, Self::Unwanted)
+    }
 }
 
 impl fmt::Debug for Trainer<'_> {
@@ -105,8 +119,7 @@ impl<'g> Trainer<'g> {
             checkpoints: None,
             checkpoint_every: None,
             callbacks: Vec::new(),
-            restores_best: false,
-            best_weights: None,
+            best_weights: BestWeights::Unwanted,
             ahead: AHEAD,
             allows_non_finite: false,
             reads_norms: false,
@@ -158,8 +171,8 @@ impl<'g> Trainer<'g> {
     /// the host. After [`resume`](Self::resume) those of an epoch before it are known where checkpoints
     /// [keep the best](Checkpoints::keep_best).
     #[must_use]
-    pub const fn restore_best(mut self) -> Self {
-        self.restores_best = true;
+    pub fn restore_best(mut self) -> Self {
+        self.best_weights = BestWeights::Unknown;
         self
     }
 
@@ -295,11 +308,16 @@ impl<'g> Trainer<'g> {
         };
         self.loader.seek(saved.position)?;
         // Weights of the best are copied while its checkpoint is in the step; then comes the last.
-        let best = if self.restores_best { checkpoints.best().ok().and_then(|found| found.checkpoint) } else { None };
-        let mut best_weights = None;
+        let best = if self.best_weights.are_wanted() {
+            checkpoints.best().ok().and_then(|found| found.checkpoint)
+        } else {
+            None
+        };
+        let mut best_weights =
+            if self.best_weights.are_wanted() { BestWeights::Unknown } else { BestWeights::Unwanted };
         if let Some(best) = best.filter(|best| best.metric().is_some()) {
             best.load(&mut self.step)?;
-            best_weights = Some(weights(&self.step)?);
+            best_weights = BestWeights::Known(weights(&self.step)?);
         }
         let Some(resumed) = checkpoints.resume(&mut self.step)? else { return Ok(None) };
         self.best_weights = best_weights;

@@ -78,17 +78,16 @@ impl Sums {
                 }
                 let before = total[0];
                 let all = before + weight;
-                for column in 0..columns {
-                    let of = |part: &Vec<f64>| part[column];
-                    let [centre, first, second, errors] = [1, 2, 3, 4].map(|part: usize| of(&batch[part]));
-                    let mean = centre + first / weight;
-                    let squares = second - first * first / weight;
-                    let [to_mean, to_squares, to_errors] = [0, 1, 2].map(|part| 1 + 3 * column + part);
+                for (column, so_far) in total[1..].chunks_exact_mut(3).enumerate() {
+                    let [centre, first, second, more_errors] = [1, 2, 3, 4].map(|part: usize| batch[part][column]);
+                    let mean_of_batch = centre + first / weight;
+                    let squares_of_batch = second - first * first / weight;
+                    let [mean, squares, errors] = so_far else { continue };
                     // Source: Chan, Golub, LeVeque 1983.
-                    let apart = mean - total[to_mean];
-                    total[to_mean] += apart * weight / all;
-                    total[to_squares] += squares.max(0.0) + apart * apart * before * weight / all;
-                    total[to_errors] += errors;
+                    let apart = mean_of_batch - *mean;
+                    *mean += apart * weight / all;
+                    *squares += squares_of_batch.max(0.0) + apart * apart * before * weight / all;
+                    *errors += more_errors;
                 }
                 total[0] = all;
             }
