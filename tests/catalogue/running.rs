@@ -36,7 +36,7 @@ fn what_is_fed() {
 
     let cpu = Device::cpu();
     let many = vec![0.5f32; 30];
-    let labels = vec![0; 10];
+    let labels = [0; 10];
     let mut dataset = |what: &str, feeds: Vec<retrograd::Feed<'_>>| {
         texts.fails(what, train().dataset(feeds).compile(&cpu, &params));
     };
