@@ -5,6 +5,7 @@
 use retrograd::optim::{AdamW, Sgd};
 use retrograd::plan::Profile;
 use retrograd::{Device, Graph, Params, Result, nn};
+use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
 const CHAPTERS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/src");
@@ -16,7 +17,7 @@ fn as_main(text: &str, first: u32) -> String {
     for part in parts {
         let digits = part.find(|c: char| !c.is_ascii_digit()).unwrap_or(part.len());
         let line: u32 = part[..digits].parse().unwrap();
-        out += &format!("src/main.rs:{}{}", line + 1 - first, &part[digits..]);
+        let _ = write!(out, "src/main.rs:{}{}", line + 1 - first, &part[digits..]);
     }
     out
 }
@@ -34,7 +35,7 @@ fn shown(name: &str) -> String {
     let (begin, end) = (format!("// begin: {name}"), format!("// end: {name}"));
     let lines = include_str!("guide.rs").lines().map(str::trim_end);
     let lines = lines.skip_while(|line| !line.ends_with(&begin)).skip(1);
-    lines.take_while(|line| !line.ends_with(&end)).map(|line| format!("{line}\n")).collect()
+    lines.take_while(|line| !line.ends_with(&end)).fold(String::new(), |all, line| all + line + "\n")
 }
 
 fn chapter(name: &str) -> String {
