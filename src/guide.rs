@@ -15,6 +15,10 @@ chapters! {
     introduction
     first_network
     how_a_step_is_made
+    data
+    training
+    checkpoints
+    seeing
     adding_an_op
     custom_kernel
     choosing_a_device
