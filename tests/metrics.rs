@@ -22,9 +22,6 @@ struct Rows {
     weights: Vec<f32>,
 }
 
-/// A measure of a class, from how many were right, said and there.
-type Measure = fn([f64; 3]) -> f64;
-
 impl Rows {
     /// Scores on a coarse grid, so that many are equal; the last class is neither a label nor ever predicted, and the one before it never
     /// predicted. What has no weight is NaN in every second case.
