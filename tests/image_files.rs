@@ -72,7 +72,7 @@ fn malformed_files_are_named_with_what_is_wrong() {
     refused(&["holds neither t10k-images-idx3-ubyte nor t10k-images-idx3-ubyte.gz"]);
     write(pixels, &[0, 0, 8, 3, 0]);
     refused(&[pixels, "has 5 bytes, and its head alone takes 16"]);
-    write(pixels, &bytes_of(&[4], &[0; 64]));
+    write(pixels, &bytes_of(&[64], &[0; 64]));
     refused(&[pixels, "holds u8 elements along 1 axes, and u8 along 3"]);
     write(pixels, &bytes_of(&[2, 0, 3], &[]));
     refused(&[pixels, "holds nothing: its extents are [2, 0, 3]"]);

@@ -1,6 +1,7 @@
 //! Datasets, loaders, and the readers of files, with files as they should not be.
 
 mod arrays;
+mod augment;
 #[cfg(feature = "images")]
 mod images;
 mod loader;
