@@ -42,12 +42,11 @@ pub struct Options {
 
 pub fn run(options: &Options, output: &mut Output) -> Result<(), Failure> {
     let network = networks::named(&options.model)?;
-    let (profile, device) = match &options.profile {
-        Some(name) => (profile(name)?, None),
-        None => {
-            let (_, device) = select::device(options.device.device.as_deref())?;
-            (device.profile(), Some(device))
-        }
+    let (profile, device) = if let Some(name) = &options.profile {
+        (profile(name)?, None)
+    } else {
+        let (_, device) = select::device(options.device.device.as_deref())?;
+        (device.profile(), Some(device))
     };
     let g = Graph::new();
     let recorded = network.record(&g, 1);

@@ -115,7 +115,7 @@ pub enum Sign {
 
 /// A legend in as many rows as it takes, and the rest of the area.
 pub fn legend<'a>(area: &Area<'a>, entries: &[Entry]) -> Drawn<Area<'a>> {
-    let across = area.dim_in_pixel().0 as f64;
+    let across = f64::from(area.dim_in_pixel().0);
     let most = ((across - 60.0) / 8.5) as usize;
     let (mut x, mut row) = (14.0, 0);
     let mut places = Vec::new();
