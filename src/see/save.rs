@@ -38,7 +38,7 @@ pub fn write_picture(path: &Path, what: &str, svg: &str) -> Result<()> {
 #[cfg(feature = "plots")]
 fn png(svg: &str) -> Result<Vec<u8>> {
     use resvg::{tiny_skia, usvg};
-    /// `DejaVu` Sans with the characters of European languages and mathematics; see `assets/sans.md`.
+    /// A sans-serif font with the characters of European languages and mathematics; see `assets/sans.md`.
     static FONT: &[u8] = include_bytes!("../../assets/sans.ttf");
     const SCALE: f32 = 2.0;
 

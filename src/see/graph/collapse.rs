@@ -3,6 +3,7 @@
 use super::{GraphPicture, Mark, Role, Signal, Wire, mark};
 use crate::record::{Leaf, Node, NodeKind, Recording};
 use std::collections::BTreeMap;
+use std::fmt::Write as _;
 
 /// What nodes have in common that share a box.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -126,7 +127,7 @@ fn group(recording: &Recording, key: &Key, nodes: &[usize]) -> Mark {
     }
     let mut hover = format!("{count} ops: {}", ops.join(", "));
     if !parameters.is_empty() {
-        hover += &format!("\nparameters: {}", parameters.join(", "));
+        let _ = write!(hover, "\nparameters: {}", parameters.join(", "));
     }
     let around = scope.rsplit_once('.').map_or("", |(around, _)| around).to_owned();
     Mark { role: Role::Scope, is_backward, lines, hover, scope: around, signals: vec![Signal::default()] }

@@ -3,6 +3,7 @@
 use super::{GraphPicture, Mark, Role, Signal};
 use crate::see::text::quoted;
 use std::collections::BTreeMap;
+use std::fmt::Write as _;
 
 /// The boxes and scopes within a scope.
 #[derive(Default)]
@@ -41,13 +42,13 @@ pub fn write(picture: &GraphPicture) -> String {
             attributes += ", style=dashed, constraint=false";
         }
         if from.signals.len() > 1 {
-            attributes += &format!(", taillabel=\"{}\"", wire.output);
+            let _ = write!(attributes, ", taillabel=\"{}\"", wire.output);
         }
         if let Some(signal) = from.signals.get(wire.output as usize)
             && let Some(value) = &signal.value
         {
             let gradient = signal.gradient.as_deref().unwrap_or("-");
-            attributes += &format!(", label={}", quoted(&format!("{value}\n{gradient}")));
+            let _ = write!(attributes, ", label={}", quoted(&format!("{value}\n{gradient}")));
         }
         lines.push(format!("  n{} -> n{} [{attributes}];", wire.from, wire.to));
     }
@@ -76,9 +77,9 @@ fn node(mark: &Mark) -> String {
     let mut label = mark.lines.join("\n");
     // The last of a circuit has no wire that could tell its value.
     if let Some(Signal { value: Some(value), gradient }) = mark.signals.first() {
-        label += &format!("\n= {value}");
+        let _ = write!(label, "\n= {value}");
         if let Some(gradient) = gradient {
-            label += &format!("\ngradient {gradient}");
+            let _ = write!(label, "\ngradient {gradient}");
         }
     }
     let shape = match mark.role {

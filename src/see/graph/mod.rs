@@ -11,6 +11,7 @@ use super::save;
 use crate::base::Result;
 use crate::record::{Leaf, Node, NodeKind, Recording};
 use crate::train::Step;
+use std::fmt::Write as _;
 use std::path::Path;
 
 /// Most boxes of a picture in which every node has one of its own, unless that is asked for.
@@ -159,13 +160,13 @@ fn mark(index: usize, node: &Node) -> Mark {
     let types: Vec<String> = node.outputs.iter().map(ToString::to_string).collect();
     let mut hover = format!("%{index} {}\n{}", node.label(), types.join(", "));
     if let Some(origin) = node.origin {
-        hover += &format!("\ngradient of %{}", origin.0);
+        let _ = write!(hover, "\ngradient of %{}", origin.0);
     }
     if !node.place.scope.is_empty() {
-        hover += &format!("\nin {}", node.place.scope);
+        let _ = write!(hover, "\nin {}", node.place.scope);
     }
     if !node.place.location.is_empty() {
-        hover += &format!("\nat {}", node.place.location);
+        let _ = write!(hover, "\nat {}", node.place.location);
     }
     Mark {
         role,

@@ -261,29 +261,29 @@ impl<'p> Drawing<'p> {
     /// What colours mean, of what occurs.
     fn legend(&self, svg: &mut String) {
         let marks = &self.picture.marks;
-        let entries: [(&str, Occurs); 5] = [
-            ("input", |mark| mark.role == Role::Input),
-            ("parameter", |mark| mark.role == Role::Parameter),
-            ("constant", |mark| mark.role == Role::Constant),
-            ("forward", |mark| matches!(mark.role, Role::Op | Role::Scope) && !mark.is_backward),
-            ("backward", |mark| matches!(mark.role, Role::Op | Role::Scope) && mark.is_backward),
-        ];
+        let name = |mark: &Mark| match mark.role {
+            Role::Input => "input",
+            Role::Parameter => "parameter",
+            Role::Constant => "constant",
+            Role::Op | Role::Scope if mark.is_backward => "backward",
+            Role::Op | Role::Scope => "forward",
+        };
         let mut x = MARGIN;
         let lines = self.picture.notes.len() as f64;
         let y = self.size.1 - 12.0 - 16.0 * lines;
-        for (name, occurs) in entries {
-            let Some(mark) = marks.iter().find(|mark| occurs(mark)) else { continue };
+        for own in ["input", "parameter", "constant", "forward", "backward"] {
+            let Some(mark) = marks.iter().find(|mark| name(mark) == own) else { continue };
             let (border, within) = mark.colours();
             let _ = writeln!(
                 svg,
                 "<rect x=\"{}\" y=\"{}\" width=\"11\" height=\"11\" fill=\"{within}\" stroke=\"{border}\"/>\
-                 <text x=\"{}\" y=\"{}\" fill=\"#333333\">{name}</text>",
+                 <text x=\"{}\" y=\"{}\" fill=\"#333333\">{own}</text>",
                 at(x),
                 at(y - 9.5),
                 at(x + 16.0),
                 at(y)
             );
-            x += 16.0 + width(name, SMALL.0) + 16.0;
+            x += 16.0 + width(own, SMALL.0) + 16.0;
         }
         for (line, note) in self.picture.notes.iter().enumerate() {
             let y = y + 16.0 * (line + 1) as f64;
@@ -302,9 +302,6 @@ struct Side {
     wires: Vec<usize>,
     edges: Vec<(usize, usize)>,
 }
-
-/// Whether a mark is of a kind.
-type Occurs = fn(&Mark) -> bool;
 
 impl Side {
     fn new(picture: &GraphPicture, members: Vec<usize>) -> Self {

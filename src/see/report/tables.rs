@@ -21,21 +21,16 @@ impl Report<'_> {
             let _ = write!(page, ", {} ms", number(seconds * 1e3));
         }
         page.push_str("</h2>\n<div class=\"wide\"><table class=\"sortable dispatches\"><thead><tr>");
-        let mut columns: Vec<(&str, bool)> = vec![
-            ("no.", true),
-            ("kernel", false),
-            ("computes", false),
-            ("reads \u{2192} writes", false),
-            ("workgroups", true),
-            ("bytes", true),
-            ("operations", true),
-        ];
+        // What was measured comes first, so that it is seen without scrolling; where things lie comes last.
+        let mut columns: Vec<(&str, bool)> = vec![("no.", true), ("kernel", false), ("computes", false)];
         if let Some(times) = self.times {
-            columns.extend([("\u{b5}s", true), ("of step", true), ("GB/s", true), ("GFLOP/s", true)]);
+            columns.extend([("\u{b5}s", true), ("of step", true)]);
             if times.ceilings.is_some() {
                 columns.push(("of roofline", true));
             }
+            columns.extend([("GB/s", true), ("GFLOP/s", true)]);
         }
+        columns.extend([("bytes", true), ("operations", true), ("workgroups", true), ("reads \u{2192} writes", false)]);
         for (name, is_number) in columns {
             let class = if is_number { " class=\"number\"" } else { "" };
             let _ = write!(
@@ -48,7 +43,7 @@ impl Report<'_> {
             self.row(page, number, dispatch);
         }
         page.push_str("</tbody></table></div>\n");
-        if self.times.is_some_and(|times| times.ceilings.is_some()) {
+        if phase == Phase::Forward && self.times.is_some_and(|times| times.ceilings.is_some()) {
             page.push_str(
                 "<p class=\"faint\">The roofline is the least time that the bytes or the operations can take on this device, \
                  whichever is longer; the share is that by the time measured. Above 100% lies what comes from caches, faster \
@@ -80,20 +75,11 @@ impl Report<'_> {
         let _ = write!(
             page,
             "<tr id=\"dispatch-{place}\"><td class=\"number\" data-value=\"{place}\">{place}</td>\
-             <td><a href=\"#kernel-{}\">{}</a></td><td>{}<div class=\"faint\">{}</div></td>\
-             <td class=\"faint\">{} \u{2192} {}</td><td class=\"number\" data-value=\"{groups}\">{x} \u{d7} {y} \u{d7} {z}</td>\
-             <td class=\"number\" data-value=\"{moves}\" title=\"{} B\">{}</td>\
-             <td class=\"number\" data-value=\"{}\">{}</td>",
+             <td><a href=\"#kernel-{}\">{}</a></td><td>{}<div class=\"faint\">{}</div></td>",
             dispatch.kernel,
             escape(kernel),
             escape(&dispatch.label),
-            escape(&about.join("; ")),
-            escape(&self.plan.operands(dispatch, false)),
-            escape(&self.plan.operands(dispatch, true)),
-            grouped(moves),
-            bytes(moves),
-            dispatch.operations,
-            grouped(dispatch.operations)
+            escape(&about.join("; "))
         );
         if let Some(times) = self.times {
             let own = &times.dispatches[place];
@@ -102,8 +88,6 @@ impl Report<'_> {
             let rate = |amount: u64| if own.seconds > 0.0 { amount as f64 / own.seconds / 1e9 } else { 0.0 };
             cell(page, own.seconds * 1e6, &number(own.seconds * 1e6), None);
             cell(page, share, &percent(share), Some(share));
-            cell(page, rate(own.bytes), &number(rate(own.bytes)), None);
-            cell(page, rate(own.operations), &number(rate(own.operations)), None);
             if let Some(ceilings) = times.ceilings {
                 match own.share_of_ceiling {
                     Some(share) => {
@@ -114,8 +98,22 @@ impl Report<'_> {
                     None => cell(page, -1.0, "\u{2013}", None),
                 }
             }
+            cell(page, rate(own.bytes), &number(rate(own.bytes)), None);
+            cell(page, rate(own.operations), &number(rate(own.operations)), None);
         }
-        page.push_str("</tr>\n");
+        let _ = writeln!(
+            page,
+            "<td class=\"number\" data-value=\"{moves}\" title=\"{} B\">{}</td>\
+             <td class=\"number\" data-value=\"{}\">{}</td>\
+             <td class=\"number\" data-value=\"{groups}\">{x} \u{d7} {y} \u{d7} {z}</td>\
+             <td class=\"faint\">{} \u{2192} {}</td></tr>",
+            grouped(moves),
+            bytes(moves),
+            dispatch.operations,
+            grouped(dispatch.operations),
+            escape(&self.plan.operands(dispatch, false)),
+            escape(&self.plan.operands(dispatch, true))
+        );
     }
 }
 
