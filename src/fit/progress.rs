@@ -275,7 +275,7 @@ mod tests {
         }
         assert_eq!(running.line(20), "3/20 45% loss 0.1235");
         assert_eq!(running.line(80), "3/20 [==========              ] 45% loss 0.1235 123,456 samples/s 1:02:03 left");
-        assert_eq!(running.line(3), "3/2");
+        assert_eq!((running.line(3), running.line(2)), ("45%".to_owned(), "3/".to_owned()));
         let wild = Running { loss: f64::NAN, rate: f64::INFINITY, left: f64::NAN, share: 7.0, ..running };
         assert!(wild.line(60).starts_with("3/20"), "{}", wild.line(60));
     }
