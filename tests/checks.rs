@@ -81,7 +81,7 @@ fn what_is_wrong_is_found_and_named() {
         error.to_string()
     };
     let text = found(Triple { gradient: 3.001, ..RIGHT }, &Device::cpu());
-    assert!(text.starts_with("case `broken`: the gradient differs from central differences by"), "{text}");
+    assert!(text.starts_with("case `broken`: the gradient differs from central differences in float64 by"), "{text}");
     let text = found(Triple { composition: 3.0001, ..RIGHT }, &Device::cpu());
     assert!(text.contains("triple differs from its composition"), "{text}");
     for name in ["vulkan", "gl"] {
