@@ -1,7 +1,7 @@
 //! Data on the host: datasets, their readers, and the loader that makes batches of them.
 //!
-//! A [`Dataset`] is a number of samples with named columns; a [`DataLoader`] goes through it in batches, in an order that
-//! follows from a seed; and a [`Batch`] feeds a step by the names of the graph's inputs.
+//! A [`Dataset`](crate::data::Dataset) is a number of samples with named columns; a [`DataLoader`](crate::data::DataLoader) goes through it in batches, in an order that
+//! follows from a seed; and a [`Batch`](crate::data::Batch) feeds a step by the names of the graph's inputs.
 //!
 //! ```
 //! use retrograd::data::{DataLoader, Dataset, Tensors};

@@ -1,6 +1,6 @@
 //! Training in a few lines: the loop over epochs and batches, with what it measures, writes down and shows.
 //!
-//! [`Trainer`] goes through a [`DataLoader`](crate::data::DataLoader) with a compiled [`Step`](crate::Step). Everything that it does can be
+//! [`Trainer`](crate::fit::Trainer) goes through a [`DataLoader`](crate::data::DataLoader) with a compiled [`Step`](crate::Step). Everything that it does can be
 //! done by hand: the step runs, is read and saved as any other.
 
 pub mod metrics;
