@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Runs all tests, on software Vulkan and GL where there is no GPU. Arguments go to `cargo test`.
+# Runs all tests, on software Vulkan and GL where there is no GPU. Arguments go to `cargo test`;
+# RETROGRAD_TEST_FEATURES names cargo features to test with, such as cli,plots,images.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -37,12 +38,17 @@ if [ "$(uname -s)" = Linux ] && ! { has_vulkan && has_gl; }; then
     fi
 fi
 
-cargo test --quiet "$@"
+features=()
+if [ -n "${RETROGRAD_TEST_FEATURES:-}" ]; then
+    features=(--features "$RETROGRAD_TEST_FEATURES")
+fi
+
+cargo test --quiet "${features[@]}" "$@"
 
 # Without arguments, the worked examples of backpropagation as well, number by number.
 if [ $# = 0 ]; then
-    RETROGRAD_DEVICE=cpu cargo run --quiet --example worked_examples -- --json | tail -n 2
+    RETROGRAD_DEVICE=cpu cargo run --quiet "${features[@]}" --example worked_examples -- --json | tail -n 2
     if has_vulkan; then
-        RETROGRAD_DEVICE=vulkan cargo run --quiet --example worked_examples -- --json | tail -n 2
+        RETROGRAD_DEVICE=vulkan cargo run --quiet "${features[@]}" --example worked_examples -- --json | tail -n 2
     fi
 fi
