@@ -24,6 +24,9 @@ struct Options {
     /// Write pictures as SVG rather than PNG
     #[arg(long)]
     svg: bool,
+    /// End with one line of JSON
+    #[arg(long)]
+    json: bool,
 }
 
 const CLASSES: usize = 3;
@@ -92,7 +95,11 @@ fn run(options: &Options) -> Outcome<()> {
     let times = step.profile(&feeds)?.against(Ceilings::measure(&device)?);
     step.report().title("Three rings").times(&times).save(folder.join("plan.html"))?;
     std::fs::write(folder.join("trace.json"), times.trace())?;
-    println!("loss {:.4}; the pictures are in {}", step.read(loss)?.item(), folder.display());
+    let last = step.read(loss)?.item();
+    println!("loss {last:.4}; the pictures are in {}", folder.display());
+    if options.json {
+        println!("{}", serde_json::json!({ "device": device.name(), "loss": last, "folder": folder }));
+    }
     Ok(())
 }
 

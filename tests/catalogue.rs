@@ -2,28 +2,58 @@
 //!
 //! `INSTA_UPDATE=always cargo test --test catalogue` writes `docs/src/catalogue` anew.
 
+#[path = "catalogue/checkpoint.rs"]
+mod checkpoint;
+#[path = "catalogue/data.rs"]
+mod data;
+#[cfg(feature = "data")]
+#[path = "catalogue/data_files.rs"]
+mod data_files;
+#[path = "catalogue/faults.rs"]
+mod faults;
 #[path = "catalogue/files.rs"]
 mod files;
+#[path = "catalogue/fit.rs"]
+mod fit;
 #[path = "catalogue/recording.rs"]
 mod recording;
 #[path = "catalogue/running.rs"]
 mod running;
+#[path = "catalogue/see.rs"]
+mod see;
 #[path = "catalogue/training.rs"]
 mod training;
 
 use retrograd::{Error, ErrorKind};
+use std::cell::OnceCell;
 use std::fmt::Write as _;
+use std::path::PathBuf;
+use tempfile::TempDir;
 
 /// Texts of one kind, in the order in which they were provoked.
 struct Catalogue {
     kind: ErrorKind,
     texts: String,
     count: usize,
+    /// For files of this test alone: another run of it may go on beside it.
+    folder: OnceCell<TempDir>,
 }
 
 impl Catalogue {
     fn new(kind: ErrorKind) -> Self {
-        Self { kind, texts: String::new(), count: 0 }
+        Self { kind, texts: String::new(), count: 0, folder: OnceCell::new() }
+    }
+
+    /// A path for a file, of which texts show the name alone.
+    fn path(&self, name: &str) -> PathBuf {
+        self.folder.get_or_init(|| tempfile::tempdir().unwrap()).path().join(name)
+    }
+
+    /// The path of a file with this in it.
+    fn file(&self, name: &str, bytes: impl AsRef<[u8]>) -> PathBuf {
+        let path = self.path(name);
+        std::fs::write(&path, bytes).unwrap();
+        path
     }
 
     /// What was done, and what was said to it.
@@ -43,7 +73,8 @@ impl Catalogue {
     }
 
     fn text(&mut self, what: &str, text: &str) {
-        let text = settled(text);
+        let folder = self.folder.get().map(|folder| folder.path().display().to_string());
+        let text = settled(&folder.map_or_else(|| text.to_owned(), |folder| text.replace(&(folder + "/"), "")));
         assert!(text.len() > 10 && !text.contains("  \n"), "{what}: {text}");
         let indented = text.lines().fold(String::new(), |all, line| all + "    " + line + "\n");
         let _ = write!(self.texts, "{}{what}\n{indented}", if self.count > 0 { "\n" } else { "" });

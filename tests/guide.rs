@@ -92,6 +92,36 @@ fn the_first_number_that_is_no_number() -> Result<()> {
     Ok(())
 }
 
+#[test]
+fn the_ten_lines_are_those_of_the_example() {
+    let example = include_str!("../examples/fit_csv.rs");
+    let code = example.lines().filter(|line| !line.starts_with("//!")).map(|line| line.to_owned() + "\n");
+    let training: String =
+        chapter("training").lines().filter(|line| !line.starts_with("# ")).map(|line| line.to_owned() + "\n").collect();
+    assert!(
+        training.contains(code.collect::<String>().trim()),
+        "the chapter shows other code than examples/fit_csv.rs"
+    );
+    let main = example.split("fn main() -> Result<()> {").nth(1).unwrap();
+    assert_eq!(main.lines().skip(1).take_while(|line| !line.is_empty()).count(), 10);
+}
+
+#[test]
+fn every_example_is_in_the_index() {
+    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/examples");
+    let index = std::fs::read_to_string(format!("{folder}/README.md")).unwrap();
+    let mut count = 0;
+    for entry in std::fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.extension().is_some_and(|ending| ending == "rs") || path.join("main.rs").is_file() {
+            let name = path.file_stem().unwrap().to_string_lossy().into_owned();
+            assert!(index.contains(&format!("\n| `{name}` |")), "examples/README.md does not list `{name}`");
+            count += 1;
+        }
+    }
+    assert!(count >= 14, "{count}");
+}
+
 /// All chapters, and what they include.
 fn files(folder: &Path) -> Vec<PathBuf> {
     let entries = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());

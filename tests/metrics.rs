@@ -264,6 +264,21 @@ fn a_score_of_nan_is_never_right() {
 }
 
 #[test]
+fn weights_count_for_what_follows_them_alone() {
+    let g = Graph::evaluation();
+    let (scores, labels, weight) = (g.input("scores", [4, 2]), g.labels("labels", [4]), g.input("weight", [4]));
+    let plain = Metrics::new(&g).recall(Average::Micro, scores, labels);
+    let metrics = plain.weighted(weight).named("weighted").recall(Average::Micro, scores, labels).keep();
+    let mut step = g.infer(&[metrics.sums()]).compile(&Device::cpu(), &Params::seeded(0)).unwrap();
+    let classes = [1.0f32, 0.0, 1.0, 0.0, 0.0, 1.0, 0.0, 1.0];
+    step.run([scores.feed(&classes), labels.feed(&[0, 1, 1, 0]), weight.feed(&[3.0f32, 1.0, 3.0, 1.0])]).unwrap();
+    let mut meter = metrics.meter();
+    meter.add(&step.read(metrics.sums()).unwrap()).unwrap();
+    let values = meter.measured().values;
+    assert_eq!((values.get("recall"), values.get("weighted")), (Some(0.5), Some(0.75)));
+}
+
+#[test]
 fn binary_targets_and_a_loss_of_batches() {
     let g = Graph::evaluation();
     let (logits, targets, weight) = (g.input("logits", [4]), g.input("targets", [4]), g.input("weight", [4]));

@@ -1,5 +1,7 @@
 //! Plots: that they are well-formed pictures of what they were given, and what happens with values that cannot be drawn.
 
+use retrograd::data::{DataLoader, Tensors};
+use retrograd::fit::{Epoch, History, Metrics};
 use retrograd::see::{Confusion, Curves, DecisionBoundary, Histograms};
 use retrograd::{Device, ErrorKind, Graph, Params, State, nn, optim::Sgd};
 use roxmltree::Document;
@@ -143,6 +145,79 @@ fn confusion_is_square_and_has_names() {
         let error = Confusion::new("t", &counts).names(names).svg().unwrap_err();
         assert!(error.kind() == ErrorKind::Argument && error.to_string().contains(expected), "{error}");
     }
+}
+
+#[test]
+fn what_cannot_be_counted_is_refused_and_weights_are_shown() {
+    let found = texts(&Confusion::weighted("t", vec![vec![1.25, 0.0], vec![2.0, 3000.0]]).svg().unwrap());
+    for text in ["1.25", "0", "2", "3,000"] {
+        assert!(found.contains(&text.into()), "{text}: {found:?}");
+    }
+    for count in [-1.0, f64::NAN, f64::INFINITY] {
+        let error = Confusion::weighted("t", vec![vec![count]]).svg().unwrap_err();
+        assert!(
+            error.kind() == ErrorKind::Argument && error.to_string().contains(&format!("counts {count}")),
+            "{error}"
+        );
+    }
+}
+
+/// A history of two epochs, whose second was better, with names that are no names of files.
+fn history() -> History {
+    let mut params = Params::seeded(1);
+    let layer = nn::Linear::new(&mut params, "layer", 2, 2);
+    let h = Graph::evaluation();
+    let (x, y) = (h.input("x", [4, 2]), h.labels("y", [4]));
+    let scores = layer.forward(x);
+    let metrics = Metrics::new(&h).loss(scores.cross_entropy(y)).confusion_matrix(scores, y);
+    let data = Tensors::new().column("x", [4, 2], vec![1.0f32; 8]).unwrap().column("y", [4], vec![0, 1, 1, 0]).unwrap();
+    let mut evaluation = metrics.compile_on(&State::new(&Device::cpu(), &params).unwrap()).unwrap();
+    let measured = evaluation.run(&DataLoader::new(data, 4)).unwrap();
+    let epoch = |epoch: u32, loss: f64| Epoch {
+        epoch,
+        values: [
+            ("train/loss", loss),
+            ("validation/loss", 2.0 * loss),
+            ("validation/f1: a/b", 0.5),
+            ("validation/F1_ a/b", 0.5),
+        ]
+        .into_iter()
+        .collect(),
+        confusion: measured.confusion.clone(),
+        ..Epoch::default()
+    };
+    let losses = vec![(1, 1.5), (2, f32::NAN), (3, 0.5)];
+    History { epochs: vec![epoch(1, 1.0), epoch(2, 0.5)], losses, best_epoch: Some(2), stopped: None }
+}
+
+#[test]
+fn a_history_has_a_curve_of_every_part_and_a_file_for_every_metric() {
+    let history = history();
+    let svg = history.plot("loss").svg().unwrap();
+    let found = texts(&svg);
+    assert!(["train", "validation", "epoch", "loss"].iter().all(|text| found.contains(&(*text).into())), "{found:?}");
+    let found = texts(&history.plot("f1: a/b").svg().unwrap());
+    assert!(found.contains(&"validation".into()) && !found.contains(&"train".into()), "{found:?}");
+
+    let folder = tempfile::tempdir().unwrap();
+    let written = history.save_plots(folder.path().join("new")).unwrap();
+    let names: Vec<_> = written.iter().map(|path| path.file_name().unwrap().to_str().unwrap()).collect();
+    assert_eq!(names, ["loss.png", "f1_ a_b.png", "F1_ a_b (2).png", "loss by step.png", "confusion.png"]);
+    for path in &written {
+        assert!(std::fs::read(path).unwrap().starts_with(b"\x89PNG"), "{}", path.display());
+    }
+    // An empty history has nothing to draw, and a file where the folder should be is told.
+    assert!(History::default().save_plots(folder.path()).unwrap().is_empty());
+    let error = history.save_plots(&written[0]).unwrap_err();
+    assert!(error.kind() == ErrorKind::File && error.to_string().contains("loss.png"), "{error}");
+}
+
+#[test]
+fn a_history_reads_as_text() {
+    let text = history().to_string();
+    assert!(text.starts_with("2 epochs in 0.00 s\nbest: epoch 2: train/loss 0.5000, validation/loss 1.000"), "{text}");
+    assert!(text.contains("predictions across:\n   0  1\n0  "), "{text}");
+    assert_eq!(History::default().to_string(), "0 epochs in 0.00 s");
 }
 
 #[test]

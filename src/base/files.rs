@@ -15,7 +15,10 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 /// Those of the operating system.
 pub fn write_whole(path: &Path, bytes: &[u8]) -> Result<()> {
     if let Some(folder) = folder_of(path) {
-        std::fs::create_dir_all(folder)?;
+        let named = |error: std::io::Error| {
+            std::io::Error::new(error.kind(), format!("the folder {} cannot be made: {error}", folder.display()))
+        };
+        std::fs::create_dir_all(folder).map_err(named)?;
     }
     in_place_of(path, |file| file.write_all(bytes), false)
 }

@@ -44,7 +44,10 @@ impl<D: Dataset> Subset<D> {
         }
         let starts: [usize; N] = std::array::from_fn(|part| if part == 0 { 0 } else { ends[part - 1] });
         if let Some(part) = (0..N).find(|&part| starts[part] >= ends[part]) {
-            return refuse(format!("a fraction of {} of {len} samples leaves none", fractions[part]));
+            return refuse(format!(
+                "a fraction of {} of {len} samples leaves none: take a larger one",
+                fractions[part]
+            ));
         }
         let part =
             |part: usize| Self { dataset: dataset.clone(), rows: rows[starts[part]..ends[part].min(len)].into() };
@@ -89,7 +92,10 @@ impl<D: Dataset, F: Fn(Batch) -> Result<Batch> + Send + Sync> Map<D, F> {
         let first =
             change(dataset.batch(&[0])?).map_err(|error| error.during("the function given to `map`, for sample 0"))?;
         if first.rows() != 1 {
-            return refuse(format!("the function given to `map` made {} rows of one", first.rows()));
+            return refuse(format!(
+                "the function given to `map` made {} rows of one: it may change columns, and not how many samples there are",
+                first.rows()
+            ));
         }
         let column =
             |(name, tensor): (&str, &HostTensor)| Column::new(name, tensor.data().dtype(), &tensor.shape()[1..]);
@@ -112,7 +118,7 @@ impl<D: Dataset, F: Fn(Batch) -> Result<Batch> + Send + Sync> Dataset for Map<D,
             let (names, first): (Vec<&str>, Vec<&str>) =
                 (changed.names().collect(), self.columns.iter().map(|column| column.name.as_str()).collect());
             return refuse(format!(
-                "the function given to `map` made the columns {names:?}, and of the first sample {first:?}"
+                "the function given to `map` made the columns {names:?}, and of the first sample {first:?}: they are to be the same"
             ));
         }
         Ok(changed.into_columns().into_iter().map(|(_, tensor)| tensor).collect())
@@ -131,7 +137,9 @@ impl<A: Dataset, B: Dataset> Concat<A, B> {
         if first.columns() != second.columns() {
             let list = |columns: &[Column]| columns.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
             let (first, second) = (list(first.columns()), list(second.columns()));
-            return refuse(format!("datasets of different columns cannot be joined: {first} and {second}"));
+            return refuse(format!(
+                "datasets of different columns cannot be joined, so leave out or rename some: {first} and {second}"
+            ));
         }
         Ok(Self { first, second })
     }

@@ -101,7 +101,13 @@ impl FileArray {
     pub fn new(shape: impl Into<Shape>, elements: Elements) -> Result<Self> {
         let shape = shape.into();
         if shape.checked_elements() != Some(elements.len()) {
-            return refuse(format!("{} elements were given for shape {shape}", elements.len()));
+            let needs = shape
+                .checked_elements()
+                .map_or_else(|| "more than can be counted".to_owned(), |count| count.to_string());
+            return refuse(format!(
+                "an array of shape {shape} needs {needs} elements, and was given {}",
+                elements.len()
+            ));
         }
         Ok(Self { shape, elements })
     }
@@ -150,7 +156,9 @@ impl FileArray {
     pub fn to_labels(&self) -> Result<HostTensor> {
         fn all<T: Copy + TryInto<i32> + std::fmt::Display>(data: &[T]) -> Result<Vec<i32>> {
             let label = |(place, &x): (usize, &T)| {
-                x.try_into().or_else(|_| refuse(format!("element {place} is {x}, which does not fit an i32")))
+                x.try_into().or_else(|_| {
+                    refuse(format!("element {place} is {x}, which does not fit an i32: take it by `to_floats`"))
+                })
             };
             data.iter().enumerate().map(label).collect()
         }
@@ -165,7 +173,8 @@ impl FileArray {
             Elements::U64(data) => all(data)?,
             Elements::I64(data) => all(data)?,
             Elements::F32(_) | Elements::F64(_) => {
-                return refuse(format!("labels are integers, and these elements are {}", self.elements.type_name()));
+                let of = self.elements.type_name();
+                return refuse(format!("labels are integers, and these elements are {of}: round them first"));
             }
         };
         Ok(self.tensor(HostData::I32(labels)))

@@ -86,7 +86,9 @@ impl Batch {
     pub fn with(mut self, name: &str, tensor: impl Into<HostTensor>) -> Result<Self> {
         let tensor = tensor.into();
         let Some(&rows) = tensor.shape().first() else {
-            return refuse(format!("column `{name}` has no axis, and the first one is that of the samples"));
+            return refuse(format!(
+                "column `{name}` has no axis, and the first one is that of the samples: one sample has the shape [1]"
+            ));
         };
         let place = self.columns.iter().position(|(column, _)| column == name);
         let alone = self.columns.is_empty() || (self.columns.len() == 1 && place.is_some());
@@ -158,7 +160,13 @@ pub trait Inputs<'g> {
 }
 
 fn input_name(tensor: Tensor<'_>) -> Result<String, String> {
-    tensor.input_name().ok_or_else(|| format!("{tensor:?}"))
+    tensor.input_name().ok_or_else(|| {
+        if tensor.is_valid() {
+            tensor.graph().with_recording(|recording| recording.describe(tensor.id()))
+        } else {
+            format!("{tensor:?}")
+        }
+    })
 }
 
 impl<'g> Inputs<'g> for &'g Graph {

@@ -179,7 +179,8 @@ through_a_pointer!(&D, Box<D>, Arc<D>);
 pub(super) fn check_rows(rows: &[usize], len: usize) -> Result<()> {
     match rows.iter().find(|&&row| row >= len) {
         Some(row) => {
-            Err(Error::new(ErrorKind::Argument, format!("row {row} was asked for, and the dataset has {len} samples")))
+            let message = format!("row {row} was asked for, and the dataset has {len} samples, which count from 0");
+            Err(Error::new(ErrorKind::Argument, message))
         }
         None => Ok(()),
     }

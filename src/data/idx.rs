@@ -65,7 +65,14 @@ fn parse(mut source: Source<'_>) -> Result<FileArray> {
     };
     let held = source.up_to(bytes)?;
     if held.len() < bytes {
-        return refuse(&source, format!("has extents {shape}, and holds {} elements", held.len() / width));
+        return refuse(
+            &source,
+            format!(
+                "has extents {shape}, and holds {} elements of {}: is it cut off?",
+                held.len() / width,
+                bytes / width
+            ),
+        );
     }
     if !source.is_over()? {
         return refuse(&source, format!("has extents {shape}, and holds more elements"));
@@ -107,7 +114,8 @@ pub fn write(path: impl AsRef<Path>, array: &FileArray) -> Result<()> {
         Elements::F32(_) => 13,
         Elements::F64(_) => 14,
         other => {
-            return Err(fault(&name, format!("was to hold {} elements, which IDX does not have", other.type_name())));
+            let what = format!("was to hold {} elements, and IDX has u8, i8, i16, i32, f32 and f64", other.type_name());
+            return Err(fault(&name, what));
         }
     };
     let shape = array.shape();

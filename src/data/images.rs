@@ -2,7 +2,7 @@
 
 use super::source::fault;
 use super::{Column, Dataset, Labels, dataset::check_rows};
-use crate::base::{DType, HostData, HostTensor, Result};
+use crate::base::{DType, Error, ErrorKind, HostData, HostTensor, Result};
 use image::imageops::FilterType;
 use image::{DynamicImage, ImageReader, Limits};
 use rayon::prelude::*;
@@ -79,8 +79,10 @@ impl Images {
     pub fn read(&self, folder: impl AsRef<Path>) -> Result<ImageFolder> {
         let folder = folder.as_ref();
         let name = folder.display().to_string();
-        if self.size.is_some_and(|size| size.contains(&0)) {
-            return Err(fault(&name, "was to be read as images without pixels"));
+        if let Some([height, width]) = self.size.filter(|size| size.contains(&0)) {
+            let message =
+                format!("images cannot be resized to {height} x {width} pixels: `Images::resize` needs at least 1 x 1");
+            return Err(Error::new(ErrorKind::Argument, message));
         }
         let mut classes: Vec<(String, PathBuf)> = Vec::new();
         for path in listed(folder)?.into_iter().filter(|path| path.is_dir()) {
@@ -126,7 +128,8 @@ impl Images {
             }
         }
         let Some((found, _)) = first else {
-            return Err(fault(&name, format!("holds {} images, and all of them are corrupt", skipped.len())));
+            let why = skipped.first().map_or("", |(_, why)| why.as_str());
+            return Err(fault(&name, format!("holds {} images, and all of them are corrupt: {why}", skipped.len())));
         };
         let size = self.size.unwrap_or(found);
         let shape = [if self.grey { 1 } else { 3 }, size[0] as usize, size[1] as usize];

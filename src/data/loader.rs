@@ -274,7 +274,8 @@ impl Settings {
             return refuse(match len {
                 0 => "the dataset has no samples: there is nothing to load".into(),
                 _ => format!(
-                    "the dataset has {len} samples, which fill no batch of {}, and what fills none is dropped",
+                    "the dataset has {len} samples, which fill no batch of {}, and what fills none is dropped: take smaller \
+                     batches, or `DataLoader::pad`",
                     self.size
                 ),
             });

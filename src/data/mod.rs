@@ -62,7 +62,7 @@ pub use dataset::{Column, Dataset};
 pub use images::{Corrupt, ImageFolder, Images};
 pub use loader::{Batches, DataLoader};
 pub use order::Position;
-pub use preprocess::{Labels, MinMax, Standardize, Unseen};
+pub use preprocess::{Labels, Scale, Unseen};
 pub use sample::Sample;
 #[cfg(feature = "parquet")]
 pub use table::Parquet;

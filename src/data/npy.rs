@@ -91,7 +91,9 @@ fn parse(source: &mut Source<'_>) -> Result<FileArray> {
     let held = source.up_to(bytes)?;
     if held.len() < bytes {
         let found = held.len() / head.kind.width();
-        return Err(fault(&source.name, format!("has shape {}, and holds {found} elements", head.shape)));
+        let wanted = bytes / head.kind.width();
+        let what = format!("has shape {}, and holds {found} elements of {wanted}: is it cut off?", head.shape);
+        return Err(fault(&source.name, what));
     }
     if !source.is_over()? {
         return Err(fault(&source.name, format!("has shape {}, and holds more elements", head.shape)));
@@ -351,7 +353,15 @@ pub fn write_npz<'a>(path: impl AsRef<Path>, arrays: impl IntoIterator<Item = (&
     let refused = |error: zip::result::ZipError| {
         fault(&path.display().to_string(), format!("could not be packed: {error}")).caused_by(error)
     };
+    let mut names: Vec<&str> = Vec::new();
     for (name, array) in arrays {
+        if names.contains(&name) {
+            return Err(fault(
+                &path.display().to_string(),
+                format!("was to hold two arrays named `{name}`: rename one"),
+            ));
+        }
+        names.push(name);
         let bytes = to_bytes(array);
         let options = SimpleFileOptions::default()
             .compression_method(zip::CompressionMethod::Deflated)

@@ -70,7 +70,7 @@ impl Sample<'_> {
 
     fn column(&self, name: &str) -> Result<usize> {
         self.columns.iter().position(|(column, _)| column == name).ok_or_else(|| {
-            let names: Vec<&str> = self.columns.iter().map(|(name, _)| name.as_str()).collect();
+            let names: Vec<String> = self.columns.iter().map(|(name, _)| format!("`{name}`")).collect();
             Error::new(ErrorKind::Argument, format!("there is no column `{name}`: there are {}", names.join(", ")))
         })
     }
@@ -88,7 +88,13 @@ fn slice<T>(data: &mut [T], place: usize, rows: usize) -> &mut [T] {
 }
 
 fn wrong(name: &str, dtype: DType, wanted: DType) -> Error {
-    Error::new(ErrorKind::Argument, format!("column `{name}` holds {dtype} elements, not {wanted}"))
+    let by = match dtype {
+        DType::F32 => "floats",
+        DType::I32 => "integers",
+        DType::U32 => "unsigned",
+    };
+    let message = format!("column `{name}` holds {dtype} elements, not {wanted}: take them by `Sample::{by}`");
+    Error::new(ErrorKind::Argument, message)
 }
 
 /// Changes samples with random numbers of their own.

@@ -22,10 +22,10 @@ pub(super) struct Source<'a> {
 /// What is unpacked may be far less than it could be.
 const RESERVED_UNPACKED: u64 = 1 << 16;
 
-/// The error of a file; what is wrong may begin with a place, such as `line 7: `.
+/// The error of a file; what is wrong may begin with a place, such as `line 7: ` or `row 7: `.
 pub(super) fn fault(name: &str, what: impl std::fmt::Display) -> Error {
     let what = what.to_string();
-    let between = if what.starts_with("line ") { ", " } else { " " };
+    let between = if what.starts_with("line ") || what.starts_with("row ") { ", " } else { " " };
     Error::new(ErrorKind::File, format!("{name}{between}{what}"))
 }
 

@@ -77,10 +77,17 @@ impl Tensors {
 
     fn add(mut self, name: &str, shape: Shape, dtype: DType, stored: Stored, elements: usize) -> Result<Self> {
         let Some((&rows, sample)) = shape.split_first() else {
-            return refuse(format!("column `{name}` has no axis, and the first one is that of the samples"));
+            return refuse(format!(
+                "column `{name}` has no axis, and the first one is that of the samples: one sample has the shape [1]"
+            ));
         };
         if shape.checked_elements() != Some(elements) {
-            return refuse(format!("column `{name}` of shape {shape} was given {elements} elements"));
+            let needs = shape
+                .checked_elements()
+                .map_or_else(|| "more than can be counted".to_owned(), |count| count.to_string());
+            return refuse(format!(
+                "column `{name}` was given {elements} elements, and its shape {shape} needs {needs}"
+            ));
         }
         if !self.columns.is_empty() && rows != self.rows {
             return refuse(format!(
@@ -123,7 +130,7 @@ impl Tensors {
     /// As [`column`](Self::column), and when the divisor is 0 or not finite.
     pub fn bytes(self, name: &str, shape: impl Into<Shape>, bytes: Vec<u8>, divisor: f32) -> Result<Self> {
         if divisor == 0.0 || !divisor.is_finite() {
-            return refuse(format!("column `{name}`: bytes cannot be divided by {divisor}"));
+            return refuse(format!("column `{name}`: bytes cannot be divided by {divisor}: by 255 they become 0 to 1"));
         }
         let count = bytes.len();
         let table = std::array::from_fn(|byte| byte as f32 / divisor);
@@ -163,7 +170,11 @@ impl Tensors {
     pub fn reshape(mut self, name: &str, sample: impl Into<Shape>) -> Result<Self> {
         let (place, sample) = (self.place(name)?, sample.into());
         if sample.checked_elements() != Some(self.columns[place].shape.elements()) {
-            return refuse(format!("column {} cannot take the shape {sample}", self.columns[place]));
+            let column = &self.columns[place];
+            let elements = column.shape.elements();
+            return refuse(format!(
+                "column {column} has {elements} elements per sample, which do not fill the shape {sample} exactly"
+            ));
         }
         self.columns[place].shape = sample;
         Ok(self)
@@ -215,7 +226,7 @@ impl Tensors {
         let places = names.iter().map(|name| self.place(name)).collect::<Result<Vec<usize>>>()?;
         if let Some(&place) = places.iter().find(|&&place| self.columns[place].shape.rank() > 1) {
             return refuse(format!(
-                "column {} is neither a number nor a vector: it cannot be stacked",
+                "column {} is neither a number nor a vector: make it a vector by `reshape` before it is stacked",
                 self.columns[place]
             ));
         }
@@ -241,7 +252,8 @@ impl Tensors {
         self.columns.iter().position(|column| column.name == name).map_or_else(
             || {
                 let list: Vec<String> = self.columns.iter().map(ToString::to_string).collect();
-                refuse(format!("there is no column `{name}`: there are {}", list.join(", ")))
+                let list = if list.is_empty() { "no columns at all".to_owned() } else { list.join(", ") };
+                refuse(format!("there is no column `{name}`: there are {list}"))
             },
             Ok,
         )

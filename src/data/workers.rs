@@ -59,7 +59,9 @@ impl<T: Send + 'static> Workers<T> {
                 .name(format!("data {number}"))
                 .spawn(move || shared.work())
                 .map_err(|error| {
-                    let text = format!("thread {number} of {threads} for loading data could not be started: {error}");
+                    let text = format!(
+                        "thread {number} of {threads} for loading data could not be started: {error}; use fewer by `DataLoader::threads`"
+                    );
                     Error::new(ErrorKind::System, text).caused_by(error)
                 })?;
             workers.threads.push(thread);

@@ -270,7 +270,8 @@ impl<'g> Trainer<'g> {
         let norms = self.step.read_layer_norms()?;
         if let Some(broken) = norms.iter().find(|norms| norms.verdict() == Verdict::NotFinite) {
             let message = format!(
-                "after epoch {epoch} the norm of the gradient of `{}` is {} and that of its weights {}",
+                "after epoch {epoch} the norm of the gradient of `{}` is {} and that of its weights {}: lower the learning rate, or \
+                 let `Training::check_numbers` say where it comes from",
                 broken.name, broken.gradient, broken.weight
             );
             return Err(Error::new(ErrorKind::NonFinite, message));

@@ -3,6 +3,7 @@
 use super::metrics::{ConfusionMatrix, Values};
 use crate::base::{Error, ErrorKind, Result, write_whole};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use std::fmt;
 use std::path::Path;
 
 /// The values of every epoch, and the loss of every step.
@@ -18,6 +19,29 @@ pub struct History {
     pub best_epoch: Option<u32>,
     /// Why training ended before the last epoch, if it did.
     pub stopped: Option<String>,
+}
+
+/// How many epochs there were, why they ended, and the best of them, or else the last, with its confusion matrix.
+impl fmt::Display for History {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // From 0: the sum of nothing is -0.
+        let seconds = self.epochs.iter().fold(0.0, |sum, epoch| sum + epoch.seconds);
+        let count = self.epochs.len();
+        write!(f, "{count} {} in {seconds:.2} s", if count == 1 { "epoch" } else { "epochs" })?;
+        if let Some(why) = &self.stopped {
+            write!(f, "; ended: {why}")?;
+        }
+        let (what, shown) = match (self.best(), self.last()) {
+            (Some(best), _) => ("best", best),
+            (None, Some(last)) => ("last", last),
+            (None, None) => return Ok(()),
+        };
+        write!(f, "\n{what}: epoch {}: {}", shown.epoch, shown.values)?;
+        match &shown.confusion {
+            Some(confusion) => write!(f, "\nclasses downwards, predictions across:\n{confusion}"),
+            None => Ok(()),
+        }
+    }
 }
 
 /// What was measured in an epoch.

@@ -15,7 +15,10 @@ pub(super) fn matched<'g>(graph: &'g Graph, loader: &DataLoader, what: &str) -> 
     if loader.batches() == 0 {
         return Err(Error::new(
             ErrorKind::Argument,
-            format!("{what} has no batch to go through: there are {samples} samples, and a batch has {size}"),
+            format!(
+                "{what} has no batch to go through: there are {samples} samples, and a batch has {size}; take smaller batches, or fill \
+                 the last one up with `DataLoader::pad`"
+            ),
         ));
     }
     let mut differences = Vec::new();

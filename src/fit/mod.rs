@@ -17,6 +17,8 @@ mod history;
 mod inputs;
 #[cfg(not(target_arch = "wasm32"))]
 mod log;
+#[cfg(all(feature = "plots", not(target_arch = "wasm32")))]
+mod plots;
 #[cfg(all(feature = "progress", not(target_arch = "wasm32")))]
 mod progress;
 #[cfg(not(target_arch = "wasm32"))]

@@ -1,4 +1,5 @@
-use crate::record::Tensor;
+use super::Activation;
+use crate::record::{Params, Tensor};
 use std::fmt::Debug;
 
 /// What turns one tensor into another: what [`Sequential`] chains. A user's own layer implements it, too.
@@ -40,6 +41,29 @@ impl Sequential {
     pub fn then(mut self, layer: impl Layer + 'static) -> Self {
         self.layers.push(Box::new(layer));
         self
+    }
+
+    /// A perceptron with layers of these sizes, inputs first and outputs last: a [`Linear`](super::Linear) from each to the next, called
+    /// `name.0`, `name.1` and so on, and the activation between them. With fewer than two sizes there is no layer.
+    ///
+    /// ```
+    /// use retrograd::nn::{Activation, Sequential};
+    /// use retrograd::{Graph, Params};
+    /// let mut params = Params::seeded(1);
+    /// let model = Sequential::mlp(&mut params, "mlp", [4, 16, 2], Activation::Relu);
+    /// assert_eq!((model.len(), params.elements()), (3, 4 * 16 + 16 + 16 * 2 + 2));
+    /// ```
+    #[must_use]
+    #[track_caller]
+    pub fn mlp(params: &mut Params, name: &str, sizes: impl AsRef<[usize]>, activation: Activation) -> Self {
+        let mut model = Self::new();
+        for (number, pair) in sizes.as_ref().windows(2).enumerate() {
+            if number > 0 {
+                model = model.then(activation);
+            }
+            model = model.then(super::Linear::new(params, &format!("{name}.{number}"), pair[0], pair[1]));
+        }
+        model
     }
 
     /// The number of layers.
@@ -95,6 +119,7 @@ layers! {
     Lstm
     MaxPool2d
     MultiHeadAttention
+    Normalize
     RmsNorm
     Rnn
     Sequential

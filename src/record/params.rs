@@ -268,6 +268,16 @@ impl Params {
         Ok(())
     }
 
+    /// Sets the initial value of a parameter that was added just before, with a value of its shape; not of one that was refused.
+    pub(crate) fn set_initial(&mut self, param: &Param, value: HostTensor) {
+        if param.refused.is_none()
+            && let Some(entry) = self.entries.get_mut(param.info.index)
+        {
+            debug_assert_eq!(entry.value.shape(), value.shape(), "initial value of `{}`", entry.name);
+            entry.value = value;
+        }
+    }
+
     /// The same store with other initial values, in the order of addition and of the same shapes.
     pub(crate) fn with_values(&self, values: Vec<HostTensor>) -> Self {
         let mut entries = self.entries.clone();

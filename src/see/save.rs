@@ -41,8 +41,12 @@ fn png(svg: &str) -> Result<Vec<u8>> {
     /// A sans-serif font with the characters of European languages and mathematics; see `assets/sans.md`.
     static FONT: &[u8] = include_bytes!("../../assets/sans.ttf");
     const SCALE: f32 = 2.0;
+    /// Pixels of one direction.
+    const MOST: f32 = 16_384.0;
 
-    let failed = |what: String| Error::new(ErrorKind::Limit, format!("the picture cannot become a PNG: {what}"));
+    let failed = |what: String| {
+        Error::new(ErrorKind::Limit, format!("the picture cannot become a PNG: {what}. Save it as `.svg`"))
+    };
     // Only the font that is part of this library: pictures are the same on every machine.
     let mut options = usvg::Options { font_family: "DejaVu Sans".into(), ..usvg::Options::default() };
     let fonts = options.fontdb_mut();
@@ -52,8 +56,8 @@ fn png(svg: &str) -> Result<Vec<u8>> {
     fonts.set_serif_family("DejaVu Sans");
     let tree = usvg::Tree::from_str(svg, &options).map_err(|error| failed(error.to_string()))?;
     let (width, height) = (tree.size().width() * SCALE, tree.size().height() * SCALE);
-    let too_large = || failed(format!("{width} x {height} pixels are too many: save it as `.svg`"));
-    if width > 16_384.0 || height > 16_384.0 {
+    let too_large = || failed(format!("{width} x {height} pixels are more than {MOST} in one direction"));
+    if width > MOST || height > MOST {
         return Err(too_large());
     }
     let mut pixels = tiny_skia::Pixmap::new(width.ceil() as u32, height.ceil() as u32).ok_or_else(too_large)?;

@@ -146,7 +146,7 @@ fn limits() {
 }
 
 /// What differs by machine is what devices there are, and which GPU it is.
-fn without_machine(text: &str, device: Option<&Device>) -> String {
+pub fn without_machine(text: &str, device: Option<&Device>) -> String {
     let text = match (text.find("Here are: "), text.find(". Name one of")) {
         (Some(start), Some(end)) => format!("{}Here are: CPU (cpu), ..{}", &text[..start], &text[end..]),
         _ => text.to_owned(),

@@ -1,7 +1,8 @@
 //! Scales and labels, fitted on one split and applied to another.
 
 use crate::refused;
-use retrograd::data::{Dataset, Labels, MinMax, Standardize, Tensors, Unseen};
+use retrograd::data::{Dataset, Labels, Scale, Tensors, Unseen};
+use retrograd::nn::Normalize;
 use retrograd::{Device, Graph, HostTensor, Params};
 
 fn data() -> Tensors {
@@ -11,10 +12,10 @@ fn data() -> Tensors {
 
 #[test]
 fn standardised_features_have_mean_0_and_deviation_1() {
-    let scale = Standardize::fit(&data(), "x").unwrap();
+    let scale = Scale::standardize(&data(), "x").unwrap();
     assert_eq!(scale.constant_features(), [1]);
     // The variance of 0 to 99 is (100^2 - 1) / 12.
-    assert!((scale.deviation()[0] - (9999.0f32 / 12.0).sqrt()).abs() < 1e-4, "{}", scale.deviation()[0]);
+    assert!((scale.scale()[0] - (9999.0f32 / 12.0).sqrt()).abs() < 1e-4, "{}", scale.scale()[0]);
     let all = data().all().unwrap();
     let (x, y) = (all.get("x").unwrap(), scale.apply(all.get("x").unwrap()).unwrap().to_vec());
     for feature in 0..3 {
@@ -26,16 +27,16 @@ fn standardised_features_have_mean_0_and_deviation_1() {
     }
     let back = scale.undo(&scale.apply(x).unwrap()).unwrap().to_vec();
     assert!(back.iter().zip(x.to_vec()).all(|(back, x)| (back - x).abs() <= 0.13 * (1.0 + x.abs() * 1e-6)));
-    assert_eq!(Standardize::from_json(&scale.to_json()).unwrap(), scale);
-    let range = MinMax::fit(&data(), "x").unwrap();
+    assert_eq!(Scale::from_json(&scale.to_json()).unwrap(), scale);
+    let range = Scale::min_max(&data(), "x").unwrap();
     let scaled = range.apply(x).unwrap().to_vec();
     assert!(scaled.iter().all(|y| (0.0..=1.0).contains(y)) && scaled.contains(&1.0));
-    assert_eq!(MinMax::from_json(&range.to_json()).unwrap(), range);
+    assert_eq!(Scale::from_json(&range.to_json()).unwrap(), range);
 }
 
 #[test]
 fn a_graph_records_the_same_scaling() {
-    let scale = Standardize::fit(&data(), "x").unwrap();
+    let scale = Scale::standardize(&data(), "x").unwrap();
     let rows = data().batch(&[3, 77]).unwrap().get("x").unwrap().clone();
     let g = Graph::new();
     let x = g.input("x", [2, 3]);
@@ -47,22 +48,49 @@ fn a_graph_records_the_same_scaling() {
 }
 
 #[test]
+fn a_layer_s_scale_is_saved_and_loaded_with_the_weights() {
+    let fitted = Scale::standardize(&data(), "x").unwrap();
+    let rows = data().batch(&[3, 77]).unwrap().get("x").unwrap().clone();
+    let path = tempfile::tempdir().unwrap().keep().join("model.safetensors");
+    let scaled = |layer: &Normalize, params: &Params, loads: bool| {
+        let g = Graph::new();
+        let x = g.input("x", [2, 3]);
+        let y = layer.forward(x).keep();
+        let mut step = g.infer(&[y]).compile(&Device::cpu(), params).unwrap();
+        if loads {
+            step.load(&path).unwrap();
+        } else {
+            step.save(&path).unwrap();
+        }
+        step.run([x.feed(&rows)]).unwrap();
+        step.read(y).unwrap().to_vec()
+    };
+    let mut params = Params::seeded(1);
+    let layer = fitted.layer(&mut params, "scale");
+    assert_eq!(scaled(&layer, &params, false), fitted.apply(&rows).unwrap().to_vec());
+    let mut others = Params::seeded(2);
+    let layer = Normalize::new(&mut others, "scale", [3]);
+    assert_eq!(scaled(&layer, &others, true), fitted.apply(&rows).unwrap().to_vec());
+    std::fs::remove_dir_all(path.parent().unwrap()).unwrap();
+}
+
+#[test]
 fn what_cannot_be_fitted_or_applied_is_said() {
-    refused(Standardize::fit(&data(), "z"), &["no column `z`", "x, y"]);
-    refused(Standardize::fit(&data(), "y"), &["`y` i32[]", "no floats"]);
-    refused(Standardize::fit(&data().subset(vec![]).unwrap(), "x"), &["no samples"]);
+    refused(Scale::standardize(&data(), "z"), &["no column `z`", "`x` f32[3], `y` i32[]"]);
+    refused(Scale::standardize(&data(), "y"), &["`y` i32[]", "no floats"]);
+    refused(Scale::standardize(&data().subset(vec![]).unwrap(), "x"), &["no samples"]);
     let broken = Tensors::new().column("x", [3], vec![1.0, f32::NAN, 2.0]).unwrap();
-    refused(Standardize::fit(&broken, "x"), &["`x` has NaN in sample 1"]);
-    refused(MinMax::fit(&broken, "x"), &["`x` has NaN in sample 1"]);
-    let scale = Standardize::fit(&data(), "x").unwrap();
+    refused(Scale::standardize(&broken, "x"), &["`x` has NaN in sample 1"]);
+    refused(Scale::min_max(&broken, "x"), &["`x` has NaN in sample 1"]);
+    let scale = Scale::standardize(&data(), "x").unwrap();
     refused(scale.apply(&HostTensor::from(vec![1.0f32, 2.0])), &["shape [3]", "f32[2]"]);
-    refused(Standardize::from_json("{"), &["no saved standardisation"]);
+    refused(Scale::from_json("{"), &["no saved scale"]);
     let other = scale.to_json().replacen("[3]", "[4]", 1);
-    refused(Standardize::from_json(&other), &["do not fit together"]);
+    refused(Scale::from_json(&other), &["do not fit together"]);
     refused(Labels::from_json("[\"b\", \"a\"]"), &["`b` and `a` are not in order"]);
     let labels = Labels::fit(["cat", "dog"]);
     assert_eq!(labels.numbers(["dog", "cow"], Unseen::Number(2)).unwrap().to_vec(), [1.0, 2.0]);
-    refused(labels.numbers(["dog", "cow"], Unseen::Error), &["category 1 is `cow`", "`cat`, `dog`"]);
+    refused(labels.numbers(["dog", "cow"], Unseen::Error), &["name 1 is `cow`", "`cat`, `dog`"]);
     let vectors = labels.one_hot(&vec![1, 0].into()).unwrap();
     assert_eq!((vectors.shape()[..].to_vec(), vectors.to_vec()), (vec![2, 2], vec![0.0, 1.0, 1.0, 0.0]));
     refused(labels.one_hot(&vec![1, 2].into()), &["element 1 is 2", "2 categories"]);

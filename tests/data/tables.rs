@@ -101,7 +101,8 @@ fn features_are_vectors_and_categories_are_not_amounts() {
     let table = table().one_hot("city").unwrap().features_except(&["y"], "x").unwrap();
     assert_eq!(table.columns().iter().map(ToString::to_string).collect::<Vec<_>>(), ["`y` i32[]", "`x` f32[4]"]);
     assert_eq!(values(&table, "x"), [1.0, 0.0, 1.0, 0.5, 2.0, 1.0, 0.0, 1.5]);
-    refused(table.labels("city"), &["no categories"]);
+    refused(table.labels("city"), &["no column `city`", "`y`, `x`"]);
+    refused(table.labels("x"), &["`x` holds no categories"]);
 }
 
 #[test]

@@ -97,7 +97,8 @@ impl Labels {
             (None, Unseen::Error) => Err(Error::new(
                 ErrorKind::Argument,
                 format!(
-                    "category {place} is `{name}`, which was not there when the labels were fitted: {}",
+                    "name {place} is `{name}`, and the labels were fitted with {}: fit them with it too, or give such names a \
+                     number by `Unseen::Number`",
                     self.list()
                 ),
             )),
@@ -135,6 +136,9 @@ impl Labels {
     fn list(&self) -> String {
         let shown: Vec<String> = self.names.iter().take(8).map(|name| format!("`{name}`")).collect();
         let more = self.names.len().saturating_sub(shown.len());
+        if shown.is_empty() {
+            return "none".into();
+        }
         format!("{}{}", shown.join(", "), if more > 0 { format!(" and {more} more") } else { String::new() })
     }
 

@@ -4,7 +4,7 @@ mod labels;
 mod scale;
 
 pub use labels::{Labels, Unseen};
-pub use scale::{MinMax, Standardize};
+pub use scale::Scale;
 
 use crate::base::{Error, ErrorKind, Result};
 use serde::{Serialize, de::DeserializeOwned};

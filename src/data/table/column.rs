@@ -86,9 +86,7 @@ impl Builder {
     /// Adds a value that is missing.
     pub fn push_missing(&mut self) -> Result<(), String> {
         if self.missing == Missing::Error {
-            return Err(
-                "has no value: give a policy by `missing`, or a text that stands for none by `missing_texts`".into()
-            );
+            return Err("has no value: say by `missing` what becomes of it".into());
         }
         self.gaps.push(self.len());
         match &mut self.cells {
@@ -201,7 +199,9 @@ impl Builder {
             (Missing::Value(value), _) => value,
             (_, Cells::Categories { .. }) => 0.0,
             (_, Cells::Unknown(_)) => {
-                let text = format!("{file}: column `{name}` has no value in any row, and so no mean");
+                let text = format!(
+                    "{file}: column `{name}` has no value in any row, and so no mean: leave it out by `without`"
+                );
                 return Err(Error::new(ErrorKind::File, text));
             }
             _ => self.mean(),
@@ -280,7 +280,9 @@ pub(in crate::data) fn finish(file: &str, builders: Vec<Builder>) -> Result<Tabl
     if gone.len() == rows {
         return Err(Error::new(
             ErrorKind::File,
-            format!("{file}: every one of {rows} rows has a missing value, and was dropped"),
+            format!(
+                "{file}: every one of {rows} rows has a missing value, and was dropped: fill them, or leave columns out by `without`"
+            ),
         ));
     }
     let (mut tensors, mut categories, mut filled) = (Tensors::new(), BTreeMap::new(), BTreeMap::new());

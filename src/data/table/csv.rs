@@ -5,11 +5,11 @@
 //! is an error that names its line, not a reason to take the column for text.
 
 use super::column::{Builder, finish, shown};
+use super::selection::Selection;
 use super::{Kind, Missing, Table};
 use crate::base::Result;
 use crate::data::source::{Source, fault};
 use csv::ByteRecord;
-use std::collections::BTreeMap;
 use std::path::Path;
 
 /// Texts that stand for no value, unless others are given.
@@ -34,12 +34,8 @@ const MISSING_TEXTS: [&str; 9] = ["", "NA", "N/A", "NaN", "nan", "null", "NULL",
 pub struct Csv {
     delimiter: u8,
     header: bool,
-    missing: Missing,
-    missing_in: BTreeMap<String, Missing>,
     missing_texts: Vec<String>,
-    kinds: BTreeMap<String, Kind>,
-    left_out: Vec<String>,
-    only: Option<Vec<String>>,
+    selection: Selection,
 }
 
 impl Default for Csv {
@@ -55,12 +51,8 @@ impl Csv {
         Self {
             delimiter: b',',
             header: true,
-            missing: Missing::Error,
-            missing_in: BTreeMap::new(),
             missing_texts: MISSING_TEXTS.map(str::to_owned).to_vec(),
-            kinds: BTreeMap::new(),
-            left_out: Vec::new(),
-            only: None,
+            selection: Selection::default(),
         }
     }
 
@@ -81,14 +73,14 @@ impl Csv {
     /// What becomes of missing values.
     #[must_use]
     pub const fn missing(mut self, policy: Missing) -> Self {
-        self.missing = policy;
+        self.selection.missing = policy;
         self
     }
 
     /// What becomes of missing values in one column.
     #[must_use]
     pub fn missing_in(mut self, column: &str, policy: Missing) -> Self {
-        self.missing_in.insert(column.to_owned(), policy);
+        self.selection.missing_in.insert(column.to_owned(), policy);
         self
     }
 
@@ -103,7 +95,7 @@ impl Csv {
     /// happen to be whole.
     #[must_use]
     pub fn kind(mut self, column: &str, kind: Kind) -> Self {
-        self.kinds.insert(column.to_owned(), kind);
+        self.selection.kinds.insert(column.to_owned(), kind);
         self
     }
 
@@ -116,14 +108,14 @@ impl Csv {
     /// Leaves out columns.
     #[must_use]
     pub fn without(mut self, columns: &[&str]) -> Self {
-        self.left_out.extend(columns.iter().map(|&column| column.to_owned()));
+        self.selection.leave_out(columns);
         self
     }
 
     /// Reads these columns alone.
     #[must_use]
     pub fn only(mut self, columns: &[&str]) -> Self {
-        self.only = Some(columns.iter().map(|&column| column.to_owned()).collect());
+        self.selection.only(columns);
         self
     }
 
@@ -157,7 +149,10 @@ impl Csv {
             return Err(fault(&file, "is empty: a table has a header and rows"));
         }
         let names = self.names(&file, &record)?;
-        let mut builders = self.builders(&file, &names)?;
+        self.selection.check(&file, &names)?;
+        let read = names.iter().enumerate().filter(|(_, name)| self.selection.reads(name));
+        let mut builders: Vec<(usize, Builder)> =
+            read.map(|(place, name)| (place, self.selection.builder(name, None))).collect();
         let mut is_row = !self.header || reader.read_byte_record(&mut record).map_err(broken)?;
         if !is_row {
             return Err(fault(&file, "holds a header, and no rows"));
@@ -199,7 +194,10 @@ impl Csv {
             let name = if text.is_empty() { format!("column_{}", place + 1) } else { text };
             if let Some(other) = names.iter().position(|other| *other == name) {
                 let (other, place) = (other + 1, place + 1);
-                return Err(fault(file, format!("names columns {other} and {place} both `{}`", shown(&name))));
+                return Err(fault(
+                    file,
+                    format!("names columns {other} and {place} both `{}`: rename one", shown(&name)),
+                ));
             }
             names.push(name);
         }
@@ -212,26 +210,6 @@ impl Csv {
         }
         Ok(names)
     }
-
-    fn builders(&self, file: &str, names: &[String]) -> Result<Vec<(usize, Builder)>> {
-        let settings =
-            self.missing_in.keys().chain(self.kinds.keys()).chain(&self.left_out).chain(self.only.iter().flatten());
-        if let Some(unknown) = settings.into_iter().find(|setting| !names.contains(setting)) {
-            let list: Vec<String> = names.iter().take(30).map(|name| format!("`{}`", shown(name))).collect();
-            return Err(fault(
-                file,
-                format!("has no column `{unknown}`, for which there is a setting: it has {}", list.join(", ")),
-            ));
-        }
-        let is_read =
-            |name: &String| !self.left_out.contains(name) && self.only.as_ref().is_none_or(|only| only.contains(name));
-        let builder = |(place, name): (usize, &String)| {
-            let missing = self.missing_in.get(name).copied().unwrap_or(self.missing);
-            (place, Builder::new(name.clone(), self.kinds.get(name).copied(), missing))
-        };
-        let builders: Vec<_> = names.iter().enumerate().filter(|(_, name)| is_read(name)).map(builder).collect();
-        if builders.is_empty() { Err(fault(file, "has no column left that is to be read")) } else { Ok(builders) }
-    }
 }
 
 /// What is wrong with the form of a table.
@@ -239,7 +217,9 @@ fn broken(file: &str, error: csv::Error) -> crate::Error {
     let text = match error.kind() {
         csv::ErrorKind::UnequalLengths { pos, expected_len, len } => {
             let line = pos.as_ref().map_or(0, csv::Position::line);
-            format!("line {line}: the row has {len} cells, and the first line {expected_len}")
+            format!(
+                "line {line}: the row has {len} cells, and the first line {expected_len}: is a delimiter too many, or a quote not closed?"
+            )
         }
         csv::ErrorKind::Io(error) => format!("could not be read, or is damaged: {error}"),
         _ => format!("cannot be read as a table: {error}"),

@@ -4,6 +4,7 @@ mod column;
 mod csv;
 #[cfg(feature = "parquet")]
 mod parquet;
+mod selection;
 
 pub use csv::Csv;
 #[cfg(feature = "parquet")]
@@ -75,8 +76,18 @@ impl Table {
     /// When the column holds no categories.
     pub fn labels(&self, column: &str) -> Result<&Labels> {
         self.categories.get(column).ok_or_else(|| {
-            let with: Vec<&str> = self.categories.keys().map(String::as_str).collect();
-            let text = format!("column `{column}` holds no categories; these do: {with:?}");
+            let text = match (self.tensors.columns().iter().any(|own| own.name == column), self.categories.is_empty()) {
+                (false, _) => format!(
+                    "there is no column `{column}`: there are {}",
+                    list(self.columns().iter().map(|own| &own.name))
+                ),
+                (true, true) => format!(
+                    "column `{column}` holds no categories, nor does any other: make it some by `Csv::category`"
+                ),
+                (true, false) => {
+                    format!("column `{column}` holds no categories; these do: {}", list(self.categories.keys()))
+                }
+            };
             Error::new(ErrorKind::Argument, text)
         })
     }
@@ -123,7 +134,7 @@ impl Table {
         if let Some(unknown) = columns.iter().find(|column| !names.iter().any(|name| name == *column)) {
             return Err(Error::new(
                 ErrorKind::Argument,
-                format!("there is no column `{unknown}`: there are {names:?}"),
+                format!("there is no column `{unknown}`: there are {}", list(&names)),
             ));
         }
         let others: Vec<&str> = names.iter().map(String::as_str).filter(|name| !columns.contains(name)).collect();
@@ -176,6 +187,11 @@ impl Table {
     pub fn into_tensors(self) -> Tensors {
         self.tensors
     }
+}
+
+/// Names, one after another.
+fn list<'n>(names: impl IntoIterator<Item = &'n String>) -> String {
+    names.into_iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ")
 }
 
 impl Dataset for Table {

@@ -3,6 +3,7 @@
 //! Source: Apache Parquet, "File format"; decoded by the crate `parquet`, without Arrow.
 
 use super::column::{Builder, finish};
+use super::selection::Selection;
 use super::{Kind, Missing, Table};
 use crate::base::Result;
 use crate::data::source::fault;
@@ -12,7 +13,6 @@ use parquet::data_type::DataType;
 use parquet::errors::ParquetError;
 use parquet::file::reader::{ChunkReader, FileReader, SerializedFileReader};
 use parquet::schema::types::ColumnDescriptor;
-use std::collections::BTreeMap;
 use std::path::Path;
 
 /// Values that are decoded at a time.
@@ -30,11 +30,7 @@ const CHUNK: usize = 8192;
 /// ```
 #[derive(Clone, Debug, Default)]
 pub struct Parquet {
-    missing: Missing,
-    missing_in: BTreeMap<String, Missing>,
-    kinds: BTreeMap<String, Kind>,
-    left_out: Vec<String>,
-    only: Option<Vec<String>>,
+    selection: Selection,
 }
 
 impl Parquet {
@@ -47,35 +43,35 @@ impl Parquet {
     /// What becomes of nulls, and of NaN in columns of floats.
     #[must_use]
     pub const fn missing(mut self, policy: Missing) -> Self {
-        self.missing = policy;
+        self.selection.missing = policy;
         self
     }
 
     /// What becomes of nulls in one column.
     #[must_use]
     pub fn missing_in(mut self, column: &str, policy: Missing) -> Self {
-        self.missing_in.insert(column.to_owned(), policy);
+        self.selection.missing_in.insert(column.to_owned(), policy);
         self
     }
 
     /// What a column is to hold, where the file says something else.
     #[must_use]
     pub fn kind(mut self, column: &str, kind: Kind) -> Self {
-        self.kinds.insert(column.to_owned(), kind);
+        self.selection.kinds.insert(column.to_owned(), kind);
         self
     }
 
     /// Leaves out columns.
     #[must_use]
     pub fn without(mut self, columns: &[&str]) -> Self {
-        self.left_out.extend(columns.iter().map(|&column| column.to_owned()));
+        self.selection.leave_out(columns);
         self
     }
 
     /// Reads these columns alone; the others are not even decoded.
     #[must_use]
     pub fn only(mut self, columns: &[&str]) -> Self {
-        self.only = Some(columns.iter().map(|&column| column.to_owned()).collect());
+        self.selection.only(columns);
         self
     }
 
@@ -98,31 +94,12 @@ impl Parquet {
         let reader = SerializedFileReader::new(source).map_err(damaged)?;
         let schema = reader.metadata().file_metadata().schema_descr_ptr();
         let names: Vec<String> = schema.columns().iter().map(|column| column.path().string()).collect();
-        let settings =
-            self.missing_in.keys().chain(self.kinds.keys()).chain(&self.left_out).chain(self.only.iter().flatten());
-        if let Some(unknown) = settings.into_iter().find(|setting| !names.contains(setting)) {
-            return Err(fault(
-                file,
-                format!("has no column `{unknown}`, for which there is a setting: it has {names:?}"),
-            ));
-        }
+        self.selection.check(file, &names)?;
         let mut builders = Vec::new();
-        for (place, name) in names.iter().enumerate() {
-            let wanted = self.only.as_ref().is_none_or(|only| only.contains(name));
-            if self.left_out.contains(name) || !wanted {
-                continue;
-            }
+        for (place, name) in names.iter().enumerate().filter(|(_, name)| self.selection.reads(name)) {
             let own = Form::of(&schema.column(place))
                 .map_err(|what| fault(file, format!("has the column `{name}`, {what}: leave it out by `without`")))?;
-            let missing = self.missing_in.get(name).copied().unwrap_or(self.missing);
-            builders.push((
-                place,
-                own,
-                Builder::new(name.clone(), self.kinds.get(name).copied().or(own.kind), missing),
-            ));
-        }
-        if builders.is_empty() {
-            return Err(fault(file, "has no column left that is to be read"));
+            builders.push((place, own, self.selection.builder(name, own.kind)));
         }
         for group in 0..reader.num_row_groups() {
             let group = reader.get_row_group(group).map_err(damaged)?;

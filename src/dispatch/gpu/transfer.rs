@@ -179,7 +179,8 @@ impl GpuRead {
         .await;
         let outcome = outcome.map_err(|error| error.during(&what))?;
         let failed = |reason: String| {
-            let message = format!("{what} from {} failed: {reason}", self.gpu.found.describe());
+            let message =
+                format!("{what} from {} failed: {reason}\n{}", self.gpu.found.describe(), super::troubles::REPORT);
             Error::new(ErrorKind::Driver, message)
         };
         match outcome {

@@ -27,6 +27,10 @@ fn kind(error: &wgpu::Error) -> ErrorKind {
     }
 }
 
+/// What to do about what a driver rejects.
+pub(super) const REPORT: &str = "This is a defect of the library or of the driver: report it with the file that \
+                                 `retrograd verify --save FILE` writes, and compute on `Device::cpu()` meanwhile";
+
 /// As wgpu words it.
 const NO_MEMORY: &str = "Not enough memory left.";
 
@@ -137,9 +141,12 @@ impl Gpu {
             ErrorKind::OutOfMemory => {
                 ": use a smaller batch, keep fewer tensors, or another device. This one goes on, and what it held is there"
             }
-            _ => "",
+            _ => &format!("\n{REPORT}"),
         };
-        Error::new(kind(error), format!("{what} failed on {}: {error}{hint}", self.found.describe()))
+        // What wgpu quotes has lines of nothing in it.
+        let told = error.to_string();
+        let told = told.lines().map(str::trim_end).filter(|line| !line.is_empty()).collect::<Vec<_>>().join("\n");
+        Error::new(kind(error), format!("{what} failed on {}: {told}{hint}", self.found.describe()))
     }
 
     /// As [`scoped`](Self::scoped), at once. In a browser, which answers later, the error shows in the next check.

@@ -3,8 +3,10 @@
 //! [`Metrics`] records the sums of one batch in a graph of training or of evaluation; a [`Meter`] adds those of all batches on the
 //! host in double precision, so that a metric is that of all rows, and not a mean of the batches' values.
 
+mod classes;
 mod kind;
 mod meter;
+mod numbers;
 mod record;
 mod values;
 

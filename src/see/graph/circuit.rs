@@ -140,7 +140,12 @@ fn leaves(
     for (index, node) in recording.nodes.iter().enumerate() {
         if let NodeKind::Leaf(Leaf::Parameter(info)) = &node.kind {
             let own = values.get(info.index).filter(|_| info.store == params.store());
-            let strange = || Error::new(ErrorKind::Argument, format!("{} belongs to other parameters", node.label()));
+            let strange = || {
+                Error::new(
+                    ErrorKind::Argument,
+                    format!("{} belongs to other `Params` than those that were given", node.label()),
+                )
+            };
             leaves.insert(NodeId(index as u32), (*own.ok_or_else(strange)?).clone());
         }
     }
@@ -150,7 +155,9 @@ fn leaves(
         }
         let node = recording.node(feed.tensor);
         let expected = recording.tensor_type(feed.tensor);
-        let fits = feed.data.dtype() == expected.dtype && feed.shape.as_ref().is_none_or(|own| *own == expected.shape);
+        let fits = feed.data.dtype() == expected.dtype
+            && feed.data.len() == expected.shape.elements()
+            && feed.shape.as_ref().is_none_or(|own| *own == expected.shape);
         if !fits || !matches!(node.kind, NodeKind::Leaf(Leaf::Input { .. })) {
             let message = format!(
                 "{} is fed {} elements of {}: feed inputs only, with their shape and type",

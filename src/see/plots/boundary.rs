@@ -72,7 +72,10 @@ impl DecisionBoundary {
     pub fn classes(mut self, classes: &[i32]) -> Result<Self> {
         let cells = self.resolution * self.resolution;
         if classes.len() != cells {
-            let message = format!("{} classes were given, and the grid has {cells} cells", classes.len());
+            let message = format!(
+                "{} classes were given, and the grid has {cells} cells: give the class of every point of `grid()`",
+                classes.len()
+            );
             return Err(Error::new(ErrorKind::Argument, message));
         }
         not_negative(classes)?;
@@ -86,7 +89,8 @@ impl DecisionBoundary {
     /// [`ErrorKind::Argument`] where there are not twice as many numbers as classes, or a class is negative.
     pub fn points(mut self, points: &[f32], classes: &[i32]) -> Result<Self> {
         if points.len() != 2 * classes.len() {
-            let message = format!("{} numbers are no pairs for {} classes", points.len(), classes.len());
+            let (numbers, count) = (points.len(), classes.len());
+            let message = format!("{numbers} numbers were given for {count} points: each has an x, a y and a class");
             return Err(Error::new(ErrorKind::Argument, message));
         }
         not_negative(classes)?;

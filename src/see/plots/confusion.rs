@@ -20,7 +20,7 @@ use std::path::Path;
 #[derive(Clone, Debug)]
 pub struct Confusion {
     title: String,
-    counts: Vec<Vec<u64>>,
+    counts: Vec<Vec<f64>>,
     names: Vec<String>,
 }
 
@@ -28,8 +28,14 @@ impl Confusion {
     /// From counts: `counts[truth][prediction]`. Classes are named by their numbers.
     #[must_use]
     pub fn new(title: impl Into<String>, counts: &[Vec<u64>]) -> Self {
-        let names = (0..counts.len()).map(|class| class.to_string()).collect();
-        Self { title: title.into(), counts: counts.to_vec(), names }
+        Self::weighted(title, counts.iter().map(|row| row.iter().map(|&count| count as f64).collect()).collect())
+    }
+
+    /// From sums of weights: `sums[truth][prediction]`. Classes are named by their numbers.
+    #[must_use]
+    pub fn weighted(title: impl Into<String>, sums: Vec<Vec<f64>>) -> Self {
+        let names = (0..sums.len()).map(|class| class.to_string()).collect();
+        Self { title: title.into(), counts: sums, names }
     }
 
     /// With names of the classes.
@@ -42,7 +48,8 @@ impl Confusion {
     /// The plot as SVG.
     ///
     /// # Errors
-    /// [`ErrorKind::Argument`] where there is no class, or rows, columns and names are not equally many.
+    /// [`ErrorKind::Argument`] where there is no class, rows, columns and names are not equally many, or a count is below 0, NaN or
+    /// infinite.
     pub fn svg(&self) -> Result<String> {
         let classes = self.counts.len();
         if classes == 0 {
@@ -54,6 +61,10 @@ impl Confusion {
                  classes, columns the predicted ones",
                 counts.len()
             );
+            return Err(Error::new(ErrorKind::Argument, message));
+        }
+        if let Some(count) = self.counts.iter().flatten().find(|count| !(count.is_finite() && **count >= 0.0)) {
+            let message = format!("the confusion matrix counts {count}: counts are 0 or more, and finite");
             return Err(Error::new(ErrorKind::Argument, message));
         }
         if self.names.len() != classes {
@@ -97,16 +108,19 @@ impl Confusion {
 
     fn cells(&self, area: &Area<'_>, cell: i32, left: i32) -> Drawn {
         for (row, counts) in self.counts.iter().enumerate() {
-            let all: u128 = counts.iter().map(|&count| u128::from(count)).sum();
+            let all: f64 = counts.iter().sum();
             for (column, &count) in counts.iter().enumerate() {
-                let share = if all == 0 { 0.0 } else { count as f64 / all as f64 };
+                let share = if all == 0.0 { 0.0 } else { count / all };
                 // From white to a dark blue.
                 let mix = |end: f64| (255.0 + (end - 255.0) * share.powf(0.7)) as u8;
                 let colour = RGBColor(mix(0.0), mix(75.0), mix(125.0));
                 let (x, y) = (left + cell * column as i32, 8 + cell * row as i32);
                 area.draw(&Rectangle::new([(x, y), (x + cell, y + cell)], colour.filled()))?;
                 area.draw(&Rectangle::new([(x, y), (x + cell, y + cell)], RGBColor(205, 205, 205).stroke_width(1)))?;
-                let text = grouped(count);
+                let text = match count.fract() {
+                    0.0 => grouped(count as u64),
+                    _ => format!("{count:.2}"),
+                };
                 let fits = (f64::from(cell - 4) / width(&text, 1.0)).min(f64::from(SMALL)) as u32;
                 if fits >= 8 {
                     let colour = if share > 0.45 { WHITE } else { DARK };

@@ -4,7 +4,7 @@ use super::file_error;
 use super::head::Metadata;
 use crate::base::{Fingerprint, Fingerprinter, HostTensor, Result};
 use rayon::prelude::*;
-use safetensors::tensor::{Dtype, SafeTensors, TensorInfo, TensorView};
+use safetensors::tensor::{Dtype, SafeTensorError, SafeTensors, TensorInfo, TensorView};
 use serde::de::{Deserializer, IgnoredAny, MapAccess, Visitor};
 use std::collections::HashSet;
 use std::io::Write;
@@ -108,7 +108,15 @@ impl<'b> Decoded<'b> {
     /// Checks the format alone.
     fn unverified(bytes: &'b [u8]) -> Result<Self> {
         let invalid = |error: &dyn std::fmt::Display| file_error(format!("this is no valid safetensors file: {error}"));
-        let (length, head) = SafeTensors::read_metadata(bytes).map_err(|error| invalid(&error))?;
+        let (length, head) = SafeTensors::read_metadata(bytes).map_err(|error| match error {
+            SafeTensorError::HeaderTooSmall => invalid(&format!("it ends after {} bytes", bytes.len())),
+            SafeTensorError::HeaderTooLarge => invalid(&"it begins otherwise, as files of another format do"),
+            SafeTensorError::InvalidHeaderLength => {
+                invalid(&format!("it ends after {} bytes, within its header", bytes.len()))
+            }
+            SafeTensorError::MetadataIncompleteBuffer => invalid(&"it is cut off, or longer than its header says"),
+            other => invalid(&other),
+        })?;
         // What stands in a map twice would be what stands there last, for some readers.
         serde_json::Deserializer::from_slice(&bytes[WORD..WORD + length])
             .deserialize_map(Unique { depth: 0 })

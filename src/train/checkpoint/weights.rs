@@ -264,7 +264,7 @@ fn check_elements(view: &TensorView<'_>) -> Result<(), String> {
             match doubles(view).enumerate().find(|(_, number)| too_large(*number)) {
                 None => Ok(()),
                 Some((place, number)) => {
-                    Err(format!("element {place} is {number}, which floats of 32 bits cannot hold"))
+                    Err(format!("element {place} is {number:e}, which floats of 32 bits cannot hold"))
                 }
             }
         }
