@@ -30,7 +30,11 @@ struct Model {
 
 impl Model {
     fn new() -> Self {
-        let mut params = Params::seeded(3);
+        Self::seeded(3)
+    }
+
+    fn seeded(seed: u64) -> Self {
+        let mut params = Params::seeded(seed);
         let layers = Sequential::new()
             .then(Linear::new(&mut params, "up", 2, 16))
             .then(nn::BatchNorm::new(&mut params, "norm", 16))
@@ -378,6 +382,20 @@ fn resuming_needs_checkpoints_of_a_trainer() {
     checkpoints.save(trainer.step(), None).unwrap();
     let error = trainer.checkpoints(checkpoints).resume().unwrap_err();
     assert!(error.to_string().contains("was not saved by a trainer"), "{error}");
+}
+
+#[test]
+fn resuming_with_another_seed_changes_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let checkpoints = || Checkpoints::new(folder.path()).unwrap().keep_best(Best::Lowest);
+    let (model, g, h) = (Model::new(), Graph::new(), Graph::evaluation());
+    full(&model, &g, &h, &Device::cpu()).restore_best().checkpoints(checkpoints()).fit(2).unwrap();
+    let (model, g, h) = (Model::seeded(4), Graph::new(), Graph::evaluation());
+    let mut trainer = full(&model, &g, &h, &Device::cpu()).restore_best().checkpoints(checkpoints());
+    let before = trainer.step().state().weights_hash().unwrap();
+    let error = trainer.resume().unwrap_err();
+    assert!(error.to_string().contains("`Params::seeded(3)`"), "{error}");
+    assert_eq!(trainer.step().state().weights_hash().unwrap(), before);
 }
 
 #[test]

@@ -306,8 +306,18 @@ impl<'g> Trainer<'g> {
             );
             return Err(Error::new(ErrorKind::File, message));
         };
+        // What fails from here on leaves the loader and the step as they were.
+        let before = self.loader.position();
         self.loader.seek(saved.position)?;
-        // Weights of the best are copied while its checkpoint is in the step; then comes the last.
+        let resumed = match checkpoints.resume(&mut self.step) {
+            Ok(Some(resumed)) => resumed,
+            Ok(None) => return Ok(None),
+            Err(error) => {
+                self.loader.seek(before)?;
+                return Err(error);
+            }
+        };
+        // Weights of the best are copied while its checkpoint is in the step; then the last comes back.
         let best = if self.best_weights.are_wanted() {
             checkpoints.best().ok().and_then(|found| found.checkpoint)
         } else {
@@ -316,10 +326,10 @@ impl<'g> Trainer<'g> {
         let mut best_weights =
             if self.best_weights.are_wanted() { BestWeights::Unknown } else { BestWeights::Unwanted };
         if let Some(best) = best.filter(|best| best.metric().is_some()) {
-            best.load(&mut self.step)?;
-            best_weights = BestWeights::Known(weights(&self.step)?);
+            let copied = best.load(&mut self.step).and_then(|()| weights(&self.step));
+            latest.load(&mut self.step)?;
+            best_weights = BestWeights::Known(copied?);
         }
-        let Some(resumed) = checkpoints.resume(&mut self.step)? else { return Ok(None) };
         self.best_weights = best_weights;
         if let (Some(stopping), Some(seen)) = (&mut self.early_stopping, &saved.early_stopping) {
             stopping.go_on(seen);
