@@ -199,6 +199,30 @@ fn damaged_checkpoints_are_passed_over() {
 }
 
 #[test]
+fn a_training_that_went_back_is_gone_on_with_from_there() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut checkpoints = Checkpoints::new(folder.path()).unwrap().keep_last(2).keep_best(Best::Lowest);
+    let (mut step, feed) = small(1);
+    for metric in [0.1, 0.5, 0.6, 0.7] {
+        step.run([feed.clone()]).unwrap();
+        checkpoints.save(&step, metric).unwrap();
+    }
+    assert_eq!(steps(folder.path()), [1, 3, 4]);
+    checkpoints.best().unwrap().checkpoint.unwrap().load(&mut step).unwrap();
+    step.run([feed]).unwrap();
+    let path = checkpoints.save(&step, 0.4).unwrap();
+    assert!(path.is_file() && path == path_of(folder.path(), 2));
+    assert_eq!(steps(folder.path()), [1, 2]);
+    let aside = folder
+        .path()
+        .read_dir()
+        .unwrap()
+        .filter(|entry| entry.as_ref().unwrap().path().extension().is_some_and(|ending| ending == "abandoned"));
+    assert_eq!(aside.count(), 2);
+    assert_eq!(checkpoints.latest().unwrap().checkpoint.unwrap().steps(), 2);
+}
+
+#[test]
 fn what_does_not_belong_together_is_refused() {
     let folder = tempfile::tempdir().unwrap();
     let mut checkpoints = Checkpoints::new(folder.path()).unwrap();

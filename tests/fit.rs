@@ -385,6 +385,62 @@ fn resuming_needs_checkpoints_of_a_trainer() {
 }
 
 #[test]
+fn resuming_with_another_setup_is_refused_with_all_differences() {
+    let folder = tempfile::tempdir().unwrap();
+    let checkpoints = || Checkpoints::new(folder.path()).unwrap();
+    let (model, g, h) = (Model::new(), Graph::new(), Graph::evaluation());
+    full(&model, &g, &h, &Device::cpu()).checkpoints(checkpoints()).fit(1).unwrap();
+    let (g, h) = (Graph::new(), Graph::evaluation());
+    let (step, loss, metrics) = model.train(&g, &Device::cpu(), 0.02);
+    let evaluation = model.evaluation(&h, &step);
+    let trainer =
+        Trainer::new(step, loss, loader(52, 1).shuffle(6)).metrics(metrics).validate(evaluation, loader(21, 2));
+    let error = trainer.watch("validation/accuracy", Best::Highest).checkpoints(checkpoints()).resume().unwrap_err();
+    for part in
+        ["samples: `53` then, `52` now", "seed 5` then, `shuffled by the seed 6`", "`validation/loss, the lowest` then"]
+    {
+        assert!(error.to_string().contains(part), "{error}");
+    }
+    let (g, h) = (Graph::new(), Graph::evaluation());
+    let kept = Checkpoints::new(folder.path().join("other")).unwrap().keep_best(Best::Highest);
+    let error = full(&model, &g, &h, &Device::cpu()).checkpoints(kept).fit(1).unwrap_err();
+    assert!(error.kind() == ErrorKind::Argument && error.to_string().contains("keep the Highest"), "{error}");
+}
+
+#[test]
+fn a_training_with_infinite_losses_goes_on_from_its_checkpoints() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut params = Params::seeded(1);
+    let layer = Linear::new(&mut params, "layer", 1, 1);
+    let values: Vec<f32> = (0..10).map(|i| if i == 2 { 3e38 } else { 0.5 }).collect();
+    let data = Tensors::new().column("x", [10, 1], values).unwrap();
+    let mut hashes = Vec::new();
+    for ends in [vec![3], vec![1, 3]] {
+        let folder = folder.path().join(ends.len().to_string());
+        for end in ends {
+            let g = Graph::new();
+            let loss = layer.forward(g.input("x", [2, 1])).square().mean(..);
+            let training = g.train(loss, optim::Sgd::new(0.1)).clip_norm(1.0);
+            let step = training.compile(&Device::cpu(), &params).unwrap();
+            let mut trainer = Trainer::new(step, loss, DataLoader::new(data.clone(), 2))
+                .checkpoints(Checkpoints::new(&folder).unwrap())
+                .checkpoint_every(2)
+                .allow_non_finite()
+                .on_step(move |report| {
+                    Ok(if report.step == 4 && end == 1 { Flow::Break("enough".into()) } else { Flow::Continue(()) })
+                });
+            trainer.resume().unwrap();
+            let history = trainer.fit(end).unwrap();
+            if end == 3 {
+                assert_eq!(history.epochs[0].values.get("train/loss"), Some(f64::INFINITY));
+                hashes.push(trainer.step().state().training_hash().unwrap());
+            }
+        }
+    }
+    assert_eq!(hashes[0], hashes[1]);
+}
+
+#[test]
 fn resuming_with_another_seed_changes_nothing() {
     let folder = tempfile::tempdir().unwrap();
     let checkpoints = || Checkpoints::new(folder.path()).unwrap().keep_best(Best::Lowest);

@@ -3,7 +3,7 @@
 mod common;
 
 use common::device;
-use retrograd::fit::{Average, Metrics, Values};
+use retrograd::fit::{Average, Measured, Metrics, Values};
 use retrograd::{Device, ErrorKind, Generator, Graph, Params};
 
 const METRICS: usize = 3;
@@ -255,12 +255,41 @@ fn weights_of_the_first_axes_count_all_that_belongs_to_a_row() {
 fn a_score_of_nan_is_never_right() {
     let g = Graph::evaluation();
     let (scores, labels) = (g.input("scores", [2, 2]), g.labels("labels", [2]));
-    let metrics = Metrics::new(&g).accuracy(scores, labels).keep();
+    let (guess, truth) = (g.input("guess", [2]), g.input("truth", [2]));
+    let metrics = Metrics::new(&g).accuracy(scores, labels).f1(Average::Micro, scores, labels);
+    let metrics = metrics.confusion_matrix(scores, labels).named("binary").binary_accuracy(guess, truth, 0.5).keep();
+    for device in common::devices() {
+        let mut step = g.infer(&[metrics.sums()]).compile(&device, &Params::seeded(1)).unwrap();
+        let fed = [scores.feed(&[f32::NAN, 0.0, 1.0, f32::NAN]), labels.feed(&[0, 0])];
+        let guessed = [guess.feed(&[f32::NAN, 0.1]), truth.feed(&[0.0f32, 0.0])];
+        step.run([&fed[..], &guessed[..]].concat()).unwrap();
+        let mut meter = metrics.meter();
+        meter.add(&step.read(metrics.sums()).unwrap()).unwrap();
+        let Measured { values, confusion } = meter.measured();
+        let found = ["accuracy", "f1", "binary"].map(|name| values.get(name));
+        assert_eq!(found, [Some(0.0), Some(0.0), Some(0.5)], "{}", device.name());
+        assert_eq!(confusion.unwrap().rows().flatten().sum::<f64>(), 0.0, "{}", device.name());
+    }
+}
+
+#[test]
+fn targets_that_are_all_the_same_are_explained_by_none_of_rounding() {
+    let g = Graph::evaluation();
+    let (predictions, targets, weight) = (g.input("p", [64]), g.input("t", [64]), g.input("w", [64]));
+    let metrics = Metrics::new(&g).weighted(weight).r_squared(predictions, targets).keep();
     let mut step = g.infer(&[metrics.sums()]).compile(&Device::cpu(), &Params::seeded(1)).unwrap();
-    step.run([scores.feed(&[f32::NAN, 0.0, 1.0, f32::NAN]), labels.feed(&[0, 0])]).unwrap();
-    let mut meter = metrics.meter();
-    meter.add(&step.read(metrics.sums()).unwrap()).unwrap();
-    assert_eq!(meter.measured().values.get("accuracy"), Some(0.0));
+    let mut random = Generator::new(7);
+    for _ in 0..200 {
+        let mut meter = metrics.meter();
+        let value = random.uniform(-100.0, 100.0) as f32;
+        for _ in 0..3 {
+            let weights: Vec<f32> = (0..64).map(|_| random.uniform(0.1, 2.0) as f32).collect();
+            let guesses: Vec<f32> = (0..64).map(|_| value + random.normal(0.0, 1.0) as f32).collect();
+            step.run([predictions.feed(&guesses), targets.feed(&[value; 64]), weight.feed(&weights)]).unwrap();
+            meter.add(&step.read(metrics.sums()).unwrap()).unwrap();
+        }
+        assert_eq!(meter.measured().values.get("r2"), Some(0.0), "{value}");
+    }
 }
 
 #[test]

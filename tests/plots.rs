@@ -213,6 +213,16 @@ fn a_history_has_a_curve_of_every_part_and_a_file_for_every_metric() {
 }
 
 #[test]
+fn a_confusion_matrix_that_is_none_is_not_read() {
+    for counts in ["[]", "[1, 2, 3]"] {
+        for classes in [0, 3] {
+            let text = format!("{{\"classes\": {classes}, \"counts\": {counts}}}");
+            assert!(serde_json::from_str::<retrograd::fit::ConfusionMatrix>(&text).is_err(), "{text}");
+        }
+    }
+}
+
+#[test]
 fn a_history_reads_as_text() {
     let text = history().to_string();
     assert!(text.starts_with("2 epochs in 0.00 s\nbest: epoch 2: train/loss 0.5000, validation/loss 1.000"), "{text}");

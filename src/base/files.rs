@@ -61,7 +61,12 @@ fn folder_of(path: &Path) -> Option<&Path> {
 /// Brings to the disk which files a folder has.
 #[cfg(unix)]
 fn sync_folder(folder: &Path) -> Result<()> {
-    match File::open(folder)?.sync_all() {
+    let opened = match File::open(folder) {
+        // A folder that can be written and not read: the file is in its place.
+        Err(error) if error.kind() == std::io::ErrorKind::PermissionDenied => return Ok(()),
+        opened => opened?,
+    };
+    match opened.sync_all() {
         // Some file systems have no such thing, and keep folders as they do.
         Err(error) if matches!(error.kind(), std::io::ErrorKind::InvalidInput | std::io::ErrorKind::Unsupported) => {
             Ok(())

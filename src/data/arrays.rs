@@ -183,10 +183,18 @@ impl FileArray {
     /// As the tensor that suits the type: floats stay floats, `u32` and truth values become `u32`, and other integers `i32`.
     ///
     /// # Errors
-    /// When an integer does not fit an `i32`.
+    /// When an integer does not fit an `i32`, or a number in double precision is beyond what single precision holds.
     pub fn to_tensor(&self) -> Result<HostTensor> {
         match &self.elements {
-            Elements::F32(_) | Elements::F64(_) => Ok(self.to_floats()),
+            Elements::F64(data) => match data.iter().position(|&x| x.is_finite() && !(x as f32).is_finite()) {
+                Some(place) => refuse(format!(
+                    "element {place} is {:e}, which single precision does not hold: scale the elements first, or make it infinite by \
+                     `to_floats`",
+                    data[place]
+                )),
+                None => Ok(self.to_floats()),
+            },
+            Elements::F32(_) => Ok(self.to_floats()),
             Elements::U32(data) => Ok(self.tensor(HostData::U32(data.clone()))),
             Elements::Bool(data) => Ok(self.tensor(HostData::U32(data.iter().map(|&x| u32::from(x)).collect()))),
             _ => self.to_labels(),

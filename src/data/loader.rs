@@ -190,6 +190,20 @@ impl DataLoader {
         self.settings.batches()
     }
 
+    /// The seed of the order, if samples are shuffled.
+    pub(crate) fn shuffle_seed(&self) -> Option<u64> {
+        self.settings.seed
+    }
+
+    /// What becomes of samples that fill no batch.
+    pub(crate) fn remainder(&self) -> &'static str {
+        match self.settings.remainder {
+            Remainder::Drop => "dropped",
+            Remainder::Pad => "padded",
+            Remainder::Keep => "kept",
+        }
+    }
+
     /// The batch that comes next. While an epoch is gone through, that is the one after the last that was taken, however many were made
     /// ahead: saved then, it is where [`seek`](Self::seek) goes on.
     #[must_use]

@@ -15,6 +15,19 @@ enum Stored {
 }
 
 impl Stored {
+    /// Whether there are integers of which single precision cannot tell all apart.
+    fn has_coarse_integers(&self) -> bool {
+        const EXACT: u32 = 1 << 24;
+        match self {
+            Self::Elements(data) => match data.as_ref() {
+                HostData::I32(data) => data.iter().any(|x| x.unsigned_abs() > EXACT),
+                HostData::U32(data) => data.iter().any(|&x| x > EXACT),
+                HostData::F32(_) => false,
+            },
+            Self::Bytes(..) => false,
+        }
+    }
+
     /// Some elements as floats.
     fn floats(&self, range: std::ops::Range<usize>, targets: &mut [f32]) {
         match self {
@@ -239,6 +252,12 @@ impl Tensors {
         for &place in &places {
             let own = self.columns[place].shape.elements();
             let stored = &self.stored[place];
+            if stored.has_coarse_integers() {
+                log::warn!(
+                    "column `{}` holds integers beyond 16777216, of which single precision cannot tell all apart",
+                    self.columns[place].name
+                );
+            }
             for (row, targets) in stacked.chunks_mut(width.max(1)).enumerate() {
                 stored.floats(row * own..(row + 1) * own, &mut targets[start..start + own]);
             }

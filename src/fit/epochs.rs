@@ -64,6 +64,16 @@ impl<'g> Trainer<'g> {
         let names = self.names();
         let watched = self.watched(&names)?;
         let higher = watched.1 == Best::Highest;
+        if let Some(kept) = self.checkpoints.as_ref().and_then(crate::train::Checkpoints::kept_best)
+            && kept != watched.1
+        {
+            let message = format!(
+                "the best of `{}` is the {:?}, and the checkpoints keep the {kept:?}: say the same to `Checkpoints::keep_best` and to \
+                 `Trainer::watch`",
+                watched.0, watched.1
+            );
+            return Err(Error::new(ErrorKind::Argument, message));
+        }
         if let Some(stopping) = &mut self.early_stopping {
             stopping.set_direction(higher);
         }
@@ -281,12 +291,17 @@ impl<'g> Trainer<'g> {
 
     /// Saves a checkpoint, if they are asked for.
     fn save(&mut self, metric: Option<f64>) -> Result<()> {
+        if self.checkpoints.is_none() {
+            return Ok(());
+        }
+        let setup = self.setup()?;
         let Some(checkpoints) = &mut self.checkpoints else { return Ok(()) };
         if let Some((_, meter)) = &self.metrics {
             self.running.sums.metrics = meter.totals();
         }
         let saved = Saved {
             position: self.loader.position(),
+            setup,
             running: self.running.for_checkpoint(),
             early_stopping: self.early_stopping.as_ref().map(crate::train::EarlyStopping::seen),
             plateau: self.plateau.as_ref().map(crate::train::ReduceOnPlateau::seen),

@@ -55,12 +55,14 @@ pub struct Epoch {
     pub samples: u64,
     /// How long it took, validation included.
     pub seconds: f64,
-    /// The learning rate at its end, that of the step that would come next.
+    /// The learning rate at its end, that of the step that would come next, before a [plateau](super::Trainer::reduce_on_plateau) lowers it.
+    #[serde(with = "super::exact")]
     pub learning_rate: f64,
     /// `train/loss`, the mean over all samples as they were trained with, other metrics of training as `train/<name>`, and those of
     /// validation as `validation/<name>`.
     pub values: Values,
-    /// The confusion matrix of validation, or else of training, where it was asked for.
+    /// The confusion matrix of validation, or else of training, where it was asked for. A checkpoint has room for
+    /// 2^20 counts of them, those of the best epoch and the last first: after [`Trainer::resume`](super::Trainer::resume) others have none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub confusion: Option<ConfusionMatrix>,
 }

@@ -31,16 +31,16 @@ pub(super) fn matched<'g>(graph: &'g Graph, loader: &DataLoader, what: &str) -> 
             Some(_) => {}
         }
     }
-    let has = |name: &str| columns.iter().any(|column| column.name == name);
     let is_short = !samples.is_multiple_of(size.max(1)) && loader.batches() * size > samples;
-    if is_short && !has(WEIGHT) {
+    let pads = loader.remainder() == "padded";
+    if is_short && !pads {
         differences.push(format!(
             "the last batch of an epoch has {} samples, and steps take {size}: leave it out with `DataLoader::drop_last`, or fill it \
              up with `DataLoader::pad`",
             samples % size
         ));
     }
-    if is_short && has(WEIGHT) && !inputs.iter().any(|(name, _)| name == WEIGHT) {
+    if is_short && pads && !inputs.iter().any(|(name, _)| name == WEIGHT) {
         differences.push(format!(
             "the last batch of an epoch is filled up by {} rows that must not count, which its column `{WEIGHT}` tells, and there is no \
              input of that name: weigh loss and metrics by one, or leave the batch out with `DataLoader::drop_last`",

@@ -11,6 +11,7 @@ mod callback;
 mod epochs;
 #[cfg(not(target_arch = "wasm32"))]
 mod evaluation;
+mod exact;
 #[cfg(not(target_arch = "wasm32"))]
 mod history;
 #[cfg(not(target_arch = "wasm32"))]

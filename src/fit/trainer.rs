@@ -5,7 +5,7 @@ use super::evaluation::{AHEAD, Evaluation};
 use super::history::History;
 use super::log::{CsvLog, JsonLog, TensorBoardLog};
 use super::metrics::{KeptMetrics, Meter};
-use super::running::{Running, Saved};
+use super::running::{Running, Saved, Setup};
 use crate::base::{Error, ErrorKind, HostTensor, Result};
 use crate::data::DataLoader;
 use crate::record::Tensor;
@@ -168,7 +168,8 @@ impl<'g> Trainer<'g> {
     }
 
     /// Puts back the parameters and cells of the epoch that was best by what is [watched](Self::watch), when training ends. They are kept on
-    /// the host. After [`resume`](Self::resume) those of an epoch before it are known where checkpoints
+    /// the host. [Running averages](crate::Training::average) stay those of the last epoch: checkpoints that
+    /// [keep the best](Checkpoints::keep_best) have both. After [`resume`](Self::resume) those of an epoch before it are known where checkpoints
     /// [keep the best](Checkpoints::keep_best).
     #[must_use]
     pub fn restore_best(mut self) -> Self {
@@ -288,9 +289,10 @@ impl<'g> Trainer<'g> {
     /// [`fit`](Self::fit) does then is what it would have done without an interruption, to the bit. `None` where there is none.
     ///
     /// # Errors
-    /// Without checkpoints; as those of [`Checkpoints::resume`]; where the last checkpoint was saved otherwise than by a trainer, or with
-    /// other data.
+    /// Without checkpoints; as those of [`Checkpoints::resume`]; where the last checkpoint was saved otherwise than by a trainer, or by one
+    /// with another number of samples, size or order of batches, or that watched something else, listing all differences.
     pub fn resume(&mut self) -> Result<Option<Resumed>> {
+        let setup = self.setup();
         let Some(checkpoints) = &mut self.checkpoints else {
             let message = "there are no checkpoints to resume from: give the trainer a folder of them with `Trainer::checkpoints`";
             return Err(Error::new(ErrorKind::Argument, message));
@@ -306,7 +308,16 @@ impl<'g> Trainer<'g> {
             );
             return Err(Error::new(ErrorKind::File, message));
         };
-        // What fails from here on leaves the loader and the step as they were.
+        let differences = setup?.differences(&saved.setup);
+        if !differences.is_empty() {
+            let message = format!(
+                "{} is of a training that was set up otherwise, so that this one would not go on as it would have; set it up so, or take \
+                 the weights alone with `Step::load`:\n  {}",
+                latest.path().display(),
+                differences.join("\n  ")
+            );
+            return Err(Error::new(ErrorKind::File, message));
+        }
         let before = self.loader.position();
         self.loader.seek(saved.position)?;
         let resumed = match checkpoints.resume(&mut self.step) {
@@ -317,15 +328,17 @@ impl<'g> Trainer<'g> {
                 return Err(error);
             }
         };
+        // Until all is in place, there is nothing to go on from.
+        self.failed = true;
         // Weights of the best are copied while its checkpoint is in the step; then the last comes back.
-        let best = if self.best_weights.are_wanted() {
-            checkpoints.best().ok().and_then(|found| found.checkpoint)
+        let best = if self.best_weights.are_wanted() && checkpoints.kept_best().is_some() {
+            checkpoints.best()?.checkpoint
         } else {
             None
         };
         let mut best_weights =
             if self.best_weights.are_wanted() { BestWeights::Unknown } else { BestWeights::Unwanted };
-        if let Some(best) = best.filter(|best| best.metric().is_some()) {
+        if let Some(best) = best.filter(|best| best.metric().is_some() && best.metric() == saved.running.best) {
             let copied = best.load(&mut self.step).and_then(|()| weights(&self.step));
             latest.load(&mut self.step)?;
             best_weights = BestWeights::Known(copied?);
@@ -336,6 +349,13 @@ impl<'g> Trainer<'g> {
         }
         if let (Some(plateau), Some(seen)) = (&mut self.plateau, &saved.plateau) {
             plateau.go_on(seen);
+            // One that was lowered after the checkpoint was saved does not stand in it.
+            if let Some(rate) = self.rate.filter(|_| plateau.factor() == 1.0)
+                && self.step.rate_without_schedule() != Some(rate)
+                && !resumed.had_rate()
+            {
+                self.step.set_learning_rate(rate)?;
+            }
         }
         if let Some((_, meter)) = &mut self.metrics {
             meter.go_on(saved.running.sums.metrics.clone());
@@ -343,6 +363,20 @@ impl<'g> Trainer<'g> {
         self.running = saved.running;
         self.failed = false;
         Ok(Some(resumed))
+    }
+
+    /// What a training that goes on from this one has to have in common with it.
+    pub(super) fn setup(&self) -> Result<Setup> {
+        let (name, best) = self.watched(&self.names())?;
+        let way = if best == Best::Lowest { "lowest" } else { "highest" };
+        Ok(Setup {
+            samples: self.loader.dataset().len(),
+            batch_size: self.loader.batch_size(),
+            shuffle: self.loader.shuffle_seed(),
+            remainder: self.loader.remainder().into(),
+            watched: format!("{name}, the {way}"),
+            metrics: self.metrics.iter().flat_map(|(metrics, _)| metrics.names()).map(str::to_owned).collect(),
+        })
     }
 
     /// The names of what every epoch measures.

@@ -44,6 +44,11 @@ impl Normalize {
     pub fn forward<'g>(&self, x: Tensor<'g>) -> Tensor<'g> {
         let graph = x.graph();
         let _scope = graph.scope(&self.name);
+        let (shape, own) = (x.shape(), self.shift.shape());
+        if x.is_valid() && !shape.ends_with(own) {
+            let reason = format!("its last axes must be those of the scale, {own}");
+            return graph.fault("normalize", &[x], reason);
+        }
         (x - graph.param(&self.shift)) / graph.param(&self.scale)
     }
 }

@@ -75,6 +75,23 @@ fn a_layer_s_scale_is_saved_and_loaded_with_the_weights() {
 }
 
 #[test]
+fn a_scale_stretches_nothing_and_is_read_only_whole() {
+    let scale = Scale::standardize(&data(), "x").unwrap();
+    let mut params = Params::seeded(1);
+    let layer = scale.layer(&mut params, "scale");
+    let g = Graph::new();
+    let narrow = g.input("x", [2, 1]);
+    let error = g.infer(&[layer.forward(narrow), scale.forward(narrow)]).compile(&Device::cpu(), &params).unwrap_err();
+    assert_eq!(error.faults().len(), 2, "{error}");
+    for text in [
+        r#"{"shape":[4],"shift":[],"divisor":[],"constant":[]}"#,
+        r#"{"shape":[1],"shift":[0],"divisor":[0],"constant":[]}"#,
+    ] {
+        assert!(serde_json::from_str::<Scale>(text).is_err(), "{text}");
+    }
+}
+
+#[test]
 fn what_cannot_be_fitted_or_applied_is_said() {
     refused(Scale::standardize(&data(), "z"), &["no column `z`", "`x` f32[3], `y` i32[]"]);
     refused(Scale::standardize(&data(), "y"), &["`y` i32[]", "no floats"]);

@@ -30,6 +30,7 @@ const ROWS: usize = 4096;
 /// # Ok::<(), retrograd::Error>(())
 /// ```
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(try_from = "Written")]
 pub struct Scale {
     shape: Vec<usize>,
     shift: Vec<f32>,
@@ -114,6 +115,11 @@ impl Scale {
     #[track_caller]
     pub fn forward<'g>(&self, samples: Tensor<'g>) -> Tensor<'g> {
         let g = samples.graph();
+        if samples.is_valid() && !samples.shape().ends_with(&self.shape) {
+            let reason =
+                format!("the scale was fitted for samples of shape {:?}, which must be the last axes", self.shape);
+            return g.fault("scale", &[samples], reason);
+        }
         (samples - g.constant(self.tensor(&self.shift))) / g.constant(self.tensor(&self.divisor))
     }
 
@@ -135,15 +141,7 @@ impl Scale {
     /// # Errors
     /// When the text is something else.
     pub fn from_json(text: &str) -> Result<Self> {
-        let read: Self = super::from_json("scale", text)?;
-        let elements = Shape::from(read.shape.as_slice()).checked_elements();
-        let usable = |values: &[f32]| Some(values.len()) == elements && values.iter().all(|value| value.is_finite());
-        let in_place = read.constant.iter().all(|&place| place < read.divisor.len());
-        if usable(&read.shift) && usable(&read.divisor) && read.divisor.iter().all(|&scale| scale > 0.0) && in_place {
-            Ok(read)
-        } else {
-            Err(Error::new(ErrorKind::File, "this is no saved scale: its numbers do not fit together"))
-        }
+        super::from_json("scale", text)
     }
 
     /// Numbers of features in the shape of a sample.
@@ -172,6 +170,31 @@ impl Scale {
         };
         let changed = elements.chunks(width).flat_map(row).collect();
         HostTensor::new(data.shape(), HostData::F32(changed))
+    }
+}
+
+/// A scale as it is written, by whomever.
+#[derive(Deserialize)]
+#[serde(rename = "Scale")]
+struct Written {
+    shape: Vec<usize>,
+    shift: Vec<f32>,
+    divisor: Vec<f32>,
+    constant: Vec<usize>,
+}
+
+impl TryFrom<Written> for Scale {
+    type Error = &'static str;
+
+    fn try_from(Written { shape, shift, divisor, constant }: Written) -> Result<Self, Self::Error> {
+        let elements = Shape::from(shape.as_slice()).checked_elements();
+        let usable = |values: &[f32]| Some(values.len()) == elements && values.iter().all(|value| value.is_finite());
+        let in_place = constant.iter().all(|&place| place < divisor.len());
+        if usable(&shift) && usable(&divisor) && divisor.iter().all(|&divisor| divisor > 0.0) && in_place {
+            Ok(Self { shape, shift, divisor, constant })
+        } else {
+            Err("its numbers do not fit together")
+        }
     }
 }
 

@@ -1,6 +1,6 @@
 //! Text tables: values separated by commas, or by something else.
 //!
-//! Quotes, line ends (`\n`, `\r\n`) and a byte order mark are read as RFC 4180 and its readers have them. A column holds what its
+//! Lines with nothing in them are passed over. Quotes, line ends (`\n`, `\r\n`) and a byte order mark are read as RFC 4180 and its readers have them. A column holds what its
 //! first value says: integers, floats, or categories; one of integers becomes floats with the first fraction. Text among numbers
 //! is an error that names its line, not a reason to take the column for text.
 

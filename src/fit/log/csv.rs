@@ -51,9 +51,6 @@ impl Callback for CsvLog {
         self.names = beginning.names.to_vec();
         let names = FIRST.iter().copied().chain(self.names.iter().map(String::as_str));
         let header = names.map(field).collect::<Vec<_>>().join(",");
-        if self.lines.is_some() && beginning.resumes {
-            return Ok(());
-        }
         let mut found = false;
         let done = beginning.epochs_done();
         let keep = |number: usize, line: &str| {

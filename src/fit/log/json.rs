@@ -57,9 +57,6 @@ impl JsonLog {
 
 impl Callback for JsonLog {
     fn begin(&mut self, beginning: &Beginning<'_>) -> Result<()> {
-        if self.lines.is_some() && beginning.resumes {
-            return Ok(());
-        }
         self.waiting.clear();
         if !beginning.resumes {
             self.lines = Some(Lines::new(&self.path)?);

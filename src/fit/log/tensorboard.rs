@@ -60,9 +60,6 @@ impl TensorBoardLog {
 impl Callback for TensorBoardLog {
     fn begin(&mut self, beginning: &Beginning<'_>) -> Result<()> {
         static NUMBER: AtomicU32 = AtomicU32::new(0);
-        if self.out.is_some() && beginning.resumes {
-            return Ok(());
-        }
         self.waiting.clear();
         std::fs::create_dir_all(&self.folder).map_err(|error| file("be made", &self.folder, error))?;
         let (seconds, number) = (now() as u64, NUMBER.fetch_add(1, Ordering::Relaxed));

@@ -105,7 +105,8 @@ impl<'g> Metrics<'g> {
         self
     }
 
-    /// How often rows of one class were taken for another: [`Measured::confusion`](super::Measured::confusion). At most 4,096 classes.
+    /// How often rows of one class were taken for another: [`Measured::confusion`](super::Measured::confusion). At most 4,096 classes. Rows
+    /// with a score of NaN are taken for none, and not counted.
     #[must_use]
     #[track_caller]
     pub fn confusion_matrix(mut self, scores: Tensor<'g>, labels: Tensor<'g>) -> Self {
@@ -120,7 +121,7 @@ impl<'g> Metrics<'g> {
         let (chunks, size) = chunks(rows);
         let split = |x: Tensor<'g>| filled(x, chunks * size).reshape([chunks, size, classes]);
         let truth = labels.reshape([rows]).one_hot(classes);
-        let predicted = scores.reshape([rows, classes]).argmax(-1).one_hot(classes);
+        let predicted = predicted(scores.reshape([rows, classes]));
         let truth = match self.row_weight(rows, labels) {
             Some(weight) => truth * weight.reshape([rows, 1]),
             None => truth,
@@ -158,7 +159,7 @@ impl<'g> Metrics<'g> {
             return Some((*entry, classes));
         }
         let truth = labels.reshape([rows]).one_hot(classes);
-        let predicted = scores.reshape([rows, classes]).argmax(-1).one_hot(classes);
+        let predicted = predicted(scores.reshape([rows, classes]));
         let weight = self.row_weight(rows, labels);
         let weighted = |x: Tensor<'g>| part(weight.map_or(x, |weight| x * weight.reshape([rows, 1])));
         let parts = vec![weighted(truth * predicted), weighted(predicted), weighted(truth)];
@@ -166,4 +167,13 @@ impl<'g> Metrics<'g> {
         self.counted.push((of, self.entries.len() - 1));
         Some((self.entries.len() - 1, classes))
     }
+}
+
+/// 1 for the class of the greatest score, of `[rows, classes]`; nothing where a score is NaN, which predicts no class.
+#[track_caller]
+fn predicted(scores: Tensor<'_>) -> Tensor<'_> {
+    let (rows, classes) = (scores.shape()[0], scores.shape().last());
+    let numbers = scores.eq(scores).to_f32().sum(-1);
+    let whole = numbers.ge(scores.graph().full([1], classes as f64)).to_f32();
+    scores.argmax(-1).one_hot(classes) * whole.reshape([rows, 1])
 }

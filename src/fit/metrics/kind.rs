@@ -148,10 +148,12 @@ fn r_squared(columns: usize, total: &[f64]) -> f64 {
     if total[0] <= 0.0 {
         return f64::NAN;
     }
-    let of = |column: usize| match (total[2 + 3 * column], total[3 + 3 * column]) {
-        (_, 0.0) => 1.0,
-        (0.0, _) => 0.0,
-        (squares, errors) => 1.0 - errors / squares,
+    // Less than single precision tells apart of targets of this size: what rounding leaves of those that are all the same.
+    let is_nothing = |mean: f64, squares: f64| squares <= 1e-17 * total[0] * mean * mean;
+    let of = |column: usize| match (total[1 + 3 * column], total[2 + 3 * column], total[3 + 3 * column]) {
+        (_, _, 0.0) => 1.0,
+        (mean, squares, _) if is_nothing(mean, squares) => 0.0,
+        (_, squares, errors) => 1.0 - errors / squares,
     };
     (0..columns).map(of).sum::<f64>() / columns as f64
 }

@@ -32,7 +32,7 @@ pub struct Meter {
 
 /// What was added up so far: kept with a checkpoint, a training goes on with it.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub(in crate::fit) struct Totals(Vec<Vec<f64>>);
+pub(in crate::fit) struct Totals(#[serde(with = "crate::fit::exact::lists")] Vec<Vec<f64>>);
 
 impl Meter {
     pub(super) fn new(entries: Vec<Layout>, outputs: Vec<Named>) -> Self {

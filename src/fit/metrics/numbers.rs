@@ -16,7 +16,8 @@ impl<'g> Metrics<'g> {
         }
         let predicted = predictions.ge(self.graph.full([1], threshold)).to_f32();
         let truth = targets.ge(self.graph.full([1], 0.5)).to_f32();
-        self.mean_entry(predicted.eq(truth).to_f32());
+        // NaN is on no side.
+        self.mean_entry(predicted.eq(truth).to_f32() * predictions.eq(predictions).to_f32());
         self.output("accuracy".into(), Output::Mean)
     }
 

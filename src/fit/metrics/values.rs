@@ -1,5 +1,6 @@
 //! Results by name.
 
+use crate::fit::exact::Exact;
 use serde::de::{MapAccess, Visitor};
 use serde::ser::SerializeMap;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
@@ -128,9 +129,35 @@ pub struct Measured {
 
 /// How often rows of one class were taken for another; with weights, the sum of these.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(try_from = "Written", into = "Written")]
 pub struct ConfusionMatrix {
     classes: usize,
     counts: Vec<f64>,
+}
+
+/// A confusion matrix as it is written.
+#[derive(Serialize, Deserialize)]
+#[serde(rename = "ConfusionMatrix")]
+struct Written {
+    classes: usize,
+    counts: Vec<Exact>,
+}
+
+impl From<ConfusionMatrix> for Written {
+    fn from(matrix: ConfusionMatrix) -> Self {
+        Self { classes: matrix.classes, counts: matrix.counts.into_iter().map(Exact).collect() }
+    }
+}
+
+impl TryFrom<Written> for ConfusionMatrix {
+    type Error = String;
+
+    fn try_from(Written { classes, counts }: Written) -> Result<Self, String> {
+        if classes == 0 || classes.checked_mul(classes) != Some(counts.len()) {
+            return Err(format!("a confusion matrix of {classes} classes has not {} counts", counts.len()));
+        }
+        Ok(Self { classes, counts: counts.into_iter().map(|count| count.0).collect() })
+    }
 }
 
 impl ConfusionMatrix {

@@ -38,7 +38,8 @@ pub struct Checkpoint {
 }
 
 impl Checkpoint {
-    /// Opens a file that [`Step::save`] or [`Checkpoints`](super::Checkpoints) wrote, and checks that it is whole.
+    /// Opens a file that [`Step::save`] or [`Checkpoints`](super::Checkpoints) wrote, and checks that it is whole. It stays mapped into memory:
+    /// until the checkpoint is dropped nothing may write into the file or cut it short. That saving takes its place does no harm.
     ///
     /// # Errors
     /// When the file cannot be read, is damaged, or is no checkpoint.
@@ -122,8 +123,12 @@ pub(super) fn read_position<T: DeserializeOwned>(text: Option<&str>, path: &Path
     let Some(text) = text else { return Ok(None) };
     serde_json::from_str(text).map(Some).map_err(|error| {
         let wanted = std::any::type_name::<T>();
+        let mut shown: String = text.chars().take(80).collect();
+        if shown.len() < text.len() {
+            shown += "..";
+        }
         let message =
-            format!("{}: the position that was saved is `{text}`, which is no {wanted}: {error}", path.display());
+            format!("{}: the position that was saved is `{shown}`, which is no {wanted}: {error}", path.display());
         Error::new(ErrorKind::Argument, message).caused_by(error)
     })
 }

@@ -106,6 +106,11 @@ impl Checkpoints {
         self
     }
 
+    /// Which metric is the best, where the best is kept.
+    pub(crate) const fn kept_best(&self) -> Option<Best> {
+        self.best
+    }
+
     /// The folder.
     #[must_use]
     pub fn folder(&self) -> &Path {
@@ -148,6 +153,7 @@ impl Checkpoints {
         let path = self.folder.join(name_of(steps));
         step.save_as(&path, head)?;
         self.own.insert(steps);
+        self.put_abandoned_aside(steps)?;
         self.remove_old()?;
         Ok(path)
     }
@@ -180,10 +186,41 @@ impl Checkpoints {
         Ok(())
     }
 
+    /// Checkpoints of later steps are of a way that this training does not go any more, where it went back to an earlier one: they would
+    /// be taken for the last.
+    fn put_abandoned_aside(&mut self, steps: u32) -> Result<()> {
+        for later in self.list()?.into_iter().filter(|later| *later > steps) {
+            let path = self.folder.join(name_of(later));
+            let mut aside = path.clone().into_os_string();
+            aside.push(".abandoned");
+            log::warn!(
+                "training went back from step {later} to {steps}: {} is called {} from now on",
+                path.display(),
+                aside.to_string_lossy()
+            );
+            std::fs::rename(&path, &aside).map_err(|error| {
+                let message = format!(
+                    "{} is of a step later than {steps}, which training went back to, and cannot be put aside: {error}",
+                    path.display()
+                );
+                file_error(message).caused_by(error)
+            })?;
+            self.own.remove(&later);
+        }
+        Ok(())
+    }
+
     /// Removes what is neither among the last nor the best. What cannot be removed takes room and does no harm.
     fn remove_old(&self) -> Result<()> {
         let all = self.list()?;
         let old = &all[..all.len().saturating_sub(self.last)];
+        // The best may be one that cannot be read just now.
+        if self.best.is_some()
+            && let Some(error) = old.iter().find_map(|steps| Mapped::open(&self.folder.join(name_of(*steps))).err())
+        {
+            log::warn!("no old checkpoint is removed, as which is the best cannot be told: {error}");
+            return Ok(());
+        }
         let best = if old.is_empty() { None } else { self.ranked(&all).first().copied() };
         for steps in old.iter().filter(|steps| Some(**steps) != best) {
             let path = self.folder.join(name_of(*steps));
@@ -297,8 +334,8 @@ impl Checkpoints {
         checkpoint.load(step)?;
         self.own.extend(self.list()?.into_iter().filter(|&steps| steps <= checkpoint.steps()));
         let path = checkpoint.path().to_owned();
-        let Head { steps, metric, position, .. } = checkpoint.into_head();
-        Ok(Some(Resumed { path, steps, metric, skipped, position }))
+        let Head { steps, metric, position, rate, .. } = checkpoint.into_head();
+        Ok(Some(Resumed { path, steps, metric, skipped, position, had_rate: rate.is_some() }))
     }
 }
 

@@ -16,6 +16,9 @@ const METADATA: &str = "__metadata__";
 /// The header begins after its length, and ends at a multiple of this.
 const WORD: usize = 8;
 
+/// What the crate `safetensors`, and others after it, read of a header at most, in bytes.
+const MOST_HEADER: usize = 100_000_000;
+
 /// Tensors and metadata that are ready to be written.
 #[derive(Debug)]
 pub(super) struct Encoded {
@@ -55,6 +58,13 @@ impl Encoded {
         let json = serde_json::to_value(&metadata).map_err(|error| fail(error.to_string()))?;
         let mut header = json.to_string().into_bytes();
         header.resize(header.len().next_multiple_of(WORD), b' ');
+        if header.len() > MOST_HEADER {
+            return Err(file_error(format!(
+                "names, shapes and metadata take {} bytes, and readers of safetensors files take at most {MOST_HEADER}: save less beside \
+                 the weights",
+                header.len()
+            )));
+        }
         Ok(Self { header, tensors })
     }
 

@@ -42,9 +42,15 @@ pub struct Resumed {
     /// Later files, which are damaged.
     pub skipped: Vec<Skipped>,
     pub(super) position: Option<String>,
+    /// Whether a learning rate that was set by hand stood in it.
+    pub(super) had_rate: bool,
 }
 
 impl Resumed {
+    pub(crate) const fn had_rate(&self) -> bool {
+        self.had_rate
+    }
+
     /// What was saved with it by [`Checkpoints::save_with`](super::Checkpoints::save_with).
     ///
     /// # Errors
