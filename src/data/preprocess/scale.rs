@@ -175,7 +175,7 @@ impl Scale {
 
 /// A scale as it is written, by whomever.
 #[derive(Deserialize)]
-#[serde(rename = "Scale")]
+#[serde(expecting = "its shape, shift, divisor and constant")]
 struct Written {
     shape: Vec<usize>,
     shift: Vec<f32>,

@@ -137,7 +137,7 @@ pub struct ConfusionMatrix {
 
 /// A confusion matrix as it is written.
 #[derive(Serialize, Deserialize)]
-#[serde(rename = "ConfusionMatrix")]
+#[serde(expecting = "classes and their counts")]
 struct Written {
     classes: usize,
     counts: Vec<Exact>,
