@@ -80,6 +80,8 @@ pub struct Grouped {
 
 struct Grouping<'a> {
     resolved: &'a Resolved,
+    /// The nodes that get a place, each after those that it reads.
+    order: Vec<NodeId>,
     most_buffers: usize,
     groups: Vec<Option<Group>>,
     of: BTreeMap<NodeId, usize>,
@@ -95,20 +97,22 @@ struct Grouping<'a> {
 /// # Errors
 /// When groups wait for one another, a defect of this library.
 pub fn group(resolved: &Resolved, most_buffers: usize, fuses: bool) -> Result<Grouped> {
+    let reads: BTreeMap<NodeId, Vec<Read>> = resolved.order.iter().map(|&node| (node, reads(resolved, node))).collect();
     let mut grouping = Grouping {
         resolved,
+        order: needed(resolved, &reads),
         most_buffers,
         groups: Vec::new(),
         of: BTreeMap::new(),
         uniform: BTreeSet::new(),
         free: BTreeSet::new(),
-        reads: resolved.order.iter().map(|&node| (node, reads(resolved, node))).collect(),
+        reads,
         readers: BTreeMap::new(),
         refusals: Vec::new(),
     };
     grouping.find_free(fuses);
-    for &node in &resolved.order {
-        grouping.place(node, fuses);
+    for place in 0..grouping.order.len() {
+        grouping.place(grouping.order[place], fuses);
     }
     if fuses {
         grouping.ride_along();
@@ -118,10 +122,27 @@ pub fn group(resolved: &Resolved, most_buffers: usize, fuses: bool) -> Result<Gr
     grouping.finish()
 }
 
+/// The nodes without the pointwise ones that nobody reads, as are left where a recording was cut into parts: a kernel that stores
+/// nothing is none.
+fn needed(resolved: &Resolved, reads: &BTreeMap<NodeId, Vec<Read>>) -> Vec<NodeId> {
+    let mut read: BTreeSet<TensorId> = resolved.wanted.clone();
+    let mut order = Vec::new();
+    for &node in resolved.order.iter().rev() {
+        let is_pointwise = matches!(resolved.lowerings.get(&node), Some(Lowering::Pointwise(_)));
+        if is_pointwise && !read.contains(&TensorId { node, output: 0 }) {
+            continue;
+        }
+        read.extend(reads[&node].iter().map(|read| read.tensor));
+        order.push(node);
+    }
+    order.reverse();
+    order
+}
+
 impl Grouping<'_> {
     /// Finds the nodes that are computed wherever they are read.
     fn find_free(&mut self, fuses: bool) {
-        for &node in &self.resolved.order {
+        for &node in &self.order {
             for read in &self.reads[&node] {
                 self.readers.entry(read.tensor).or_default().push(node);
             }
@@ -208,7 +229,7 @@ impl Grouping<'_> {
     /// The groups in an order in which each comes after those that it reads, close to that of the recording.
     fn finish(self) -> Result<Grouped> {
         let position: BTreeMap<NodeId, usize> =
-            self.resolved.order.iter().enumerate().map(|(place, &node)| (node, place)).collect();
+            self.order.iter().enumerate().map(|(place, &node)| (node, place)).collect();
         let mut left: BTreeMap<usize, BTreeSet<usize>> = BTreeMap::new();
         for number in (0..self.groups.len()).filter(|&number| self.groups[number].is_some()) {
             left.insert(number, self.sources(number));

@@ -147,6 +147,6 @@ impl Grouping<'_> {
     /// Nodes in an order in which each comes after those that it reads.
     pub(super) fn sorted(&self, nodes: Vec<NodeId>) -> Vec<NodeId> {
         let wanted: BTreeSet<NodeId> = nodes.into_iter().collect();
-        self.resolved.order.iter().copied().filter(|node| wanted.contains(node)).collect()
+        self.order.iter().copied().filter(|node| wanted.contains(node)).collect()
     }
 }
