@@ -28,7 +28,7 @@ fn unit_interval(word: u32) -> f32 {
     return f32(word >> 8u) * 5.9604645e-8f;
 }
 
-// The element of a dropout mask: 0 with probability `rate`, else `scale` = 1 / (1 - rate).
-fn dropout_element(seed: vec2<u32>, stream: u32, index: u32, rate: f32, scale: f32) -> f32 {
-    return select(scale, 0.0f, unit_interval(threefry(seed, vec2<u32>(index, stream)).x) < rate);
+// The number in [0, 1) of an element of a stream of numbers.
+fn uniform_element(seed: vec2<u32>, stream: u32, index: u32) -> f32 {
+    return unit_interval(threefry(seed, vec2<u32>(index, stream)).x);
 }

@@ -1,26 +1,20 @@
 //! y = x r / (1 - p) with r = 0 with probability p, else 1; dx = g r / (1 - p), with the same r.
 //!
-//! r follows from the step's seed, the recording's stream number and the element's index, by a
-//! counter-based generator: nothing is stored, and recomputing gives the same mask.
 //! Source: Srivastava, Hinton, Krizhevsky, Sutskever, Salakhutdinov 2014.
 
-use crate::base::{Real, Shape, TensorType, Value, threefry, unit_interval};
+use super::random::Draws;
+use crate::base::{Real, TensorType, Value};
 use crate::record::{
-    Argument, Attributes, Case, CaseInput, Cotangents, Domain, DomainAxis, EvalContext, Follows, HostFunction,
-    LowerContext, Lowering, Op, Parts, Pointwise, Reference, Tensor, Text, Vjp, libraries,
+    Attributes, Case, CaseInput, Cotangents, Domain, EvalContext, LowerContext, Lowering, Op, Reference, Tensor, Text,
+    Vjp,
 };
-use ndarray::{ArrayD, IxDyn};
 use std::ops::Range;
 use std::sync::Arc;
 
 #[derive(Debug)]
 struct DropoutMask {
-    shape: Shape,
+    draws: Draws,
     rate: f64,
-    /// Tells the masks of one step apart. Fixed at recording.
-    stream: u32,
-    /// The place of the first element in the mask that this is a part of.
-    first: u32,
 }
 
 impl Op for DropoutMask {
@@ -28,66 +22,34 @@ impl Op for DropoutMask {
         "dropout_mask"
     }
     fn outputs(&self, _inputs: &[&TensorType]) -> Result<Vec<TensorType>, String> {
-        Ok(vec![TensorType::f32(&self.shape)])
+        Ok(self.draws.outputs())
     }
     fn vjp<'g>(&self, _cx: &Vjp<'g>) -> Cotangents<'g> {
         Cotangents::ends(0)
     }
     fn domain(&self, _inputs: &[&TensorType]) -> Option<Domain> {
-        // Its elements are known by their row-major place: parts are rows that follow one another.
-        let cut = (0..self.shape.rank()).find(|&axis| self.shape[axis] > 1)?;
-        let axis = |axis: usize| DomainAxis {
-            extent: self.shape[axis],
-            parts: if axis == cut { Parts::Join } else { Parts::None },
-        };
-        let follows = (0..self.shape.rank()).map(|axis| Some(Follows::same(axis)));
-        let axes = (0..self.shape.rank()).map(axis).collect();
-        Some(Domain { axes, inputs: Vec::new(), outputs: vec![follows.collect()] })
+        self.draws.domain()
     }
     fn part(&self, _domain: &Domain, ranges: &[Range<usize>]) -> Option<Arc<dyn Op>> {
-        let place: usize =
-            ranges.iter().zip(self.shape.strides()).map(|(range, step)| range.start * step as usize).sum();
-        let shape = ranges.iter().map(Range::len).collect::<Vec<_>>().into();
-        Some(Arc::new(Self { shape, first: self.first + place as u32, ..*self }))
+        Some(Arc::new(Self { draws: self.draws.part(ranges), rate: self.rate }))
     }
     fn lower(&self, _cx: &LowerContext<'_>) -> Lowering {
-        let (rate, scale) = (Text::literal(self.rate), Text::literal(1.0 / (1.0 - self.rate)));
-        let index = if self.first == 0 { "{1}".to_owned() } else { format!("{{1}} + {}u", self.first) };
-        let expression = format!("dropout_element({{0}}, {}u, {index}, {rate}, {scale})", self.stream);
-        let (stream, first) = (self.stream, self.first);
-        let (rate, scale) = (self.rate as f32, (1.0 / (1.0 - self.rate)) as f32);
-        let host = HostFunction::new(move |block, out| {
-            pulp::Arch::new().dispatch(|| {
-                for (y, &index) in out.iter_mut().zip(block.arguments[1]) {
-                    let uniform = unit_interval(threefry(block.seed, [index + first, stream])[0]) as f32;
-                    *y = if uniform < rate { 0.0f32 } else { scale }.to_bits();
-                }
-            });
-        });
-        let arguments = vec![Argument::Seed, Argument::Index];
-        Lowering::Pointwise(Pointwise::new(expression, arguments, &[&libraries::RANDOM]).on_host(host))
+        let (rate, scale) = (self.rate, 1.0 / (1.0 - self.rate));
+        let expression =
+            |number: &str| format!("select({}, 0.0f, {number} < {})", Text::literal(scale), Text::literal(rate));
+        let (rate, scale) = (rate as f32, scale as f32);
+        self.draws.lower(expression, move |number| if number < rate { 0.0 } else { scale })
     }
     fn attributes(&self) -> Attributes {
-        Attributes::default()
-            .with("shape", &self.shape[..])
-            .with("rate", self.rate)
-            .with("stream", self.stream)
-            .with("first", self.first)
+        self.draws.attributes().with("rate", self.rate)
     }
 }
 
 impl Reference for DropoutMask {
     fn eval<T: Real>(&self, _inputs: &[&Value<T>], cx: &EvalContext) -> Vec<Value<T>> {
         // Compared in single precision, as on the device: both then drop the same elements.
-        let rate = self.rate as f32;
-        let element = |index: usize| {
-            let uniform = unit_interval(threefry(cx.seed, [index as u32 + self.first, self.stream])[0]) as f32;
-            if uniform < rate { T::zero() } else { T::real(1.0 / (1.0 - self.rate)) }
-        };
-        let elements = (0..self.shape.elements()).map(element).collect();
-        vec![Value::Real(
-            ArrayD::from_shape_vec(IxDyn(&self.shape), elements).expect("one number was made per element"),
-        )]
+        let (rate, scale) = (self.rate as f32, 1.0 / (1.0 - self.rate));
+        self.draws.eval(*cx, |number| if number < rate { 0.0 } else { scale })
     }
 }
 
@@ -104,8 +66,8 @@ impl Tensor<'_> {
                 format!("the rate must be at least 0 and below 1, and is {rate}"),
             );
         }
-        let stream = self.graph.with_recording(|recording| recording.nodes.len() as u32);
-        self * self.graph.record(DropoutMask { shape: self.shape(), rate, stream, first: 0 }, &[])
+        let draws = Draws::next(self.graph, self.shape());
+        self * self.graph.record(DropoutMask { draws, rate }, &[])
     }
 }
 

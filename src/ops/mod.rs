@@ -5,6 +5,7 @@ use crate::record::Case;
 mod elements;
 mod elementwise;
 mod pool;
+mod random;
 mod rows;
 mod table;
 mod view;

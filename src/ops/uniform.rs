@@ -1,80 +1,44 @@
 //! y = random numbers from 0 to below 1, others every step; no gradient, having no inputs.
-//!
-//! They follow from the step's seed, the recording's stream number and the element's index, by a counter-based generator: the same on
-//! every device, and the same where they are computed again.
 
-use crate::base::{Real, Shape, TensorType, Value, threefry, unit_interval};
+use super::random::Draws;
+use crate::base::{Real, Shape, TensorType, Value};
 use crate::record::{
-    Argument, Attributes, Case, CaseInput, Cotangents, Domain, DomainAxis, EvalContext, Follows, Graph, HostFunction,
-    LowerContext, Lowering, Op, Parts, Pointwise, Reference, Tensor, Vjp, libraries,
+    Attributes, Case, CaseInput, Cotangents, Domain, EvalContext, Graph, LowerContext, Lowering, Op, Reference, Tensor,
+    Vjp,
 };
-use ndarray::{ArrayD, IxDyn};
 use std::ops::Range;
 use std::sync::Arc;
 
 #[derive(Debug)]
-struct Uniform {
-    shape: Shape,
-    /// Tells the numbers of one step apart. Fixed at recording.
-    stream: u32,
-    /// The place of the first element in the tensor that this is a part of.
-    first: u32,
-}
+struct Uniform(Draws);
 
 impl Op for Uniform {
     fn name(&self) -> &'static str {
         "uniform"
     }
     fn outputs(&self, _inputs: &[&TensorType]) -> Result<Vec<TensorType>, String> {
-        Ok(vec![TensorType::f32(&self.shape)])
+        Ok(self.0.outputs())
     }
     fn vjp<'g>(&self, _cx: &Vjp<'g>) -> Cotangents<'g> {
         Cotangents::ends(0)
     }
     fn domain(&self, _inputs: &[&TensorType]) -> Option<Domain> {
-        // Its elements are known by their row-major place: parts are rows that follow one another.
-        let cut = (0..self.shape.rank()).find(|&axis| self.shape[axis] > 1)?;
-        let axis = |axis: usize| DomainAxis {
-            extent: self.shape[axis],
-            parts: if axis == cut { Parts::Join } else { Parts::None },
-        };
-        let follows = (0..self.shape.rank()).map(|axis| Some(Follows::same(axis)));
-        let axes = (0..self.shape.rank()).map(axis).collect();
-        Some(Domain { axes, inputs: Vec::new(), outputs: vec![follows.collect()] })
+        self.0.domain()
     }
     fn part(&self, _domain: &Domain, ranges: &[Range<usize>]) -> Option<Arc<dyn Op>> {
-        let place: usize =
-            ranges.iter().zip(self.shape.strides()).map(|(range, step)| range.start * step as usize).sum();
-        let shape = ranges.iter().map(Range::len).collect::<Vec<_>>().into();
-        Some(Arc::new(Self { shape, first: self.first + place as u32, ..*self }))
+        Some(Arc::new(Self(self.0.part(ranges))))
     }
     fn lower(&self, _cx: &LowerContext<'_>) -> Lowering {
-        let index = if self.first == 0 { "{1}".to_owned() } else { format!("{{1}} + {}u", self.first) };
-        let expression = format!("unit_interval(threefry({{0}}, vec2<u32>({index}, {}u)).x)", self.stream);
-        let (stream, first) = (self.stream, self.first);
-        let host = HostFunction::new(move |block, out| {
-            pulp::Arch::new().dispatch(|| {
-                for (y, &index) in out.iter_mut().zip(block.arguments[1]) {
-                    *y = (unit_interval(threefry(block.seed, [index + first, stream])[0]) as f32).to_bits();
-                }
-            });
-        });
-        let arguments = vec![Argument::Seed, Argument::Index];
-        Lowering::Pointwise(Pointwise::new(expression, arguments, &[&libraries::RANDOM]).on_host(host))
+        self.0.lower(str::to_owned, |number| number)
     }
     fn attributes(&self) -> Attributes {
-        Attributes::default().with("shape", &self.shape[..]).with("stream", self.stream).with("first", self.first)
+        self.0.attributes()
     }
 }
 
 impl Reference for Uniform {
     fn eval<T: Real>(&self, _inputs: &[&Value<T>], cx: &EvalContext) -> Vec<Value<T>> {
-        let element =
-            |index: usize| T::real(unit_interval(threefry(cx.seed, [index as u32 + self.first, self.stream])[0]));
-        let elements = (0..self.shape.elements()).map(element).collect();
-        vec![Value::Real(
-            ArrayD::from_shape_vec(IxDyn(&self.shape), elements).expect("one number was made per element"),
-        )]
+        self.0.eval(*cx, f64::from)
     }
 }
 
@@ -83,8 +47,7 @@ impl Graph {
     #[must_use]
     #[track_caller]
     pub fn uniform(&self, shape: impl Into<Shape>) -> Tensor<'_> {
-        let stream = self.with_recording(|recording| recording.nodes.len() as u32);
-        self.record(Uniform { shape: shape.into(), stream, first: 0 }, &[])
+        self.record(Uniform(Draws::next(self, shape.into())), &[])
     }
 }
 
