@@ -122,18 +122,17 @@ pub fn group(resolved: &Resolved, most_buffers: usize, fuses: bool) -> Result<Gr
     grouping.finish()
 }
 
-/// The nodes without the pointwise ones that nobody reads, as are left where a recording was cut into parts: a kernel that stores
-/// nothing is none.
+/// The nodes without those that nobody reads, as are left where a recording was cut into parts: they would be work for nothing, and
+/// a pointwise kernel that stores nothing is none.
 fn needed(resolved: &Resolved, reads: &BTreeMap<NodeId, Vec<Read>>) -> Vec<NodeId> {
     let mut read: BTreeSet<TensorId> = resolved.wanted.clone();
     let mut order = Vec::new();
     for &node in resolved.order.iter().rev() {
-        let is_pointwise = matches!(resolved.lowerings.get(&node), Some(Lowering::Pointwise(_)));
-        if is_pointwise && !read.contains(&TensorId { node, output: 0 }) {
-            continue;
+        let outputs = resolved.recording.nodes[node.index()].outputs.len() as u32;
+        if (0..outputs).any(|output| read.contains(&TensorId { node, output })) {
+            read.extend(reads[&node].iter().map(|read| read.tensor));
+            order.push(node);
         }
-        read.extend(reads[&node].iter().map(|read| read.tensor));
-        order.push(node);
     }
     order.reverse();
     order
