@@ -1,11 +1,17 @@
 //! Views become layouts: after this, every op reads tensors that lie in memory, each through one layout.
 
+mod access;
+mod moves;
+
+pub use access::{Access, Matrix};
+
 use super::Window;
-use crate::base::{DType, Error, ErrorKind, Layout, Real, Result, TensorType, Value, View, map_value};
+use crate::base::{Error, ErrorKind, Layout, Result, TensorType};
 use crate::record::{
-    Argument, Cotangents, EvalContext, Factor, HostFunction, Kernel, KernelClass, Leaf, LowerContext, Lowering, Node,
-    NodeId, NodeKind, Op, Pointwise, Recording, Reference, TensorId, Vjp,
+    Argument, Factor, Kernel, KernelClass, Leaf, LowerContext, Lowering, Node, NodeId, NodeKind, Op, Recording,
+    TensorId,
 };
+use moves::{CopyElements, Seen};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
@@ -18,81 +24,6 @@ pub struct Gradient {
     pub start: usize,
     /// The gradient.
     pub tensor: TensorId,
-}
-
-/// A tensor that is computed or fed, and where in it the elements of a view of it lie.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Access {
-    /// The tensor, dense in its memory.
-    pub tensor: TensorId,
-    /// Where the elements lie.
-    pub layout: Layout,
-    /// Their type.
-    pub dtype: DType,
-}
-
-/// An operand of a stack of matrix products.
-#[derive(Clone, Debug)]
-pub struct Matrix {
-    /// What it is read through: the axes of the batch, then of its rows, then of its columns.
-    pub access: Access,
-    /// The number of axes of the batch.
-    pub batch: usize,
-    /// The number of axes of rows.
-    pub rows: usize,
-}
-
-impl Matrix {
-    /// The number of matrices, of rows and of columns.
-    #[must_use]
-    pub fn extents(&self) -> [usize; 3] {
-        let shape = &self.access.layout.shape;
-        let product = |range: std::ops::Range<usize>| shape[range].iter().product();
-        let rows = self.batch + self.rows;
-        [product(0..self.batch), product(self.batch..rows), product(rows..shape.rank())]
-    }
-
-    /// Whether rows and columns are one axis each, so that each has one stride.
-    #[must_use]
-    pub fn is_plain(&self) -> bool {
-        self.rows == 1 && self.access.layout.shape.rank() == self.batch + 2
-    }
-
-    /// The axes of rows, or of columns, as a layout of their own that begins at 0.
-    #[must_use]
-    pub fn side(&self, columns: bool) -> Layout {
-        let layout = &self.access.layout;
-        let rows = self.batch + self.rows;
-        let range = if columns { rows..layout.shape.rank() } else { self.batch..rows };
-        Layout { shape: layout.shape[range.clone()].into(), strides: layout.strides[range].to_vec(), offset: 0 }
-    }
-
-    /// The same with one axis for rows and one for columns, where the elements lie so.
-    fn plain(&self) -> Option<Self> {
-        let [_, rows, columns] = self.extents();
-        let mut layout = self.access.layout.clone();
-        for (first, count, extent) in [
-            (self.batch + self.rows, layout.shape.rank() - self.batch - self.rows, columns),
-            (self.batch, self.rows, rows),
-        ] {
-            let part = Layout {
-                shape: layout.shape[first..first + count].into(),
-                strides: layout.strides[first..first + count].to_vec(),
-                offset: 0,
-            }
-            .merged();
-            let stride = match part.strides[..] {
-                [] => 0,
-                [stride] => stride,
-                _ => return None,
-            };
-            let mut shape = layout.shape.to_vec();
-            shape.splice(first..first + count, [extent]);
-            layout.strides.splice(first..first + count, [stride]);
-            layout.shape = shape.into();
-        }
-        Some(Self { access: Access { layout, ..self.access.clone() }, batch: self.batch, rows: 1 })
-    }
 }
 
 /// A recording whose views are layouts. Where a view or a kernel needs the elements moved, a copy was added.
@@ -118,67 +49,6 @@ pub struct Resolved {
     pub assigned: Vec<(usize, TensorId)>,
     /// Tensors that outlive the step: those kept, gradients, and new values of cells.
     pub wanted: BTreeSet<TensorId>,
-}
-
-/// A dense copy.
-#[derive(Debug)]
-struct CopyElements;
-
-impl Op for CopyElements {
-    fn name(&self) -> &'static str {
-        "copy"
-    }
-    fn outputs(&self, inputs: &[&TensorType]) -> Result<Vec<TensorType>, String> {
-        Ok(vec![inputs[0].clone()])
-    }
-    fn vjp<'g>(&self, cx: &Vjp<'g>) -> Cotangents<'g> {
-        Cotangents::one(cx.cotangent())
-    }
-    fn lower(&self, _cx: &LowerContext<'_>) -> Lowering {
-        Lowering::Pointwise(Pointwise::of_inputs("{0}", 1, &[]).on_host(HostFunction::first()))
-    }
-}
-
-impl Reference for CopyElements {
-    fn eval<T: Real>(&self, inputs: &[&Value<T>], _cx: &EvalContext) -> Vec<Value<T>> {
-        vec![inputs[0].clone()]
-    }
-}
-
-/// A tensor seen through a layout that no recorded view has: it is never computed, only read through.
-#[derive(Debug)]
-struct Seen(Layout);
-
-impl Op for Seen {
-    fn name(&self) -> &'static str {
-        "seen"
-    }
-    fn outputs(&self, inputs: &[&TensorType]) -> Result<Vec<TensorType>, String> {
-        Ok(vec![TensorType { shape: self.0.shape.clone(), dtype: inputs[0].dtype }])
-    }
-    fn vjp<'g>(&self, _cx: &Vjp<'g>) -> Cotangents<'g> {
-        // It is made after differentiation.
-        Cotangents::Missing
-    }
-    fn lower(&self, cx: &LowerContext<'_>) -> Lowering {
-        Lowering::View(View::Reshape(cx.outputs[0].shape.clone()))
-    }
-}
-
-impl Reference for Seen {
-    fn eval<T: Real>(&self, inputs: &[&Value<T>], _cx: &EvalContext) -> Vec<Value<T>> {
-        let at = |place: ndarray::IxDyn| -> usize {
-            let steps = ndarray::Dimension::slice(&place)
-                .iter()
-                .zip(&self.0.strides)
-                .map(|(&place, &stride)| place as isize * stride);
-            (self.0.offset as isize + steps.sum::<isize>()) as usize
-        };
-        vec![map_value!(inputs[0], array => {
-            let flat: Vec<_> = array.iter().copied().collect();
-            ndarray::ArrayD::from_shape_fn(ndarray::IxDyn(&self.0.shape), |place| flat[at(place)])
-        })]
-    }
 }
 
 /// Resolves all views.
