@@ -23,6 +23,8 @@ mod plots;
 #[cfg(all(feature = "progress", not(target_arch = "wasm32")))]
 mod progress;
 #[cfg(not(target_arch = "wasm32"))]
+mod resume;
+#[cfg(not(target_arch = "wasm32"))]
 mod running;
 #[cfg(not(target_arch = "wasm32"))]
 mod supervised;
