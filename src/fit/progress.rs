@@ -5,7 +5,7 @@ use super::history::History;
 use super::metrics::brief;
 use crate::base::Result;
 use crate::train::Step;
-use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use indicatif::{HumanCount, ProgressBar, ProgressDrawTarget, ProgressStyle};
 use std::time::{Duration, Instant};
 
 /// Columns of a terminal that does not tell how many it has.
@@ -136,16 +136,9 @@ fn wrapped(parts: impl IntoIterator<Item = String>, width: usize) -> Vec<String>
     lines
 }
 
-fn thousands(value: f64) -> String {
-    let digits = format!("{value:.0}");
-    let mut text = String::new();
-    for (place, digit) in digits.chars().enumerate() {
-        if place > 0 && (digits.len() - place).is_multiple_of(3) {
-            text.push(',');
-        }
-        text.push(digit);
-    }
-    text
+/// A rate with its thousands apart.
+fn thousands(value: f64) -> HumanCount {
+    HumanCount(value.round() as u64)
 }
 
 fn clock(seconds: f64) -> String {

@@ -1,9 +1,10 @@
 //! `retrograd devices`.
 
 use crate::failure::Failure;
-use crate::output::{Output, columns, grouped};
+use crate::output::{Output, columns};
 use crate::select;
 use clap::Args;
+use indicatif::HumanCount;
 use retrograd::{Device, DeviceInfo};
 use serde::Serialize;
 use serde_json::json;
@@ -74,12 +75,12 @@ fn details(info: &DeviceInfo) -> String {
     ];
     if info.position > 0 {
         rows.extend([
-            ("storage binding", format!("{} bytes", grouped(profile.binding_bytes))),
-            ("buffer", format!("{} bytes", grouped(profile.buffer_bytes))),
+            ("storage binding", format!("{} bytes", HumanCount(profile.binding_bytes))),
+            ("buffer", format!("{} bytes", HumanCount(profile.buffer_bytes))),
             ("storage buffers", format!("{} a dispatch", profile.storage_buffers)),
-            ("workgroup", format!("{} invocations", grouped(profile.invocations.into()))),
-            ("workgroup memory", format!("{} bytes", grouped(profile.workgroup_bytes.into()))),
-            ("workgroups", format!("{} a dimension", grouped(profile.workgroups.into()))),
+            ("workgroup", format!("{} invocations", HumanCount(profile.invocations.into()))),
+            ("workgroup memory", format!("{} bytes", HumanCount(profile.workgroup_bytes.into()))),
+            ("workgroups", format!("{} a dimension", HumanCount(profile.workgroups.into()))),
             ("eight lanes", if profile.eight_lanes { "yes" } else { "no" }.to_owned()),
         ]);
     }

@@ -123,19 +123,6 @@ pub fn columns(names: &[String], indent: usize) -> String {
     (0..down).map(line).collect::<Vec<_>>().join("\n")
 }
 
-/// A number with its thousands apart.
-pub fn grouped(number: u64) -> String {
-    let digits = number.to_string();
-    let mut text = String::new();
-    for (place, digit) in digits.chars().enumerate() {
-        if place > 0 && (digits.len() - place).is_multiple_of(3) {
-            text.push(',');
-        }
-        text.push(digit);
-    }
-    text
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -168,6 +155,5 @@ mod tests {
         assert_eq!(table.to_string(), "op      cases  verdict\nmatmul      7  ok");
         let names = ["a", "b", "c"].map(str::to_owned);
         assert_eq!(columns(&names, 2), "  a  b  c");
-        assert_eq!([grouped(7), grouped(1234567)], ["7", "1,234,567"]);
     }
 }

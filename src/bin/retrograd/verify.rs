@@ -6,11 +6,11 @@ use crate::devices::About;
 use crate::failure::Failure;
 use crate::guard::Guarded;
 use crate::networks::{Network, Recorded};
-use crate::output::{Output, Side, Table, grouped};
+use crate::output::{Output, Side, Table};
 use crate::report::{DeviceReport, Group, NetworkReport, Outcome, Report};
 use crate::select;
 use clap::Args;
-use indicatif::{ProgressBar, ProgressStyle};
+use indicatif::{HumanCount, ProgressBar, ProgressStyle};
 use retrograd::verify::Verification;
 use retrograd::{Device, DeviceInfo, Error, ErrorKind, Generator, Graph, Result};
 use std::path::PathBuf;
@@ -247,8 +247,8 @@ fn text(report: &DeviceReport, seed: u64) -> String {
     };
     let counted = format!(
         "{} cases, {} elements, seed {seed}, {:.0} s",
-        grouped(cases as u64),
-        grouped(elements as u64),
+        HumanCount(cases as u64),
+        HumanCount(elements as u64),
         report.seconds
     );
     let verdict = if wrong.is_empty() {
