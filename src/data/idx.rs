@@ -16,7 +16,7 @@
 use super::arrays::all;
 use super::source::{Source, fault};
 use super::{Elements, FileArray, Tensors};
-use crate::base::{Result, Shape};
+use crate::base::{Error, Result, Shape};
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
@@ -160,26 +160,26 @@ pub fn images_and_labels(folder: impl AsRef<Path>, set: &str) -> Result<Tensors>
         return Err(fault(&name, format!("holds {count} labels, and {} {of_images} images", images_path.display())));
     }
     let labels = labels.to_labels()?;
-    match images.into_parts() {
-        (shape, Elements::U8(pixels)) => Tensors::new().bytes("image", shape, pixels, 255.0)?.tensor("label", labels),
-        (_, other) => unreachable!("the elements were checked to be bytes, and are {}", other.type_name()),
-    }
+    let (shape, elements) = images.into_parts();
+    let Elements::U8(pixels) = elements else { return Err(no_bytes(&images_path, &shape, &elements, 3)) };
+    Tensors::new().bytes("image", shape, pixels, 255.0)?.tensor("label", labels)
 }
 
 fn of_bytes(path: &Path, rank: usize) -> Result<FileArray> {
     let array = read(path)?;
-    let (found, kind) = (array.shape().rank(), array.elements().type_name());
-    if found != rank || kind != "u8" {
-        let name = path.display().to_string();
-        return Err(fault(
-            &name,
-            format!("holds {kind} elements along {found} axes, and u8 along {rank} were expected"),
-        ));
+    if array.shape().rank() != rank || !matches!(array.elements(), Elements::U8(_)) {
+        return Err(no_bytes(path, array.shape(), array.elements(), rank));
     }
     if array.elements().is_empty() {
         return Err(fault(&path.display().to_string(), format!("holds nothing: its extents are {}", array.shape())));
     }
     Ok(array)
+}
+
+fn no_bytes(path: &Path, shape: &Shape, elements: &Elements, rank: usize) -> Error {
+    let (kind, found) = (elements.type_name(), shape.rank());
+    let what = format!("holds {kind} elements along {found} axes, and u8 along {rank} were expected");
+    fault(&path.display().to_string(), what)
 }
 
 /// The file of this name in a folder, or with `.gz` behind it.
