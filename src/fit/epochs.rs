@@ -10,7 +10,7 @@ use super::trainer::{BestWeights, weights};
 use crate::base::{Error, ErrorKind, HostTensor, Result};
 use crate::dispatch::PendingRead;
 use crate::record::Tensor;
-use crate::train::{Best, Verdict};
+use crate::train::{Best, LayerHealth};
 use std::collections::VecDeque;
 use std::time::Instant;
 
@@ -278,7 +278,7 @@ impl<'g> Trainer<'g> {
     /// The norm of all gradients of the last step.
     fn gradient_norm(&self, epoch: u32) -> Result<f64> {
         let norms = self.step.read_layer_norms()?;
-        if let Some(broken) = norms.iter().find(|norms| norms.verdict() == Verdict::NotFinite) {
+        if let Some(broken) = norms.iter().find(|norms| norms.health() == LayerHealth::NotFinite) {
             let message = format!(
                 "after epoch {epoch} the norm of the gradient of `{}` is {} and that of its weights {}: lower the learning rate, or \
                  let `Training::check_numbers` say where it comes from",

@@ -20,7 +20,7 @@ pub struct LayerNorms {
 
 /// What the norms of a parameter say.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Verdict {
+pub enum LayerHealth {
     /// Nothing is wrong.
     Fine,
     /// The gradient is zero, or less than 1e-7 of the weights.
@@ -34,16 +34,16 @@ pub enum Verdict {
 impl LayerNorms {
     /// What the norms say. It is a rule of thumb: what a gradient does depends on the optimizer and the learning rate.
     #[must_use]
-    pub fn verdict(&self) -> Verdict {
+    pub fn health(&self) -> LayerHealth {
         let (gradient, weight) = (f64::from(self.gradient), f64::from(self.weight));
         if !gradient.is_finite() || !weight.is_finite() {
-            Verdict::NotFinite
+            LayerHealth::NotFinite
         } else if gradient > EXPLODING * weight.max(1.0) {
-            Verdict::Exploding
+            LayerHealth::Exploding
         } else if gradient == 0.0 || gradient < VANISHING * weight {
-            Verdict::Vanishing
+            LayerHealth::Vanishing
         } else {
-            Verdict::Fine
+            LayerHealth::Fine
         }
     }
 
@@ -53,11 +53,11 @@ impl LayerNorms {
         let norm = |(name, pair): (&String, &[f32])| Self { name: name.clone(), gradient: pair[0], weight: pair[1] };
         let all: Vec<Self> = names.iter().zip(values.chunks_exact(2)).map(norm).collect();
         for layer in &all {
-            let what = match layer.verdict() {
-                Verdict::Fine => continue,
-                Verdict::Vanishing => "vanishes",
-                Verdict::Exploding => "explodes",
-                Verdict::NotFinite => "or its weights are no longer numbers",
+            let what = match layer.health() {
+                LayerHealth::Fine => continue,
+                LayerHealth::Vanishing => "vanishes",
+                LayerHealth::Exploding => "explodes",
+                LayerHealth::NotFinite => "or its weights are no longer numbers",
             };
             let Self { name, gradient, weight } = layer;
             log::warn!("the gradient of `{name}` {what}: its norm is {gradient:e}, that of the weights {weight:e}");

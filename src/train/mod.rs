@@ -36,7 +36,7 @@ pub use checkpoint::{LoadedWeights, WeightLayout, WeightMapping};
 pub use compile::Training;
 pub use gradient_test::{DeviceGradient, GradientReport, GradientRow, GradientTest, GradientVerdict, Suspect};
 pub use inference::Inference;
-pub use layer_norms::{LayerNorms, Verdict};
+pub use layer_norms::{LayerHealth, LayerNorms};
 pub(crate) use observe::Seen;
 pub use observe::{EarlyStopping, ReduceOnPlateau};
 pub(crate) use step::Prepared;
