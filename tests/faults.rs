@@ -293,7 +293,7 @@ fn recover_everywhere(failure: Failure, every: usize) {
         let Some(device) = device_of_its_own(name) else { continue };
         let undisturbed = train(device.clone(), &file).unwrap();
         assert_eq!(undisturbed.recoveries, 0);
-        for number in (0..).step_by(every) {
+        for (struck, number) in (0..).step_by(every).enumerate() {
             let device = device.reopen().unwrap();
             if failure == Failure::Hang {
                 device.set_watchdog(Duration::from_millis(500));
@@ -306,7 +306,7 @@ fn recover_everywhere(failure: Failure, every: usize) {
             if !has_struck {
                 assert_eq!(trained.recoveries, 0);
                 eprintln!(
-                    "{name}: {failure:?}: at one of {every} of {number} points, each with the same losses and weights"
+                    "{name}: {failure:?}: struck at {struck} points, every {every}. of {number}, each with the same losses and weights"
                 );
                 break;
             }

@@ -167,7 +167,7 @@ impl Checkpoints {
                 Ok(_) => {
                     let message = format!(
                         "the folder {} holds a checkpoint of step {later}, and this training has come to step {steps} without \
-                         having been there: go on from it with `Checkpoints::resume`, use another folder, or remove it",
+                         having been there: go on from it with `Checkpoints::resume` or `Trainer::resume`, use another folder, or remove it",
                         self.folder.display()
                     );
                     return Err(Error::new(ErrorKind::Argument, message));
