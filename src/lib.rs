@@ -1,4 +1,6 @@
 #![doc = include_str!("../README.md")]
+// What blocks or uses files is left out in browsers, and with it what it alone is made of.
+#![cfg_attr(target_arch = "wasm32", allow(dead_code))]
 
 // The pipeline, in order: every module imports only those above it.
 

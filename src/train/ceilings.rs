@@ -1,7 +1,6 @@
 use crate::base::{Error, ErrorKind, HostData, HostTensor, Result};
 use crate::dispatch::{Ceilings, Device};
 use crate::record::{Graph, KernelClass, Params, Tensor};
-#[cfg(not(target_arch = "wasm32"))]
 use std::time::Instant;
 
 /// Measurements of which the fastest counts.
@@ -18,7 +17,6 @@ impl Ceilings {
     ///
     /// # Errors
     /// When the device has no room or is lost.
-    #[cfg(not(target_arch = "wasm32"))]
     pub fn measure(device: &Device) -> Result<Self> {
         // Far beyond caches on a GPU; software would take too long for that.
         let is_gpu = device.profile().class == KernelClass::Gpu;
@@ -49,7 +47,6 @@ fn constant(graph: &Graph, shape: [usize; 2]) -> Result<Tensor<'_>> {
 }
 
 /// How often a second a step runs at best.
-#[cfg(not(target_arch = "wasm32"))]
 fn per_second(device: &Device, record: impl for<'g> Fn(&'g Graph) -> Result<Tensor<'g>>) -> Result<f64> {
     let graph = Graph::new();
     let mut step = graph.infer(&[record(&graph)?]).compile(device, &Params::seeded(0))?;

@@ -2,6 +2,7 @@
 
 #[cfg(not(target_arch = "wasm32"))]
 mod case;
+#[cfg(not(target_arch = "wasm32"))]
 mod ceilings;
 mod checkpoint;
 mod compile;
@@ -37,6 +38,7 @@ pub use compile::Training;
 pub use gradient_test::{DeviceGradient, GradientReport, GradientRow, GradientTest, GradientVerdict, Suspect};
 pub use inference::Inference;
 pub use layer_norms::{LayerHealth, LayerNorms};
+#[cfg(not(target_arch = "wasm32"))]
 pub(crate) use observe::Seen;
 pub use observe::{EarlyStopping, ReduceOnPlateau};
 pub(crate) use step::Prepared;

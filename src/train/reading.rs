@@ -1,7 +1,9 @@
 //! What a step has computed, on its way to the host.
 
 use super::Step;
-use crate::base::{Error, ErrorKind, HostTensor, Result};
+#[cfg(not(target_arch = "wasm32"))]
+use crate::base::HostTensor;
+use crate::base::{Error, ErrorKind, Result};
 use crate::dispatch::PendingRead;
 use crate::record::{Tensor, TensorId};
 

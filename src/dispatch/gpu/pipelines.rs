@@ -28,14 +28,18 @@ pub(super) fn compile(
         let what = || format!("compiling kernel `{}`", kernel.name);
         gpu.attempt(what, || pipeline(gpu, kernel, &of(kernel).1))
     };
-    // Drivers compile on the thread that asks. GL has one context, which threads would only wait for.
-    let parallel = gpu.found.backend() != "gl" && cfg!(not(target_arch = "wasm32"));
-    let pipelines = if parallel {
+    // Drivers compile on the thread that asks. GL has one context, which threads would only wait for, and a browser's device stays
+    // with its thread.
+    let in_turn = || plan.kernels.iter().map(one).collect::<Result<Vec<_>>>();
+    #[cfg(not(target_arch = "wasm32"))]
+    let pipelines = if gpu.found.backend() == "gl" {
+        in_turn()?
+    } else {
         use rayon::prelude::*;
         plan.kernels.par_iter().map(one).collect::<Result<Vec<_>>>()?
-    } else {
-        plan.kernels.iter().map(one).collect::<Result<Vec<_>>>()?
     };
+    #[cfg(target_arch = "wasm32")]
+    let pipelines = in_turn()?;
     if let Some(kept) = gpu.kept_pipelines() {
         kept.save();
     }
