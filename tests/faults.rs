@@ -140,6 +140,34 @@ fn a_loss_at_every_submission_is_an_error_that_tells_what_was_done() {
 }
 
 #[test]
+fn a_loss_tells_in_which_steps_of_the_state_it_was() {
+    for name in ["vulkan", "gl"] {
+        for many in [false, true] {
+            let Some(device) = device_of_its_own(name) else { continue };
+            let mut params = Params::seeded(3);
+            let layer = nn::Linear::new(&mut params, "layer", COLUMNS, 2);
+            let g = Graph::new();
+            let x = g.input("x", [BATCH, COLUMNS]);
+            let loss = layer.forward(x).square().mean(..);
+            let mut step = g.train(loss, Adam::new(0.05)).compile(&device, &params).unwrap();
+            let data = [0.5f32; BATCH * COLUMNS];
+            for _ in 0..3 {
+                step.run([x.feed(&data)]).unwrap();
+            }
+            device.destroy();
+            let ran = if many { step.run_many(5, [x.feed(&data)]) } else { step.run([x.feed(&data)]) };
+            let error = ran.unwrap_err();
+            let place = if many { "running steps 4 to" } else { "running step 4: " };
+            assert_eq!(error.kind(), ErrorKind::DeviceLost, "{name}: {error}");
+            assert!(
+                error.to_string().starts_with(place) && error.to_string().matches("running").count() == 1,
+                "{error}"
+            );
+        }
+    }
+}
+
+#[test]
 fn every_map_that_fails_is_an_error_and_the_device_goes_on() {
     for name in ["vulkan", "gl"] {
         let is_right = |error: &Error| error.kind() == ErrorKind::Driver && error.to_string().contains("mapping ");

@@ -10,7 +10,7 @@
 use super::arrays::{Stored as _, all, each};
 use super::source::{Source, fault};
 use super::{Elements, FileArray};
-use crate::base::{Result, Shape};
+use crate::base::{Error, Result, Shape};
 use std::fmt::Write as _;
 use std::io::{Read, Seek, Write};
 use std::path::Path;
@@ -373,6 +373,6 @@ pub fn write_npz<'a>(path: impl AsRef<Path>, arrays: impl IntoIterator<Item = (&
     crate::base::write_whole(path, &bytes).map_err(|error| unwritable(path, error))
 }
 
-fn unwritable(path: &Path, error: std::io::Error) -> crate::Error {
+fn unwritable(path: &Path, error: std::io::Error) -> Error {
     fault(&path.display().to_string(), format!("could not be written: {error}")).caused_by(error)
 }

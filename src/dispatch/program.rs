@@ -100,8 +100,7 @@ impl Program {
     /// # Errors
     /// When the device is lost or reports an error.
     pub fn run(&mut self, feeds: &[(NodeId, &HostData)], scalars: &[StepScalars]) -> Result<()> {
-        self.feed(feeds)?;
-        self.take_order(scalars[0].epoch)?;
+        self.put(feeds, scalars)?;
         match &mut self.executor {
             Executor::Cpu(program) => program.run(scalars, &self.state)?,
             Executor::Gpu(program) => program.run(scalars)?,
@@ -119,13 +118,17 @@ impl Program {
         self.take_order(scalars[0].epoch)
     }
 
+    /// The same for a step that runs then.
+    fn put(&mut self, feeds: &[(NodeId, &HostData)], scalars: &[StepScalars]) -> Result<()> {
+        self.prepare(feeds, scalars).map_err(|error| error.during(running(scalars)))
+    }
+
     /// Runs one step, and begins to read how long every dispatch took.
     ///
     /// # Errors
     /// When the device has no timestamps, is lost or reports an error.
     pub fn begin_time(&mut self, feeds: &[(NodeId, &HostData)], scalars: &[StepScalars]) -> Result<PendingTimes> {
-        self.feed(feeds)?;
-        self.take_order(scalars[0].epoch)?;
+        self.put(feeds, scalars)?;
         let times = match &mut self.executor {
             Executor::Cpu(program) => Times::Cpu(program.time(scalars, &self.state)?),
             Executor::Gpu(program) => Times::Gpu(program.begin_time(scalars)?),
@@ -150,7 +153,7 @@ impl Program {
             }
             Executor::Gpu(program) => program.begin_many(scalars.len() / self.plan.groups),
         });
-        begun.map_err(|error| (0, error))?;
+        begun.map_err(|error| (0, error.during(running(scalars))))?;
         let ran = self.run_parts(scalars);
         let done = match &self.executor {
             Executor::Gpu(program) => program.recorded(),
@@ -163,7 +166,7 @@ impl Program {
     /// Runs steps, pass by pass over a dataset.
     fn run_parts(&mut self, scalars: &[StepScalars]) -> Result<()> {
         for part in scalars.chunk_by(|one, next| one.epoch == next.epoch) {
-            self.take_order(part[0].epoch)?;
+            self.take_order(part[0].epoch).map_err(|error| error.during(running(part)))?;
             match &mut self.executor {
                 Executor::Cpu(program) => program.run_many(part, &self.state)?,
                 Executor::Gpu(program) => program.run_many(part)?,
@@ -382,5 +385,17 @@ impl PendingTimes {
             Times::Gpu(times) => times.finish().await?,
         };
         Ok(StepTimes::new(self.device, &self.plan, &times))
+    }
+}
+
+/// What is done with the numbers of these steps, for errors. A device computes behind the host: what it could not do may have been
+/// asked of it in a step before.
+pub(super) fn running(scalars: &[StepScalars]) -> String {
+    match scalars {
+        [] => "running no step".to_owned(),
+        [first, .., last] if first.number != last.number => {
+            format!("running steps {} to {}", first.number, last.number)
+        }
+        [first, ..] => format!("running step {}", first.number),
     }
 }

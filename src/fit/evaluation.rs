@@ -2,7 +2,7 @@
 
 use super::inputs::matched;
 use super::metrics::{KeptMetrics, Measured, Metrics};
-use crate::base::Result;
+use crate::base::{Error, Result};
 use crate::data::{DataLoader, Position};
 use crate::dispatch::State;
 use crate::record::{Graph, Tensor};
@@ -75,7 +75,7 @@ impl<'g> Evaluation<'g> {
         let mut meter = self.metrics.meter();
         let mut pending = VecDeque::new();
         for (number, batch) in loader.epoch().enumerate() {
-            let during = |error: crate::Error| error.during(format!("batch {} of an evaluation", number + 1));
+            let during = |error: Error| error.during(format!("batch {} of an evaluation", number + 1));
             let batch = batch?;
             batch.feeds(&inputs[..]).and_then(|feeds| self.step.run(feeds)).map_err(during)?;
             pending.push_back(self.step.read_async(self.metrics.sums()).map_err(during)?);

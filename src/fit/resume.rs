@@ -10,7 +10,7 @@ impl Trainer<'_> {
     /// [`fit`](Self::fit) does then is what it would have done without an interruption, to the bit. `None` where there is none.
     ///
     /// # Errors
-    /// Without checkpoints; as those of [`Checkpoints::resume`]; where the last checkpoint was saved otherwise than by a trainer, or by one
+    /// Without checkpoints; as those of [`Checkpoints::resume`](crate::train::Checkpoints::resume); where the last checkpoint was saved otherwise than by a trainer, or by one
     /// with another number of samples, size or order of batches, or that watched something else, listing all differences.
     pub fn resume(&mut self) -> Result<Option<Resumed>> {
         let setup = self.setup();

@@ -166,7 +166,7 @@ impl Step {
 
     /// The norms of the gradient and the weights of every trained parameter in the last update, for steps with
     /// [`Training::layer_norms`](super::Training::layer_norms), in the order in which the parameters were added. Warns (through
-    /// the `log` crate) of gradients that vanish or explode; [`LayerNorms::verdict`] tells the same.
+    /// the `log` crate) of gradients that vanish or explode; [`LayerNorms::health`] tells the same.
     ///
     /// # Errors
     /// When the step does not compute them, nothing has run, runs have only added up gradients

@@ -134,7 +134,7 @@ impl Step {
         let _turn = self.begin_run(&state)?;
         let fed = self.match_feeds(feeds.as_ref())?;
         let scalars = self.before_run(1)?;
-        self.program.run(&fed, &scalars).map_err(|error| self.in_steps(error, 1))?;
+        self.program.run(&fed, &scalars)?;
         self.has_run(&scalars, false);
         Ok(())
     }
@@ -161,7 +161,7 @@ impl Step {
         if done > 0 {
             self.has_run(&scalars[..done as usize * self.plan.groups], true);
         }
-        ran.map_err(|(_, error)| self.in_steps(error, count - done))
+        ran.map_err(|(_, error)| error)
     }
 
     /// Runs the steps that are left of a pass over the [dataset](crate::Training::dataset): all of them, where none
@@ -238,20 +238,6 @@ impl Step {
             numbers.plan(&mut scalars, self.plan.groups);
         }
         Ok(scalars)
-    }
-
-    /// Tells in which of the next `count` training steps a device failed. It computes behind the host, so what it could not do may
-    /// have been asked of it in a step before.
-    fn in_steps(&self, error: Error, count: u32) -> Error {
-        let is_of_device = matches!(error.kind(), ErrorKind::DeviceLost | ErrorKind::OutOfMemory | ErrorKind::Driver);
-        if self.trainer.is_none() || !is_of_device {
-            return error;
-        }
-        let first = self.state.steps() + 1;
-        match count {
-            1 => error.during(format!("running step {first}")),
-            _ => error.during(format!("running steps {first} to {}", first + count - 1)),
-        }
     }
 
     /// Counts steps.

@@ -19,7 +19,7 @@ fn found(step: &Step, device: &Device) -> NonFinite {
     step.first_non_finite().unwrap().unwrap_or_else(|| panic!("{}: nothing was found", device.name()))
 }
 
-/// Whether a place in this file was told.
+/// Whether a line of a file was told.
 fn is_at(found: &NonFinite, file: &str, line: u32) -> bool {
     found.location.starts_with(&format!("{file}:{line}:"))
 }

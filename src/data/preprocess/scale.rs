@@ -1,6 +1,6 @@
 //! Features brought to one scale.
 
-use crate::base::{Error, ErrorKind, HostData, HostTensor, Result, Shape};
+use crate::base::{DType, Error, ErrorKind, HostData, HostTensor, Result, Shape};
 use crate::data::Dataset;
 use crate::nn::Normalize;
 use crate::record::{Params, Tensor};
@@ -265,7 +265,7 @@ fn each_sample(
         let names: Vec<String> = columns.iter().map(ToString::to_string).collect();
         return refuse(format!("there is no column `{column}` to fit: there are {}", names.join(", ")));
     };
-    if found.dtype != crate::DType::F32 {
+    if found.dtype != DType::F32 {
         return refuse(format!("column {found} holds no floats, which alone are scaled"));
     }
     if dataset.is_empty() {

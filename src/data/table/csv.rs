@@ -7,7 +7,7 @@
 use super::column::{Builder, finish, shown};
 use super::selection::Selection;
 use super::{Kind, Missing, Table};
-use crate::base::Result;
+use crate::base::{Error, Result};
 use crate::data::source::{Source, fault};
 use csv::ByteRecord;
 use std::path::Path;
@@ -213,7 +213,7 @@ impl Csv {
 }
 
 /// What is wrong with the form of a table.
-fn broken(file: &str, error: csv::Error) -> crate::Error {
+fn broken(file: &str, error: csv::Error) -> Error {
     let text = match error.kind() {
         csv::ErrorKind::UnequalLengths { pos, expected_len, len } => {
             let line = pos.as_ref().map_or(0, csv::Position::line);

@@ -1,6 +1,7 @@
 use super::numbers::GpuNumbers;
 use super::{Gpu, GpuRange, GpuRead, InTurn, Pace, images, pipelines};
 use crate::base::{Error, ErrorKind, HostData, Result};
+use crate::dispatch::program::running;
 use crate::plan::{Binding, BufferKind, NumberCheck, Plan, StepScalars};
 use crate::record::TensorId;
 use std::collections::VecDeque;
@@ -114,7 +115,7 @@ impl GpuProgram {
     /// Uploads what is fed.
     pub fn feed(&self, feeds: &[(usize, &HostData)]) -> Result<()> {
         let _turn = self.gpu.turn();
-        self.gpu.check_lost().map_err(|error| error.during("feeding a step"))?;
+        self.gpu.check_lost().map_err(|error| error.during("feeding inputs"))?;
         for &(buffer, data) in feeds {
             self.gpu.write(&self.plan.buffers[buffer].kind, &self.objects.buffers[buffer], 0, data.bytes())?;
         }
@@ -123,6 +124,10 @@ impl GpuProgram {
 
     /// Runs one step, given by the numbers of every group: all dispatches as one compute pass.
     pub fn run(&mut self, scalars: &[StepScalars]) -> Result<()> {
+        self.submit_one(scalars).map_err(|error| error.during(running(scalars)))
+    }
+
+    fn submit_one(&mut self, scalars: &[StepScalars]) -> Result<()> {
         self.make_room()?;
         let gpu = Arc::clone(&self.gpu);
         let _turn = gpu.turn();
@@ -131,7 +136,7 @@ impl GpuProgram {
             self.gpu.device.create_command_encoder(&wgpu::CommandEncoderDescriptor { label: Some("step") });
         let first = self.write_scalars(scalars)?;
         self.encode(&mut encoder, first, &scalars[0]);
-        let index = self.gpu.submit(encoder).map_err(|error| error.during("running a step"))?;
+        let index = self.gpu.submit(encoder)?;
         self.open.push_back(index);
         Ok(())
     }
@@ -156,35 +161,41 @@ impl GpuProgram {
     /// Runs many steps, as many per submission as take about a tenth of a second: drivers end work that takes
     /// seconds. The values of kept tensors of one element are collected after every step.
     pub fn run_many(&mut self, all: &[StepScalars]) -> Result<()> {
-        let gpu = Arc::clone(&self.gpu);
         let groups = self.plan.groups;
-        let steps = all.len() / groups;
-        let mut done = 0;
-        while done < steps {
-            self.make_room()?;
-            let _turn = gpu.turn();
-            let count = self.pace.steps().min(steps - done);
-            let part = &all[done * groups..(done + count) * groups];
-            let mut encoder =
-                self.gpu.device.create_command_encoder(&wgpu::CommandEncoderDescriptor { label: Some("steps") });
-            let first = self.write_scalars(part)?;
-            for place in 0..count {
-                self.encode(&mut encoder, first + (place * groups) as u64, &part[place * groups]);
-                let number = self.recorded + place;
-                for (readable, history) in &self.objects.history {
-                    let binding = &self.plan.readable[*readable].1.binding;
-                    let to = number as u64 * binding.bytes;
-                    let from = &self.objects.buffers[binding.buffer];
-                    encoder.copy_buffer_to_buffer(from, binding.offset, history, to, binding.bytes);
-                }
-            }
-            let running = || format!("running steps {} to {} of {steps}", done + 1, done + count);
-            let index = self.gpu.submit(encoder).map_err(|error| error.during(running()))?;
-            self.pace.submitted(&self.gpu.queue, count);
-            self.recorded += count;
-            done += count;
-            self.open.push_back(index);
+        let mut left = all;
+        while !left.is_empty() {
+            let count = self.pace.steps().min(left.len() / groups);
+            let (part, rest) = left.split_at(count * groups);
+            self.submit_many(part).map_err(|error| error.during(running(part)))?;
+            left = rest;
         }
+        Ok(())
+    }
+
+    /// Runs many steps in one submission.
+    fn submit_many(&mut self, part: &[StepScalars]) -> Result<()> {
+        self.make_room()?;
+        let gpu = Arc::clone(&self.gpu);
+        let _turn = gpu.turn();
+        let groups = self.plan.groups;
+        let mut encoder =
+            self.gpu.device.create_command_encoder(&wgpu::CommandEncoderDescriptor { label: Some("steps") });
+        let first = self.write_scalars(part)?;
+        for (place, step) in part.chunks(groups).enumerate() {
+            self.encode(&mut encoder, first + (place * groups) as u64, &step[0]);
+            let number = self.recorded + place;
+            for (readable, history) in &self.objects.history {
+                let binding = &self.plan.readable[*readable].1.binding;
+                let to = number as u64 * binding.bytes;
+                let from = &self.objects.buffers[binding.buffer];
+                encoder.copy_buffer_to_buffer(from, binding.offset, history, to, binding.bytes);
+            }
+        }
+        let index = self.gpu.submit(encoder)?;
+        let count = part.len() / groups;
+        self.pace.submitted(&self.gpu.queue, count);
+        self.recorded += count;
+        self.open.push_back(index);
         Ok(())
     }
 
@@ -195,7 +206,8 @@ impl GpuProgram {
             return Err(Error::new(ErrorKind::Device, message));
         }
         let bytes = 2 * 8 * self.plan.dispatches.len() as u64;
-        let resolved = InTurn::new(Arc::clone(&self.gpu), self.encode_timed(scalars)?);
+        let resolved = self.encode_timed(scalars).map_err(|error| error.during(running(scalars)))?;
+        let resolved = InTurn::new(Arc::clone(&self.gpu), resolved);
         let read = self.gpu.begin_read(&"the times of dispatches", GpuRange { buffer: &resolved, offset: 0, bytes });
         Ok(GpuTimes { read, period: f64::from(self.gpu.queue.get_timestamp_period()) * 1e-9 })
     }
@@ -245,7 +257,7 @@ impl GpuProgram {
             pass.dispatch_workgroups(x, y, z);
         }
         encoder.resolve_query_set(&queries, 0..count, &resolved, 0);
-        self.gpu.submit(encoder).map_err(|error| error.during("running a timed step"))?;
+        self.gpu.submit(encoder)?;
         Ok(resolved)
     }
 

@@ -282,3 +282,28 @@ impl Group {
         self.prologue.iter().copied().chain(self.root).chain(bodies).chain(sums)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fuse::{resolve, simplify};
+    use crate::record::{Graph, KernelClass, Recording};
+
+    #[test]
+    fn ops_that_nobody_reads_are_in_no_group() {
+        let g = Graph::new();
+        let x = g.input("x", [5, 5]);
+        // Of products, sums and kernels of ops' own.
+        let _ = (x.matmul(x).exp(), x.sum(0) * 2.0, x.softmax(-1));
+        let wanted = x.sum(1).sin();
+        let recording = g.recording();
+        for class in [KernelClass::Gpu, KernelClass::Host] {
+            let grouped = |recording: &Recording, kept: TensorId| {
+                let resolved = resolve(recording, &[kept], &[], &[], class).unwrap();
+                group(&resolved, 8, false).unwrap().groups.iter().flat_map(Group::nodes).count()
+            };
+            let simple = simplify(&recording, &[wanted.id()]);
+            assert_eq!(grouped(&recording, wanted.id()), grouped(&simple.recording, simple.get(wanted.id()).unwrap()));
+        }
+    }
+}

@@ -1,6 +1,8 @@
 //! Weights alone, in and out, under the names and in the layouts of other programs.
 
 #[cfg(not(target_arch = "wasm32"))]
+use super::super::Step;
+#[cfg(not(target_arch = "wasm32"))]
 use super::file::write_file;
 use super::file_error;
 use super::format::{Decoded, Encoded};
@@ -10,8 +12,6 @@ use super::layout::Fitted;
 use super::mapped::Mapped;
 use super::mapping::WeightMapping;
 use super::state::OPTIMIZER;
-#[cfg(not(target_arch = "wasm32"))]
-use crate::Step;
 use crate::base::{Error, ErrorKind, HostData, HostTensor, Result, Shape};
 use crate::dispatch::{PendingRead, State};
 use half::{bf16, f16};
