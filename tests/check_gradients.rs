@@ -271,6 +271,14 @@ fn what_is_not_finite_is_told() {
     let report = g.check_gradients(loss).run(&params, []).unwrap();
     assert_eq!(report.row("weight").unwrap().verdict, GradientVerdict::NotFinite, "{report}");
     assert_eq!(report.check().unwrap_err().kind(), ErrorKind::Check);
+    // Where the loss itself is none, what is fed may be to blame, and no gradient or device is.
+    let h = Graph::new();
+    let x = h.input("x", [2]);
+    let loss = (h.param(&weight) * x).sum(..);
+    let report = h.check_gradients(loss).run(&params, [x.feed(&[f32::NAN, 1.0])]).unwrap();
+    let text = report.check().unwrap_err().to_string();
+    assert!(text.contains("is NaN in float64") && text.contains("check_feeds"), "{text}");
+    assert!(!text.contains("DEVICE") && !report.to_string().contains("THE DEVICE DIFFERS"), "{text}\n{report}");
 }
 
 #[test]

@@ -209,6 +209,8 @@ fn help_is_worth_reading() {
 #[test]
 fn a_plan_is_explained() {
     for model in ["mlp", "cnn", "transformer", "lstm"] {
+        let text = ok(&["explain", model, "--profile", "metal"]);
+        assert!(text.contains("Metal"), "{text}");
         let text = ok(&["explain", model, "--profile", "webgpu"]);
         for part in ["forward: ", "backward: ", "update: ", "memory for WebGPU defaults", "fused: ", "apart: "] {
             assert!(text.contains(part), "{model}: {part} is missing in {text}");
@@ -323,8 +325,38 @@ fn a_dispatch_that_diverged_is_replayed_from_its_file() {
     let text = with_code(1, &["replay", file, "--device", "vulkan"]);
     assert!(text.contains("WRONG") && text.contains("which diverged on llvmpipe"), "{text}");
     assert!(with_code(2, &["replay", file, "--device", "cpu"]).contains("says nothing to the host"));
+    if device("gl").is_some() {
+        let wgsl = reproduction(&report).unwrap()["plan"]["kernels"][0]["wgsl"].to_string();
+        let output = run(&["replay", file, "--device", "gl"]);
+        let error = String::from_utf8_lossy(&output.stderr);
+        assert!(
+            !wgsl.contains("subgroup") || error.contains("made for subgroups of eight invocations, which"),
+            "{error}"
+        );
+    }
+    // The report has it as well, and one of a device that is well has none.
+    std::fs::write(file, report.to_string()).unwrap();
+    assert_eq!(with_code(1, &["replay", file, "--device", "vulkan"]), text);
+    let mut other = reproduction(&report).unwrap().clone();
+    other["version"] = "0.0.1".into();
+    std::fs::write(file, other.to_string()).unwrap();
+    let told = with_code(1, &["replay", file, "--device", "vulkan"]);
+    assert!(told.contains("written by version 0.0.1"), "{told}");
+    other["wants"] = Value::Array(Vec::new());
+    std::fs::write(file, other.to_string()).unwrap();
+    let refused = String::from_utf8_lossy(&run(&["replay", file, "--device", "vulkan"]).stderr).into_owned();
+    assert!(refused.contains("nothing of what should be written"), "{refused}");
+    std::fs::write(file, ok(&["verify", "--device", "vulkan", "--only", "mlp", "--json"])).unwrap();
+    let refused = with_code(2, &["replay", file, "--device", "vulkan"]);
+    assert!(refused.contains("no dispatch of a network diverged"), "{refused}");
     std::fs::write(file, "{}").unwrap();
     with_code(1, &["replay", file, "--device", "vulkan"]);
+}
+
+#[test]
+fn what_has_no_kernels_cannot_be_broken() {
+    let refused = with_code(2, &["verify", "--device", "cpu", "--only", "mlp", "--break", "wrong"]);
+    assert!(refused.contains("`--break`") && refused.contains("`--device`"), "{refused}");
 }
 
 #[test]

@@ -31,6 +31,14 @@ impl Alone {
                 "the text of a kernel says nothing to the host: only steps that were compiled for it can run there";
             return Err(Error::new(ErrorKind::Argument, message));
         };
+        if self.plan.kernels.iter().any(|kernel| kernel.wgsl.contains("subgroup")) && !device.profile().eight_lanes {
+            let message = format!(
+                "the kernel was made for subgroups of eight invocations, which {} has not: run it on a device that has them, such \
+                 as the one that it was made for",
+                device.name()
+            );
+            return Err(Error::new(ErrorKind::Device, message));
+        }
         let contents = |buffer: &Buffer| match buffer.kind {
             BufferKind::Slot(number) => self.buffers.get(number).map(|words| bytemuck::cast_slice(words)),
             _ => None,

@@ -154,6 +154,9 @@ impl Reproduction {
             Some(_) => true,
             None => false,
         };
+        if self.wants.is_empty() {
+            return Err("it says nothing of what should be written".into());
+        }
         let usages = kernel.usages.iter().zip(&self.plan.buffers).enumerate();
         let imaged = |(place, (usage, buffer)): (usize, (&Usage, &crate::plan::Buffer))| {
             let image = dispatch.images.get(place).copied().flatten();

@@ -16,8 +16,8 @@ use std::path::{Path, PathBuf};
 pub struct Options {
     /// A built-in network: mlp, cnn, transformer or lstm
     model: String,
-    /// Plan for other limits than those of a device here: `webgpu` (what every browser has), `cpu`, or a JSON file with a
-    /// profile, such as a report of `retrograd verify` from another machine
+    /// Plan for other limits than those of a device here: `webgpu` (what every browser has), `chromium`, `metal`, `dx12`,
+    /// `lavapipe`, `gl`, `cpu`, or a JSON file with a profile, such as a report of `retrograd verify` from another machine
     #[arg(long, value_name = "NAME", conflicts_with = "device")]
     profile: Option<String>,
     #[command(flatten)]
@@ -144,14 +144,16 @@ fn apart(plan: &Plan) -> String {
 
 /// The profile of this name, or of a file.
 fn profile(name: &str) -> Result<Profile, Failure> {
-    match name {
-        "webgpu" => return Ok(Profile::webgpu_default()),
-        "cpu" => return Ok(Profile::host()),
-        _ => {}
+    if name == "cpu" {
+        return Ok(Profile::host());
+    }
+    if let Ok(known) = Profile::named(name) {
+        return Ok(known);
     }
     let refuse = |reason: &dyn std::fmt::Display| {
         Failure::Usage(format!(
-            "the profile `{name}` is neither `webgpu` nor `cpu` nor a file that holds one: {reason}"
+            "the profile `{name}` is none of `{}`, `cpu`, nor a file that holds one: {reason}",
+            Profile::NAMES.join("`, `")
         ))
     };
     let text = std::fs::read_to_string(name).map_err(|error| refuse(&error))?;

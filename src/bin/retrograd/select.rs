@@ -41,7 +41,7 @@ fn absent(name: &str) -> Failure {
     Failure::Usage(format!("`{name}` is not among the devices that `retrograd devices` lists"))
 }
 
-/// What to say where no device was named and none but the host was taken: whoever asks about a GPU should not take that for
+/// What else there is where no device was named and none but the host was taken: whoever asks about a GPU should not take that for
 /// an answer.
 pub fn only_the_host(name: Option<&str>, devices: &[DeviceInfo]) -> Option<String> {
     let named = name.is_some() || std::env::var("RETROGRAD_DEVICE").is_ok_and(|name| !name.is_empty());
@@ -56,5 +56,5 @@ pub fn only_the_host(name: Option<&str>, devices: &[DeviceInfo]) -> Option<Strin
     } else {
         format!("there are only adapters in software, which `--device` can name: {}", software.join(", "))
     };
-    Some(format!("NO GPU WAS FOUND, so this verifies the host alone; {others}\n\n"))
+    Some(others)
 }

@@ -44,8 +44,13 @@ pub struct Options {
 pub fn run(options: &Options, output: &mut Output) -> Result<(), Failure> {
     let selection = Selection::new(&options.only)?;
     let devices = select::devices(options.device.as_deref())?;
-    if let (Some(note), false) = (select::only_the_host(options.device.as_deref(), &devices), options.json) {
-        output.write(&note);
+    if let (Some(others), false) = (select::only_the_host(options.device.as_deref(), &devices), options.json) {
+        output.line(format!("NO GPU WAS FOUND, so this verifies the host alone; {others}\n"));
+    }
+    if options.breakage.is_some() && devices.iter().any(|info| info.position == 0) {
+        let message =
+            "`--break` breaks the text of a kernel, and the host has none: name another device with `--device`";
+        return Err(Failure::Usage(message.into()));
     }
     let report = Report {
         schema: "retrograd-verify/1",
@@ -254,7 +259,11 @@ fn text(report: &DeviceReport, seed: u64) -> String {
     let verdict = if wrong.is_empty() {
         format!("All is as it should be: {counted}.")
     } else {
-        format!("{} of {counted} FAILED. `--save FILE` writes all figures, for a bug report.", wrong.len())
+        format!(
+            "{} of {counted} FAILED. `--save FILE` writes all figures, for a bug report, and what \
+             diverged in a network, which `retrograd replay FILE` runs again.",
+            wrong.len()
+        )
     };
     format!("{about}\n{table}\n{reopened}{}{verdict}\n\n", wrong.concat())
 }

@@ -207,7 +207,7 @@ impl GradientRow {
             words.push(format!("right nearby: {agree_nearby} of {}", self.nearby.len()));
         }
         if let Some(device) = &self.device {
-            if !device.agrees() {
+            if !device.agrees() && self.verdict != GradientVerdict::NotFinite {
                 words.push(format!("THE DEVICE DIFFERS, by more than {:.0e}", device.allowed));
             }
             if !device.changes_alike() && device.reference_change.is_finite() {
@@ -249,6 +249,14 @@ impl GradientReport {
         let mut wrong: Vec<String> = Vec::new();
         if !self.loss_agrees() {
             let (value, other) = (self.value, self.device_value);
+            if !value.is_finite() {
+                let message = format!(
+                    "the loss {} is {value} in float64, so nothing can be said of its gradients: look for what is fed that is not \
+                     finite with `Training::check_feeds`, and for an op that makes it with `Training::check_numbers`",
+                    self.loss
+                );
+                return Err(Error::new(ErrorKind::Check, message));
+            }
             wrong.push(format!("the loss is {value:.7e} in float64 and {other:.7e} on {}", self.device));
         }
         let line = |row: &GradientRow| format!("the gradient of `{}` f32{}: {}", row.name, row.shape, row.words());
