@@ -2,11 +2,12 @@ use super::Failure;
 use super::gpu::{Choice, Found, Gpu, find};
 use crate::base::{Error, ErrorKind, Result};
 use crate::plan::Profile;
+use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
 /// Where steps run: a GPU, or the host. Cloning gives another handle to the same device.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Device {
     pub(super) inner: Inner,
     profile: Arc<Profile>,
@@ -16,6 +17,19 @@ pub struct Device {
 pub(super) enum Inner {
     Cpu,
     Gpu(Arc<Gpu>),
+}
+
+impl fmt::Display for Device {
+    /// The [name](Self::name).
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.name())
+    }
+}
+
+impl fmt::Debug for Device {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Device").field(&self.name()).finish()
+    }
 }
 
 /// What is known of a device before it is opened.

@@ -386,12 +386,12 @@ impl Graph {
     #[track_caller]
     fn push_leaf(&self, leaf: Leaf, tensor_type: TensorType) -> Tensor<'_> {
         if let Some(reason) = unusable(&tensor_type) {
-            let name = match leaf {
-                Leaf::Input { .. } => "input",
-                Leaf::Parameter(_) => "parameter",
-                Leaf::Constant(_) => "constant",
+            let (kind, reason) = match leaf {
+                Leaf::Input { name } => ("input", format!("`{name}` of type {reason}")),
+                Leaf::Parameter(_) => ("parameter", reason),
+                Leaf::Constant(_) => ("constant", reason),
             };
-            return self.fault(name, &[], reason);
+            return self.fault(kind, &[], reason);
         }
         let node = self.push(NodeKind::Leaf(leaf), Vec::new(), vec![tensor_type]);
         self.tensor(TensorId { node, output: 0 })

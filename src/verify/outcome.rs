@@ -76,7 +76,7 @@ pub(super) fn judge(before: &Alone, after: &Alone, wants: &[Want], poisoned: boo
             let count = 1 + places.count();
             let what = own.first().map_or("what it shares with other kernels", |want| want.what.as_str());
             stray = Some(if first >= end {
-                format!("{count} words behind {what} were written, the first {} past its end", first - end)
+                format!("{count} words behind {what} were written, the first of them is number {}", first - end + 1)
             } else {
                 format!("{count} words were written that are none of {what}, the first is word {first} of its memory")
             });
