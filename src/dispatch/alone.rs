@@ -6,6 +6,7 @@ use super::gpu::{GpuProgram, GpuRead};
 use super::program::{Executor, Program};
 use crate::base::{DType, Error, ErrorKind, Result};
 use crate::plan::{Binding, Buffer, BufferKind, Plan, StepScalars};
+use crate::record::KernelClass;
 use std::sync::Arc;
 
 /// Memory as 32-bit words, whatever the element type.
@@ -31,7 +32,10 @@ impl Alone {
                 "the text of a kernel says nothing to the host: only steps that were compiled for it can run there";
             return Err(Error::new(ErrorKind::Argument, message));
         };
-        if self.plan.kernels.iter().any(|kernel| kernel.wgsl.contains("subgroup")) && !device.profile().eight_lanes {
+        // Of plans for them, some kernels have none. Those of a user may use subgroups of any size: the device knows of these itself.
+        let is_for_eight = self.plan.profile.class == KernelClass::Subgroup
+            && self.plan.kernels.iter().any(|kernel| kernel.wgsl.contains("subgroup"));
+        if is_for_eight && !device.profile().eight_lanes {
             let message = format!(
                 "the kernel was made for subgroups of eight invocations, which {} has not: run it on a device that has them, such \
                  as the one that it was made for",
